@@ -1,0 +1,103 @@
+"""vgrad: watch and steer the gradients of a PyTorch training run.
+
+    trainer = vgrad.build("charlm-rnn", seed=0)
+    record = trainer.train_step()
+    trainer.apply(vgrad.SetClip(vgrad.ClipGradNorm(1.0)))
+
+Importing this is cheap: torch is loaded when something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+    from vgrad.controls import (
+        Command,
+        Controls,
+        Pause,
+        Resume,
+        SetAccumulation,
+        SetClip,
+        SetLrScale,
+        StepOnce,
+        Stop,
+        reduce,
+    )
+    from vgrad.effect import Effect, judge_effect
+    from vgrad.errors import (
+        ConfigError,
+        DataError,
+        MissingExtra,
+        RecipeError,
+        RunFailed,
+        VgradError,
+    )
+    from vgrad.factory import build
+    from vgrad.history import History
+    from vgrad.recipes import RECIPES, Recipe
+    from vgrad.records import (
+        Batch,
+        CommandApplied,
+        CommandRejected,
+        LayerStats,
+        Preparing,
+        RunEnded,
+        RunInfo,
+        RunStarted,
+        StepRecord,
+        Validated,
+        Verdict,
+        VerdictChanged,
+    )
+    from vgrad.session import Session
+    from vgrad.tap import Tap
+    from vgrad.trainer import Trainer
+    from vgrad.transforms import ClipGradNorm, ClipGradValue
+
+_HOMES = {
+    "config": ("RunConfig",),
+    "controls": (
+        *("Command", "Controls", "Pause", "Resume", "SetAccumulation", "SetClip", "SetLrScale"),
+        *("StepOnce", "Stop", "reduce"),
+    ),
+    "effect": ("Effect", "judge_effect"),
+    "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "RunFailed", "VgradError"),
+    "factory": ("build",),
+    "history": ("History",),
+    "recipes": ("RECIPES", "Recipe"),
+    "records": (
+        *("Batch", "CommandApplied", "CommandRejected", "LayerStats", "Preparing", "RunEnded"),
+        *("RunInfo", "RunStarted", "StepRecord", "Validated", "Verdict", "VerdictChanged"),
+    ),
+    "session": ("Session",),
+    "tap": ("Tap",),
+    "trainer": ("Trainer",),
+    "transforms": ("ClipGradNorm", "ClipGradValue"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "RECIPES", "Batch", "ClipGradNorm", "ClipGradValue", "Command", "CommandApplied", "CommandRejected",
+    "ConfigError", "Controls", "DataError", "Effect", "History", "LayerStats", "MissingExtra", "Pause",
+    "Preparing", "Recipe", "RecipeError", "Resume", "RunConfig", "RunEnded", "RunFailed", "RunInfo",
+    "RunStarted", "Session", "SetAccumulation", "SetClip", "SetLrScale", "StepOnce", "StepRecord", "Stop",
+    "Tap", "Trainer", "Validated", "Verdict", "VerdictChanged", "VgradError", "build", "judge_effect",
+    "reduce",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,43 @@
+"""What can go wrong, as a tree. Every message says what to do next.
+
+    VgradError
+    ├── ConfigError      a value that makes no sense: a flag, a TOML key, a threshold
+    │   └── RecipeError  a recipe that does not exist
+    ├── DataError        text that cannot be read, is empty, or is too short
+    ├── MissingExtra     an optional package is needed and is not installed
+    └── RunFailed        training itself raised; carries the original traceback as text
+"""
+
+from __future__ import annotations
+
+
+class VgradError(Exception):
+    """Base of every error that vgrad raises on purpose."""
+
+
+class ConfigError(VgradError, ValueError):
+    """A setting makes no sense."""
+
+
+class RecipeError(ConfigError):
+    """No recipe has this name."""
+
+
+class DataError(VgradError):
+    """The training data cannot be used."""
+
+
+class MissingExtra(VgradError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class RunFailed(VgradError):
+    """An exception ended the training.
+
+    Attributes:
+        traceback_text: The traceback of the original exception, as Python prints it.
+    """
+
+    def __init__(self, message: str, traceback_text: str) -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text

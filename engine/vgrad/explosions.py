@@ -1,0 +1,82 @@
+"""When the gradient has thrown a run off, and when the run has found back."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+WINDOW = 100  # steps that medians are taken over
+_EVERY = 10  # steps between two looks at the medians; jumps this near to each other belong together
+_WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a past
+
+_NORM_JUMP = 10.0
+_LOSS_JUMP = 0.5
+
+
+class ExplosionWatch:
+    """Compares each step with the run's own calm past.
+
+    A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it.
+    It is an explosion when the loss jumps too, and that lasts until the loss is back where it
+    was: weights that were thrown far off have small gradients again, and are no better for it.
+
+    Attributes:
+        calm_norm: Median gradient norm of before any explosion; the first step's at first.
+        calm_loss: Median loss of before any explosion; the first step's at first.
+        evidence: The numbers of the last explosion, in words.
+    """
+
+    def __init__(self) -> None:
+        self.calm_norm = math.nan
+        self.calm_loss = math.nan
+        self.evidence = ""
+        self._norms: deque[float] = deque(maxlen=WINDOW)
+        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._jumps: deque[int] = deque(maxlen=3)
+        self._since: int | None = None
+        self._loss_first = math.nan
+
+    def observe(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
+        """Take one finite step into account; True while the run explodes."""
+        if math.isnan(self._loss_first):
+            self._loss_first = self.calm_loss = loss
+            self.calm_norm = grad_norm
+        self._norms.append(grad_norm)
+        self._losses.append(loss)
+        if self._since is not None:
+            if step % _EVERY == 0 and self._is_over(step):
+                self._since = None
+                self._jumps.clear()
+        elif self._begins(step, loss, grad_norm, clipped=clipped):
+            self._since = step
+            self.evidence = (
+                f"at step {step:,} ‖g‖ was {max(self._norms_of_late()) / self.calm_norm:,.0f}× its median"
+                f" and the loss {loss:.3g} against {self.calm_loss:.3g}"
+            )
+        elif step % _EVERY == 0:
+            self.calm_norm = float(np.median(self._norms))
+            self.calm_loss = float(np.median(self._losses))
+        return self._since is not None
+
+    def _begins(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
+        if grad_norm > _NORM_JUMP * self.calm_norm:
+            self._jumps.append(step)
+        num_recent = sum(step - jump < _EVERY for jump in self._jumps)
+        if num_recent and self._is_high(loss):
+            return True
+        # Norms also jump when a run leaves a plateau, but then the loss falls.
+        keeps_jumping = num_recent == self._jumps.maxlen and step > _WARM_UP
+        return keeps_jumping and not clipped and loss > self.calm_loss
+
+    def _is_over(self, step: int) -> bool:
+        assert self._since is not None
+        median = float(np.median(self._losses))
+        return step - self._since >= WINDOW and median <= self._loss_first and not self._is_high(median)
+
+    def _is_high(self, loss: float) -> bool:
+        return loss > self.calm_loss + _LOSS_JUMP * abs(self.calm_loss)  # a loss may be negative
+
+    def _norms_of_late(self) -> list[float]:
+        return list(self._norms)[-_EVERY:]

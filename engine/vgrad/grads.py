@@ -1,0 +1,149 @@
+"""All gradients of one optimizer step, and the cheapest way to know their norms.
+
+The norms are read once and then kept up to date by arithmetic where that is exact enough:
+after a rescaling they are rescaled too, so that clipping costs no second read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch._utils import _flatten_dense_tensors
+
+from vgrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# On a CPU a call per tensor costs more than reading a small tensor does, so tensors up to this
+# many entries are copied together by size and reduced in one call per size. Measured on 10,000
+# tensors of 16 to 256 entries: 4.6 ms against 15.1 ms with a call per tensor.
+SMALL = 16_384
+
+
+class NormPlan:
+    """How to read the L2 norms of one list of tensors; made once, used every step.
+
+    Args:
+        tensors: Tensors as they will be passed to `read`: same number, sizes, dtypes and device.
+
+    Attributes:
+        dtype: The widest dtype among them.
+
+    Raises:
+        ConfigError: If the tensors are sparse or live on several devices.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        if any(tensor.layout is not torch.strided for tensor in tensors):
+            raise ConfigError("sparse gradients are not supported: use Embedding(sparse=False)")
+        devices = {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            raise ConfigError(f"gradients live on several devices: {sorted(map(str, devices))}")
+        self.dtype = reduce(torch.promote_types, {tensor.dtype for tensor in tensors})
+        # Half-precision squares overflow at 256, so norms are at least float32.
+        self._norm_dtype = torch.promote_types(self.dtype, torch.float32)
+        self._on_cpu = devices == {torch.device("cpu")}
+        large: list[int] = []
+        same_size: dict[tuple[torch.dtype, int], list[int]] = defaultdict(list)
+        for index, tensor in enumerate(tensors):
+            if self._on_cpu and tensor.numel() <= SMALL:
+                same_size[tensor.dtype, tensor.numel()].append(index)
+            else:  # an accelerator reads any list of tensors in one launch
+                large.append(index)
+        self._large = large
+        self._small = list(same_size.values())
+        order = large + [index for group in self._small for index in group]
+        positions = torch.empty(len(order), dtype=torch.long)
+        positions[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
+        self._positions = None if order == sorted(order) else positions
+
+    def read(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the L2 norm of each tensor, shape ``(num_tensors,)``, on their device.
+
+        The dtype is float32, or float64 if the tensors are. Finite gradients never read as
+        inf on a CPU; on an accelerator a float32 norm overflows above 1.8e19, which is
+        reported as non-finite rather than looked into, for that would wait for the device.
+        """
+        parts: list[Tensor] = []
+        if self._large:
+            large = [tensors[index] for index in self._large]
+            parts.append(torch.stack(torch._foreach_norm(large, 2, dtype=self._norm_dtype)))
+        for group in self._small:
+            same = [tensors[index] for index in group]
+            flat: Tensor = _flatten_dense_tensors(same)  # type: ignore[no-untyped-call]  # torch's own
+            rows = flat.view(len(group), tensors[group[0]].numel())
+            parts.append(torch.linalg.vector_norm(rows, dim=1, dtype=self._norm_dtype))
+        norms = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self._positions is not None:
+            norms = norms[self._positions]
+        if self._on_cpu and not norms.isfinite().all():
+            norms = _without_overflow(norms, tensors)
+        return norms
+
+
+def _without_overflow(norms: Tensor, tensors: Sequence[Tensor]) -> Tensor:
+    """Read again, in float64, the tensors whose norm is not finite; true inf and NaN remain."""
+    exact = norms.double()
+    for index in (~norms.isfinite()).nonzero().flatten().tolist():
+        exact[index] = torch.linalg.vector_norm(tensors[index], dtype=torch.float64)
+    return exact
+
+
+class Grads:
+    """The gradients of one optimizer step, changed in place by transforms.
+
+    Args:
+        tensors: Gradients in the model's parameter order, at least one, each of any shape.
+        plan: How to read their norms.
+
+    Attributes:
+        tensors: The same, as given.
+    """
+
+    __slots__ = ("_norm", "_norms", "_plan", "tensors")
+
+    def __init__(self, tensors: list[Tensor], plan: NormPlan) -> None:
+        self.tensors = tensors
+        self._plan = plan
+        self._norms: Tensor | None = None
+        self._norm: Tensor | None = None
+
+    def norms(self) -> Tensor:
+        """L2 norm of each gradient, shape ``(num_tensors,)``, on their device."""
+        if self._norms is None:
+            self._norms = self._plan.read(self.tensors)
+        return self._norms
+
+    def norm(self) -> Tensor:
+        """Joint L2 norm as a 0-d tensor on the gradients' device, in float64 where it has one.
+
+        Source:
+            Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, section 3.2.
+        """
+        if self._norm is None:
+            norms = self.norms()
+            dtype = torch.float32 if norms.device.type == "mps" else torch.float64
+            self._norm = torch.linalg.vector_norm(norms, dtype=dtype)
+        return self._norm
+
+    def scale_(self, factor: Tensor) -> None:
+        """Multiply every gradient by ``factor``, a 0-d tensor on their device, in place."""
+        # Rounded to the gradients' own dtype, in which an accelerator scales them in one launch,
+        # and rounded before the norms are scaled too, so that they agree with the gradients.
+        factor = factor.to(self._plan.dtype)
+        torch._foreach_mul_(self.tensors, factor)
+        if self._norms is not None:
+            self._norms = self._norms * factor
+        if self._norm is not None:
+            self._norm = self._norm * factor
+
+    def clamp_(self, limit: float) -> None:
+        """Clamp every entry to ``[-limit, limit]``, in place."""
+        torch._foreach_clamp_max_(self.tensors, limit)
+        torch._foreach_clamp_min_(self.tensors, -limit)
+        self._norms = self._norm = None

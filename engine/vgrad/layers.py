@@ -1,0 +1,83 @@
+"""Which parameters make a layer, and what it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vgrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layers:
+    """The trainable parameters of a model, grouped into named layers.
+
+    Attributes:
+        names: One name per layer, in the model's parameter order.
+        params: All trainable parameters, each once; a layer's are neighbours.
+        starts: Index into ``params`` of each layer's first, int64 of shape ``(num_layers,)``.
+        sizes: Number of entries of each layer.
+    """
+
+    names: tuple[str, ...]
+    params: tuple[nn.Parameter, ...]
+    starts: NDArray[np.int64]
+    sizes: tuple[int, ...]
+
+    def params_of(self, index: int) -> tuple[nn.Parameter, ...]:
+        """The parameters of layer number ``index``."""
+        start, stop = self.span(index)
+        return self.params[start:stop]
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Start and end in ``params`` of layer number ``index``."""
+        stop = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.params)
+        return int(self.starts[index]), int(stop)
+
+    def reduce(self, norms: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Join L2 norms per parameter, ``(num_params,)``, into norms per layer, ``(num_layers,)``."""
+        if len(self.starts) == len(self.params):
+            return norms.astype(np.float32)
+        squares = np.square(norms, dtype=np.float64)  # float32 squares would overflow from 2e19 on
+        return np.sqrt(np.add.reduceat(squares, self.starts)).astype(np.float32)
+
+
+def find_layers(model: nn.Module) -> Layers:
+    """Group a model's trainable parameters into layers.
+
+    A module that owns at most one weight matrix is one layer under its own name: a Linear
+    with its bias, an Embedding, a LayerNorm. A module that owns several (RNN, LSTM, attention)
+    gives a layer per parameter, ``rnn.weight_hh_l0``, for there the recurrent matrix is what
+    one came to see. A shared parameter counts once, where it first appears.
+
+    Raises:
+        ConfigError: If nothing in the model is trainable.
+    """
+    names: list[str] = []
+    params: list[nn.Parameter] = []
+    starts: list[int] = []
+    seen: set[int] = set()
+    for module_name, module in model.named_modules():
+        own = []
+        for name, param in module.named_parameters(recurse=False):
+            if param.requires_grad and id(param) not in seen:
+                seen.add(id(param))
+                own.append((name, param))
+        together = sum(param.dim() >= 2 for _, param in own) <= 1 and module_name != ""
+        for position, (name, param) in enumerate(own):
+            if position == 0 or not together:
+                starts.append(len(params))
+                names.append(module_name if together else f"{module_name}.{name}".lstrip("."))
+            params.append(param)
+    if not params:
+        raise ConfigError("the model has no trainable parameters: every requires_grad is False")
+    edges = [*starts, len(params)]
+    sizes = tuple(sum(param.numel() for param in params[start:stop]) for start, stop in pairwise(edges))
+    return Layers(tuple(names), tuple(params), np.array(starts, dtype=np.int64), sizes)

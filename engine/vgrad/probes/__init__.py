@@ -1,0 +1,1 @@
+"""What is measured besides the norms: one idea per file; the budget decides when."""

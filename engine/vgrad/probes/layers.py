@@ -1,0 +1,155 @@
+"""The dear statistics of single layers: taken in turn, as often as the budget allows.
+
+A layer is measured around one optimizer step: its gradient before any transform, its weights
+before the step, and how far they really moved. The numbers ride to the host on the step's one
+transfer.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vgrad.budget import Budget
+from vgrad.layers import Layers
+from vgrad.records import HISTOGRAM_DECADES, LayerStats
+
+NUM_BINS = HISTOGRAM_DECADES[1] - HISTOGRAM_DECADES[0]
+
+_NUM_SCALARS = 4  # weight norm, update norm, largest entry, zero entries
+_WIDTH = _NUM_SCALARS + NUM_BINS
+_MOST_PER_STEP = 64  # layers; bounds the size of one step's transfer
+
+# First guess of what a layer costs, before it has been measured once.
+_GUESS_S = 2e-4
+_GUESS_S_PER_ENTRY = 1.5e-8
+
+
+@dataclass(slots=True)
+class _Measurement:
+    """One layer under measurement, from before the step to after it."""
+
+    index: int
+    gradient: Tensor
+    weights_before: list[Tensor]
+    cost_s: float
+
+
+class LayerProbe:
+    """Measures a few layers per step, round and round.
+
+    Args:
+        layers: The layers of the model.
+        budget: What may be spent; this probe spends from it.
+    """
+
+    def __init__(self, layers: Layers, budget: Budget) -> None:
+        self._layers = layers
+        self._budget = budget
+        self._next = 0
+        self._open: list[_Measurement] = []
+        self._cost_s = _GUESS_S + _GUESS_S_PER_ENTRY * np.array(layers.sizes, dtype=np.float64)
+        num_layers = len(layers.names)
+        self._measured_step = np.full(num_layers, -1, dtype=np.int64)
+        self._values = np.full((num_layers, _WIDTH), np.nan, dtype=np.float32)
+        self._sizes = np.array(layers.sizes, dtype=np.float64)
+
+    @property
+    def dearest_s(self) -> float:
+        """Seconds that the dearest layer costs: what a budget must be able to save up."""
+        return float(self._cost_s.max())
+
+    def before_transforms(self) -> None:
+        """Pick the layers that this step can afford and read their gradients."""
+        affordable: list[int] = []
+        total_s = 0.0
+        for offset in range(min(len(self._layers.names), _MOST_PER_STEP)):
+            index = (self._next + offset) % len(self._layers.names)
+            total_s += float(self._cost_s[index])
+            if not self._budget.affords(total_s):
+                break
+            affordable.append(index)
+        for index in affordable:
+            begin = time.perf_counter()
+            gradient = self._read_gradient(index)
+            self._open.append(_Measurement(index, gradient, [], time.perf_counter() - begin))
+        self._next = (self._next + len(affordable)) % len(self._layers.names)
+
+    def before_step(self) -> None:
+        """Keep the weights of the picked layers, to see how far they move."""
+        for layer in self._open:
+            begin = time.perf_counter()
+            layer.weights_before = [p.detach().clone() for p in self._layers.params_of(layer.index)]
+            layer.cost_s += time.perf_counter() - begin
+
+    def after_step(self) -> tuple[list[int], list[Tensor]]:
+        """Finish the picked layers.
+
+        Returns:
+            Their indices, and for each a vector for `store`, still on its device.
+        """
+        vectors: list[Tensor] = []
+        for layer in self._open:
+            begin = time.perf_counter()
+            after = [param.detach() for param in self._layers.params_of(layer.index)]
+            moved = torch._foreach_sub(after, layer.weights_before)
+            weight_norm = torch.stack(torch._foreach_norm(layer.weights_before)).norm()
+            update_norm = torch.stack(torch._foreach_norm(moved)).norm()
+            ends = torch.stack((weight_norm, update_norm)).float()
+            vectors.append(torch.cat((ends, layer.gradient)))
+            cost_s = layer.cost_s + time.perf_counter() - begin
+            self._budget.spend(cost_s)
+            # A cost is trusted at once when it grows and slowly when it shrinks, so that the
+            # budget holds on a machine whose speed drifts.
+            known_s = self._cost_s[layer.index]
+            self._cost_s[layer.index] = max(cost_s, known_s + 0.3 * (cost_s - known_s))
+        indices = [layer.index for layer in self._open]
+        self._open.clear()
+        return indices, vectors
+
+    def store(self, step: int, indices: list[int], values: NDArray[np.floating]) -> None:
+        """Take the vectors of `after_step` as they arrive on the host.
+
+        Args:
+            step: Step at which they were measured.
+            indices: As `after_step` returned them.
+            values: All vectors in a row, of shape ``(len(indices) * width,)``.
+        """
+        self._values[indices] = values.reshape(len(indices), _WIDTH)
+        self._measured_step[indices] = step
+
+    def snapshot(self) -> LayerStats:
+        """All statistics as they are now, in arrays of their own."""
+        values = self._values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            update_ratio = values[:, 1] / values[:, 0]
+        sizes = self._sizes
+        return LayerStats(
+            measured_step=self._measured_step.copy(),
+            weight_norm=values[:, 0].copy(),
+            update_ratio=update_ratio,
+            grad_max=values[:, 2].copy(),
+            zero_share=(values[:, 3] / sizes).astype(np.float32),
+            histogram=(values[:, _NUM_SCALARS:] / sizes[:, None]).astype(np.float32),
+        )
+
+    def _read_gradient(self, index: int) -> Tensor:
+        """Largest entry, number of zeros and histogram counts of one layer's gradient."""
+        grads = [p.grad.detach() for p in self._layers.params_of(index) if p.grad is not None]
+        if not grads:
+            param = self._layers.params_of(index)[0]
+            return torch.full((_WIDTH - 2,), float("nan"), device=param.device)
+        flat = grads[0].flatten() if len(grads) == 1 else torch.cat([grad.flatten() for grad in grads])
+        magnitude = flat.abs().float()
+        num_zeros = flat.numel() - torch.count_nonzero(magnitude)
+        low, high = HISTOGRAM_DECADES
+        # Entries outside the decades belong to the outer bins; exact zeros (-inf) to none.
+        decades = magnitude.log10()
+        decades = torch.where(magnitude > 0, decades.clamp(low, high), decades)
+        counts = torch.histc(decades, bins=NUM_BINS, min=low, max=high)
+        return torch.cat((torch.stack((magnitude.max(), num_zeros.float())), counts))

@@ -1,0 +1,165 @@
+"""Owns the worker thread and the safe point. The screen and headless runs both drive this."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Self
+
+from vgrad.controls import Command, StepOnce, Stop
+from vgrad.errors import VgradError
+from vgrad.outbox import Outbox
+from vgrad.records import (
+    Preparing,
+    RunStarted,
+    Validated,
+    VerdictChanged,
+)
+from vgrad.tally import Tally
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+    from vgrad.records import Batch, LayerStats, StepRecord
+    from vgrad.trainer import Trainer
+    from vgrad.verdicts import Judge
+
+# A snapshot of all layers' statistics copies arrays: often enough for the eye is enough.
+_STATS_EVERY_S = 0.25
+
+Prepare = Callable[[Callable[[str], None]], "Trainer"]
+
+
+class Session:
+    """Trains in a worker thread, and takes commands between two optimizer steps.
+
+    Nothing here blocks the caller but `join`. The last notice is always `RunEnded`.
+
+    Args:
+        trainer: The trainer, or a function that builds it in the worker thread and says
+            meanwhile what it is doing. From `start` on it belongs to that thread.
+
+    Attributes:
+        exception: What ended the training, once it has failed.
+    """
+
+    def __init__(self, trainer: Trainer | Prepare) -> None:
+        self._trainer = trainer
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._outbox = Outbox()
+        self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
+        self._tally = Tally()
+        self._stats: LayerStats | None = None
+        self._stats_at_s = 0.0
+        self.exception: BaseException | None = None
+
+    @classmethod
+    def from_config(cls, config: RunConfig) -> Self:
+        """A session that also imports torch and builds its trainer in the worker thread."""
+
+        def prepare(say: Callable[[str], None]) -> Trainer:
+            say("importing torch")
+            from vgrad.factory import build
+
+            say(f"building {config.recipe}")
+            return build(config)
+
+        return cls(prepare)
+
+    def start(self) -> None:
+        """Start training."""
+        self._thread.start()
+
+    def submit(self, command: Command) -> None:
+        """Ask for a command; its answer comes as a notice, with the step it took effect at."""
+        self._commands.put(command)
+
+    def drain(self) -> Batch:
+        """Take everything that happened since the last drain. Never waits."""
+        return self._outbox.drain()
+
+    def stop(self) -> None:
+        """Ask for the end at the next safe point."""
+        self.submit(Stop())
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the worker thread; True once it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        """The one place where the training thread catches: who watches must be told of any end."""
+        try:
+            trainer = self._trainer
+            if callable(trainer):
+                trainer = trainer(lambda what: self._outbox.notify(Preparing(what)))
+            reason = self._train(trainer)
+        except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
+            self.exception = error
+            expected = isinstance(error, VgradError)
+            line = str(error) if expected else f"{type(error).__name__}: {error}"
+            self._outbox.notify(self._tally.ended("failed", line, traceback.format_exc()))
+        else:
+            self._outbox.notify(self._tally.ended(reason))
+
+    def _train(self, trainer: Trainer) -> Literal["done", "stopped"]:
+        from vgrad.verdicts import Judge
+
+        info = trainer.info()
+        self._outbox.resize(len(info.layers))
+        self._outbox.notify(RunStarted(info))
+        judge = Judge(info)
+        reason: Literal["done", "stopped"] = "stopped"
+        try:
+            while self._apply_pending(trainer):
+                if trainer.step == info.num_steps or trainer.is_exhausted:
+                    reason = "done"
+                    break
+                for record in trainer.advance():
+                    self._report(record, trainer, judge)
+                if self._validation_is_due(trainer):
+                    self._validate(trainer)
+            for record in trainer.finish():
+                self._report(record, trainer, judge)
+            if self._tally.validated_step < trainer.step:
+                self._validate(trainer)
+            self._outbox.publish(trainer.stats())
+        finally:
+            trainer.close()
+        return reason
+
+    def _apply_pending(self, trainer: Trainer) -> bool:
+        """Apply what was asked for, between two optimizer steps. False means stop."""
+        while not self._commands.empty() or trainer.controls.paused:
+            command = self._commands.get()  # this thread is the only reader
+            self._outbox.notify(trainer.apply(command))
+            match command:
+                case Stop():
+                    return False
+                case StepOnce():
+                    return True  # what was asked for after it comes after that step
+        return True
+
+    def _report(self, record: StepRecord, trainer: Trainer, judge: Judge) -> None:
+        self._outbox.put(record)
+        self._tally.observe(record)
+        now_s = time.perf_counter()
+        if now_s - self._stats_at_s > _STATS_EVERY_S:
+            self._stats_at_s = now_s
+            self._stats = trainer.stats()
+            self._outbox.publish(self._stats)
+        verdict = judge.observe(record, self._stats, trainer.controls)
+        if verdict is not None:
+            self._outbox.notify(VerdictChanged(record.step, verdict))
+
+    def _validation_is_due(self, trainer: Trainer) -> bool:
+        every, step = trainer.config.eval_every, trainer.step
+        return bool(every) and step % every == 0 and step > self._tally.validated_step
+
+    def _validate(self, trainer: Trainer) -> None:
+        begin = time.perf_counter()
+        loss = trainer.validate()
+        self._tally.validated(trainer.step, loss)
+        self._outbox.notify(Validated(trainer.step, loss, time.perf_counter() - begin))

@@ -1,0 +1,33 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+# Set before any test imports torch: workers share the cores, and sums must not depend on how many.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+RequireTool = Callable[[str], str]
+
+
+@pytest.fixture
+def require_tool() -> RequireTool:
+    """A function that returns the path of a program.
+
+    Without the program the test is skipped, and the reason says so; where ``CI`` is set it
+    fails, for there nobody reads about skipped tests.
+    """
+
+    def require(name: str) -> str:
+        path = shutil.which(name)
+        if path is not None:
+            return path
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed, and CI must not skip")
+        pytest.skip(f"{name} is not installed")
+
+    return require

@@ -1,0 +1,161 @@
+"""A real pseudo-terminal with a program in it, and what a person would see there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyte
+
+VGRAD_TUI = Path(sys.executable).with_name("vgrad-tui")
+
+
+class Terminal:
+    """Runs a program in a pseudo-terminal and emulates the screen.
+
+    Args:
+        command: Program and arguments.
+        columns: Width in cells.
+        lines: Height in cells.
+        environ: Added to the environment.
+
+    Attributes:
+        num_bytes: Bytes that the program has written.
+        raw: Those bytes, as long as ``keep_raw`` is set.
+        is_stalled: Set it, and nothing is read any more: a connection that hangs.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        columns: int = 80,
+        lines: int = 24,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.num_bytes = 0
+        self.raw = b""
+        self.keep_raw = False
+        self.is_stalled = False
+        self.exit_code: int | None = None
+        self.last_output = time.perf_counter()
+        self.started = time.perf_counter()
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        environment = {
+            **os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **(environ or {}),
+        }  # fmt: skip
+        environment.pop("NO_COLOR", None) if not (environ and "NO_COLOR" in environ) else None
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe(str(command[0]), [str(part) for part in command], environment)
+        self._resize(columns, lines)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make the terminal another size, as a window manager would."""
+        with self._lock:
+            self._screen.resize(lines, columns)
+        self._resize(columns, lines)
+
+    def _read(self) -> None:
+        while True:
+            if self.is_stalled:
+                time.sleep(0.02)
+                continue
+            try:
+                ready, _, _ = select.select([self._fd], [], [], 0.05)
+                if not ready:
+                    continue
+                data = os.read(self._fd, 65536)
+            except OSError:  # the program has gone
+                return
+            if not data:
+                return
+            self.last_output = time.perf_counter()
+            self.num_bytes += len(data)
+            if self.keep_raw:
+                self.raw += data
+            with self._lock:
+                # pyte does not know the private modes with a leading '<', '=' or '>'.
+                self._stream.feed(re.sub(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]", b"", data))
+
+    def text(self) -> str:
+        """What the screen shows, line by line."""
+        with self._lock:
+            return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._fd, keys.encode())
+
+    def click(self, column: int, line: int) -> None:
+        """Click with the left button, counted from 0."""
+        os.write(self._fd, f"\x1b[<0;{column + 1};{line + 1}M\x1b[<0;{column + 1};{line + 1}m".encode())
+
+    def wait_for(self, pattern: str, timeout: float = 60.0) -> str:
+        """Wait until the screen matches a regular expression, and return the screen.
+
+        Raises:
+            AssertionError: If it does not in time; carries the screen.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            text = self.text()
+            if re.search(pattern, text):
+                return text
+            time.sleep(0.01)
+        raise AssertionError(f"{pattern!r} did not appear within {timeout} s:\n{self.text()}")
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Wait for the program's end and return its exit code.
+
+        Raises:
+            AssertionError: If it does not end in time; carries the screen.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.exit_code = os.waitstatus_to_exitcode(status)
+                self._reader.join(1.0)
+                return self.exit_code
+            time.sleep(0.02)
+        raise AssertionError(f"still running after {timeout} s:\n{self.text()}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """End the program if it has not ended."""
+        if self.exit_code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)

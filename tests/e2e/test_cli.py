@@ -1,0 +1,181 @@
+"""The command line as a shell sees it: real processes, real training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vgrad import __version__
+
+PROGRAM = str(Path(sys.executable).with_name("vgrad-tui"))
+KEYS = {
+    *("recipe", "seed", "steps", "loss_first", "loss_last", "val_loss"),
+    *("verdict", "steps_per_s", "commands", "outcome", "error"),
+}
+
+
+def vgrad_tui(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *args],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def headless(*args: str) -> subprocess.CompletedProcess[str]:
+    return vgrad_tui("run", "--headless", "--steps", "4", "--eval-every", "0", *args)
+
+
+def summary_in(result: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """The one line on stdout."""
+    [line] = result.stdout.splitlines()
+    summary: dict[str, object] = json.loads(line)
+    assert set(summary) == KEYS
+    return summary
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["recipes"]])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_help_has_examples(command: list[str], flag: str) -> None:
+    result = vgrad_tui(*command, flag)
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: vgrad-tui")
+    assert "Examples:" in result.stdout
+
+
+def test_version() -> None:
+    assert vgrad_tui("--version").stdout == f"vgrad-tui {__version__}\n"
+
+
+def test_recipes_are_listed_for_people_and_for_scripts() -> None:
+    rows = json.loads(vgrad_tui("recipes", "--json").stdout)
+    lines = vgrad_tui("recipes").stdout.splitlines()
+    assert [row["name"] for row in rows] == [line.split()[0] for line in lines]
+    assert all(row["summary"] in line for row, line in zip(rows, lines, strict=True))
+    assert rows[0]["name"] == "charlm-rnn"
+    assert rows[0]["options"]["hidden"] == 128
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["run", "--steps", "many"], "many"),
+        (["run", "--headless"], "--steps"),
+        (["run", "--headless", "--steps", "0"], "steps"),
+        (["run", "--clip", "norm:-1", "--headless", "--steps", "1"], "max_norm must be > 0"),
+        (["run", "--clip", "often", "--headless", "--steps", "1"], "off, norm:NUMBER or value:NUMBER"),
+        (["run", "--lr", "nan", "--headless", "--steps", "1"], "lr"),
+        (["run", "--set", "hidden", "--headless", "--steps", "1"], "KEY=VALUE"),
+        (["run", "--set", "no_such=1", "--headless", "--steps", "1"], "no_such"),
+        (["run", "--device", "abacus", "--headless", "--steps", "1"], "abacus"),
+        (["run", "charlm-rn", "--headless", "--steps", "1"], "charlm-rnn"),
+        (["run", "nowhere.toml"], "nowhere.toml"),
+        (["run", "a.toml", "--config", "b.toml"], "give one"),
+        (["run"], "--headless"),
+        ([], "--headless"),
+    ],
+)
+def test_bad_usage_is_told_in_words(args: list[str], told: str) -> None:
+    result = vgrad_tui(*args)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: " in result.stderr
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_name_cannot_act_on_the_terminal() -> None:
+    result = vgrad_tui("run", "evil\x1b[2J\u202erecipe", "--headless", "--steps", "1")
+    assert result.returncode == 2
+    assert "\x1b" not in result.stderr
+    assert "\u202e" not in result.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short"], ids=["missing", "empty", "short"])
+def test_text_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    result = headless("charlm-rnn", "--text", str(path))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: " in result.stderr
+    assert "text" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_headless_run_ends_with_a_summary(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    result = headless("charlm-rnn", "--seed", "3", "--clip", "norm:1", "--summary", str(path))
+    assert result.returncode == 0
+    summary = summary_in(result)
+    assert (summary["recipe"], summary["seed"], summary["steps"]) == ("charlm-rnn", 3, 4)
+    assert (summary["outcome"], summary["error"], summary["commands"]) == ("done", None, [])
+    assert all(isinstance(summary[name], float) for name in ("loss_first", "loss_last", "val_loss"))
+    assert path.read_text() == result.stdout
+    assert "step 4/4" in result.stderr
+
+
+def test_flags_win_over_the_file_and_the_same_run_gives_the_same_losses(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('recipe = "charlm-rnn"\nseed = 1\nclip = "value:0.5"\nthreads = 1\n')
+    from_file = summary_in(headless(str(path), "--seed", "2"))
+    from_flags = summary_in(headless("charlm-rnn", "--seed", "2", "--clip", "value:0.5"))
+    assert from_file["seed"] == 2
+    same = ("loss_first", "loss_last", "val_loss")
+    assert [from_file[name] for name in same] == [from_flags[name] for name in same]
+
+
+@pytest.mark.parametrize("place", ["nowhere/run.json", "."])
+def test_a_summary_that_has_no_place_is_refused_before_training(tmp_path: Path, place: str) -> None:
+    result = headless("--summary", str(tmp_path / place))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "summary" in result.stderr
+    assert "torch" not in result.stderr
+
+
+def test_a_diverged_run_is_valid_json_and_says_so() -> None:
+    result = headless("charlm-rnn", "--set", "activation=relu", "--lr", "100", "--steps", "10")
+    summary = summary_in(result)
+    assert result.returncode == 0
+    assert summary["loss_last"] is None
+    assert summary["verdict"] == "non-finite"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_at_the_next_step_and_the_summary_still_comes(signum: signal.Signals) -> None:
+    # A background job inherits an ignored SIGINT, and the test may run in one.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from vgrad_tui.cli import main; main()"
+    )
+    args = ["run", "--headless", "--steps", "100000000", "--eval-every", "0"]
+    command = [sys.executable, "-c", code, *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step"):  # a verdict: training is under way
+                break
+        process.send_signal(signum)
+        stdout, stderr = process.communicate(timeout=60)
+    summary = json.loads(stdout)
+    assert process.returncode == 130
+    assert summary["outcome"] == "stopped"
+    assert summary["steps"] > 0
+    assert "Traceback" not in stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    pipeline = f"'{PROGRAM}' recipes --json | head -n 1"
+    result = subprocess.run(["bash", "-c", pipeline], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout == "[\n"
+    assert "Traceback" not in result.stderr

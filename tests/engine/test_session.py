@@ -1,0 +1,230 @@
+"""A session in its real thread. Nothing here waits by the clock: a test waits for what it is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.engine.toys import ToyStream, toy_task, toy_trainer
+
+from vgrad.config import RunConfig
+from vgrad.controls import Controls, Pause, Resume, SetAccumulation, SetClip, SetLrScale, StepOnce, Stop
+from vgrad.errors import ConfigError
+from vgrad.records import (
+    CommandApplied,
+    CommandRejected,
+    Notice,
+    Preparing,
+    RunEnded,
+    RunStarted,
+    StepRecord,
+    Validated,
+    VerdictChanged,
+)
+from vgrad.session import Session
+from vgrad.transforms.clip import ClipGradNorm
+
+PATIENCE_S = 60.0
+
+
+class Listener:
+    """Collects what a session tells."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.records: list[StepRecord] = []
+        self.notices: list[Notice] = []
+        self.num_dropped = 0
+
+    def drain(self) -> None:
+        batch = self.session.drain()
+        self.records += batch.records
+        self.notices += batch.notices
+        self.num_dropped += batch.num_dropped
+
+    def wait_for(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline, f"never came; the notices were {self.notices}"
+            time.sleep(0.001)
+            self.drain()
+
+    def wait_for_step(self, step: int) -> None:
+        self.wait_for(lambda: bool(self.records) and self.records[-1].step >= step)
+
+    def finish(self) -> RunEnded:
+        assert self.session.join(PATIENCE_S)
+        self.drain()
+        ended = self.notices[-1]
+        assert isinstance(ended, RunEnded), "RunEnded is always the last notice"
+        assert sum(isinstance(notice, RunEnded) for notice in self.notices) == 1
+        return ended
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [notice for notice in self.notices if isinstance(notice, kind)]
+
+
+def started(session: Session) -> Listener:
+    session.start()
+    return Listener(session)
+
+
+def toy_session(**settings: Any) -> Session:
+    return Session(toy_trainer(**settings))
+
+
+def test_a_run_of_n_steps_reports_each_once_and_ends() -> None:
+    listener = started(toy_session(steps=50, eval_every=20))
+    ended = listener.finish()
+    assert [record.step for record in listener.records] == list(range(1, 51))
+    assert isinstance(listener.notices[0], RunStarted)
+    assert [notice.step for notice in listener.of(Validated)] == [20, 40, 50]
+    assert (ended.step, ended.reason, ended.error) == (50, "done", None)
+    assert ended.loss_first == listener.records[0].loss
+    assert ended.loss_last == listener.records[-1].loss
+    assert ended.val_loss == listener.of(Validated)[-1].loss
+    assert ended.steps_per_s > 0
+
+
+def test_watching_from_a_thread_trains_exactly_as_stepping_does() -> None:
+    listener = started(toy_session(steps=40, eval_every=7))
+    listener.finish()
+    alone = toy_trainer()
+    assert [record.loss for record in listener.records] == [alone.train_step().loss for _ in range(40)]
+
+
+def test_a_command_is_answered_with_the_step_it_takes_effect_at() -> None:
+    listener = started(toy_session())
+    listener.wait_for_step(3)
+    for command in (SetLrScale(0.5), SetAccumulation(3), SetClip(ClipGradNorm(0.01))):
+        listener.session.submit(command)
+    listener.wait_for(lambda: len(listener.of(CommandApplied)) == 3)
+    lr, accumulation, clip = listener.of(CommandApplied)
+    listener.wait_for_step(clip.step + 2)
+    listener.session.stop()
+    listener.finish()
+    by_step = {record.step: record for record in listener.records}
+    assert by_step[lr.step].lr == pytest.approx(0.5 * by_step[lr.step].base_lr)
+    assert by_step[lr.step - 1].lr == by_step[lr.step - 1].base_lr
+    assert by_step[accumulation.step].num_microbatches == 3
+    assert by_step[accumulation.step - 1].num_microbatches == 1
+    assert by_step[clip.step].applied_norm <= 0.01 * 1.001
+    assert clip.controls == Controls(ClipGradNorm(0.01), 3, 0.5)
+
+
+def test_nonsense_is_rejected_in_words_and_training_goes_on() -> None:
+    listener = started(toy_session())
+    nonsense: list[Any] = [SetLrScale(float("nan")), SetAccumulation(0), SetClip(3), "faster", None]  # type: ignore[arg-type]
+    for command in nonsense:
+        listener.session.submit(command)
+    listener.wait_for(lambda: len(listener.of(CommandRejected)) == len(nonsense))
+    step = listener.records[-1].step if listener.records else 0
+    listener.wait_for_step(step + 3)
+    listener.session.stop()
+    assert listener.finish().reason == "stopped"
+    assert all(notice.reason for notice in listener.of(CommandRejected))
+
+
+def test_paused_means_that_no_step_is_made_until_told() -> None:
+    session = toy_session()
+    session.submit(Pause())
+    session.submit(StepOnce())
+    session.submit(StepOnce())
+    session.submit(StepOnce())
+    listener = started(session)
+    listener.wait_for(lambda: len(listener.of(CommandApplied)) == 4)
+    listener.wait_for_step(3)
+    assert [notice.step for notice in listener.of(CommandApplied)] == [1, 1, 2, 3]
+    session.submit(SetLrScale(2.0))  # commands are heard in a pause
+    listener.wait_for(lambda: len(listener.of(CommandApplied)) == 5)
+    assert [record.step for record in listener.records] == [1, 2, 3]
+    session.submit(Resume())
+    listener.wait_for_step(6)
+    session.stop()
+    listener.finish()
+    assert listener.records[3].lr == 2 * listener.records[2].lr
+
+
+def test_stopping_ends_a_paused_run() -> None:
+    session = toy_session()
+    session.submit(Pause())
+    listener = started(session)
+    listener.wait_for(lambda: bool(listener.of(CommandApplied)))
+    session.stop()
+    ended = listener.finish()
+    assert (ended.reason, ended.step, ended.val_loss) == ("stopped", 0, None)
+
+
+def test_a_pause_does_not_count_as_training_time() -> None:
+    session = toy_session(steps=3)
+    session.submit(Pause())
+    listener = started(session)
+    listener.wait_for(lambda: bool(listener.of(CommandApplied)))
+    time.sleep(0.5)
+    session.submit(Resume())
+    listener.finish()
+    assert listener.records[0].step_s < 0.5
+
+
+def test_an_exception_in_the_model_ends_the_run_with_its_traceback() -> None:
+    session = Session(toy_trainer(toy_task(fails_at=5), steps=100))
+    listener = started(session)
+    ended = listener.finish()
+    assert (ended.reason, ended.step) == ("failed", 4)
+    assert ended.error == "ZeroDivisionError: made to fail"
+    assert ended.traceback_text is not None
+    assert "in loss" in ended.traceback_text
+    assert isinstance(session.exception, ZeroDivisionError)
+    assert [record.step for record in listener.records] == [1, 2, 3, 4]
+
+
+def test_a_failed_run_leaves_no_hook_behind() -> None:
+    task = toy_task(fails_at=5)
+    started(Session(toy_trainer(task))).finish()
+    task.optimizer.step()  # a hook would refuse this
+
+
+def test_a_trainer_that_cannot_be_built_is_a_failed_run() -> None:
+    session = Session.from_config(RunConfig.make(recipe="no-such-recipe"))
+    listener = started(session)
+    ended = listener.finish()
+    assert ended.reason == "failed"
+    assert ended.step == 0
+    assert "no-such-recipe" in str(ended.error)
+    assert isinstance(session.exception, ConfigError)
+    assert listener.of(Preparing)
+
+
+def test_finite_data_ends_the_run_when_it_ends() -> None:
+    task = toy_task(stream=ToyStream([4] * 7))
+    ended = started(Session(toy_trainer(task, steps=100, accumulation_steps=2))).finish()
+    assert (ended.reason, ended.step) == ("done", 4)
+
+
+def test_a_reader_that_never_reads_costs_history_and_no_notice() -> None:
+    session = toy_session(steps=6000, eval_every=0)
+    for scale in range(1, 301):
+        session.submit(SetLrScale(1 / scale))
+    listener = started(session)
+    assert session.join(PATIENCE_S)
+    listener.finish()
+    assert listener.num_dropped + len(listener.records) == 6000
+    assert listener.num_dropped > 0
+    assert listener.records[-1].step == 6000
+    assert len(listener.of(CommandApplied)) == 300
+    assert len(listener.of(RunStarted)) == len(listener.of(Validated)) == 1
+
+
+def test_a_non_finite_loss_is_reported_as_what_it_is() -> None:
+    listener = started(Session(toy_trainer(steps=30, lr_scale=1e6)))
+    listener.finish()
+    kinds = [notice.verdict.kind for notice in listener.of(VerdictChanged)]
+    assert kinds == ["non-finite"]
+
+
+def test_a_stop_before_the_start_ends_the_run_at_once() -> None:
+    session = toy_session()
+    session.submit(Stop())
+    assert started(session).finish().step == 0

@@ -1,0 +1,150 @@
+"""A run that follows a script: no thread, no torch, no waiting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from vgrad.controls import Command, Controls, reduce
+from vgrad.records import (
+    Batch,
+    CommandApplied,
+    LayerStats,
+    Notice,
+    RunEnded,
+    RunInfo,
+    RunStarted,
+    StepRecord,
+    Validated,
+    Verdict,
+    VerdictChanged,
+)
+
+LAYERS = ("embed", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head")
+
+
+def make_info(layers: tuple[str, ...] = LAYERS, **changes: object) -> RunInfo:
+    """A run of these layers."""
+    values: dict[str, object] = {
+        "recipe": "charlm-rnn",
+        "description": "a character RNN",
+        "seed": 0,
+        "device": "cpu",
+        "layers": layers,
+        "layer_sizes": tuple(100 * (index + 1) for index in range(len(layers))),
+        "unit": "tokens",
+        "num_steps": 1000,
+        "controls": Controls(),
+    }
+    return RunInfo(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def make_record(step: int, num_layers: int = len(LAYERS), **changes: object) -> StepRecord:
+    """A plausible step, the same for the same number."""
+    wave = 1 + 0.5 * math.sin(step / 7)
+    norms = np.array([10.0 ** (-(index % 5)) * wave for index in range(num_layers)], dtype=np.float32)
+    norm = float(np.linalg.norm(norms))
+    values: dict[str, object] = {
+        "step": step,
+        "loss": 1.5 + 3.2 * math.exp(-step / 150) + 0.05 * math.sin(step * 1.7),
+        "lr": 2.0,
+        "base_lr": 2.0,
+        "grad_norm": norm,
+        "applied_norm": norm,
+        "grad_norms": norms,
+        "num_tokens": 1024,
+        "num_samples": 16,
+        "num_microbatches": 1,
+        "elapsed_s": step * 0.01,
+        "step_s": 0.01,
+        "watch_s": 0.0001,
+    }
+    return StepRecord(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def make_stats(step: int, num_layers: int = len(LAYERS)) -> LayerStats:
+    """Statistics that were measured one step after another."""
+    return LayerStats(
+        measured_step=np.maximum(1, step - np.arange(num_layers)).astype(np.int64),
+        weight_norm=np.full(num_layers, 8.0, dtype=np.float32),
+        update_ratio=np.full(num_layers, 2e-3, dtype=np.float32),
+        grad_max=np.full(num_layers, 0.1, dtype=np.float32),
+        zero_share=np.zeros(num_layers, dtype=np.float32),
+        histogram=np.tile(np.linspace(0, 0.125, 16, dtype=np.float32), (num_layers, 1)),
+    )
+
+
+def records(first: int, last: int, num_layers: int = len(LAYERS)) -> tuple[StepRecord, ...]:
+    """Steps ``first`` to ``last``."""
+    return tuple(make_record(step, num_layers) for step in range(first, last + 1))
+
+
+class ScriptedSource:
+    """Gives the batches it was told to give, and remembers what was submitted.
+
+    Attributes:
+        submitted: Every command, in order.
+        next_batch: What the next `drain` returns.
+        answers: Whether commands are answered at once, as an idle engine would.
+    """
+
+    def __init__(self, *, answers: bool = False) -> None:
+        self.submitted: list[Command] = []
+        self.next_batch = Batch()
+        self.answers = answers
+        self.started = False
+        self.stopped = False
+        self.step = 0
+        self.controls = Controls()
+
+    def start(self) -> None:
+        self.started = True
+
+    def submit(self, command: Command) -> None:
+        self.submitted.append(command)
+        if self.answers:
+            self.controls = reduce(self.controls, command)
+            self.give(notices=(CommandApplied(self.step + 1, command, self.controls),))
+
+    def drain(self) -> Batch:
+        batch, self.next_batch = self.next_batch, Batch()
+        return batch
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def join(self, timeout: float | None = None) -> bool:
+        return self.stopped
+
+    def give(
+        self,
+        records: tuple[StepRecord, ...] = (),
+        notices: tuple[Notice, ...] = (),
+        stats: LayerStats | None = None,
+    ) -> None:
+        """Add to what the next `drain` returns."""
+        if records:
+            self.step = records[-1].step
+        before = self.next_batch
+        self.next_batch = Batch(before.records + records, before.notices + notices, stats or before.stats)
+
+
+def script(num_steps: int = 300, layers: tuple[str, ...] = LAYERS) -> Iterator[Batch]:
+    """The batches of a run up to ``num_steps``, a start and a verdict among them."""
+    yield Batch(notices=(RunStarted(make_info(layers)),))
+    for first in range(1, num_steps + 1, 50):
+        last = min(first + 49, num_steps)
+        notices: tuple[Notice, ...] = (Validated(last, 1.9),)
+        if first == 1:
+            verdict = Verdict("healthy", "‖g‖ 1.2, first to last layer 0.13")
+            notices += (VerdictChanged(20, verdict),)
+        yield Batch(records(first, last, len(layers)), notices, make_stats(last, len(layers)))
+
+
+def ended(step: int, **changes: object) -> RunEnded:
+    """The last word of a run."""
+    values: dict[str, object] = {
+        "step": step, "reason": "done", "loss_first": 4.7, "loss_last": 1.6, "val_loss": 1.7, "steps_per_s": 100.0,
+    }  # fmt: skip
+    return RunEnded(**{**values, **changes})  # type: ignore[arg-type]

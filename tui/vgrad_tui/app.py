@@ -1,0 +1,323 @@
+"""The app: keys to commands, news to widgets. What happens on screen is in screens and widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from rich.console import RenderableType
+from textual import events
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from vgrad.controls import Command, Pause, Resume, SetClip, SetLrScale, StepOnce
+from vgrad.records import Batch
+from vgrad.transforms.clip import Clip, ClipGradNorm
+from vgrad_tui import steering
+from vgrad_tui.bridge import Bridge
+from vgrad_tui.keys import KEYS
+from vgrad_tui.painter import Painter, Written
+from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
+from vgrad_tui.screens.layer import LayerScreen
+from vgrad_tui.screens.main import MainScreen
+from vgrad_tui.sources import Source
+from vgrad_tui.state import State
+from vgrad_tui.terminal import TerminalDriver
+from vgrad_tui.widgets.chart import LossPane
+from vgrad_tui.widgets.controls import ControlRow
+from vgrad_tui.widgets.layers import SORTS, LayerTable
+
+
+class Pace:
+    """How often what is drawn, in seconds.
+
+    Args:
+        frugal: For slow lines: draw seldom.
+    """
+
+    def __init__(self, *, frugal: bool) -> None:
+        self.refresh_s = 1.0 if frugal else 0.25
+        self.refreshes_per_chart = 6 if frugal else 4
+        self.column_s = 8.0 if frugal else 1.0
+
+
+class VgradApp(App[None]):
+    """Watches one source and submits what the keys ask for.
+
+    Args:
+        source: The run.
+        frugal: Draw seldom, for slow lines.
+        observe: Is given every batch that arrives, too.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "vgrad-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
+
+    def __init__(
+        self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
+    ) -> None:
+        super().__init__(driver_class=TerminalDriver)
+        self._observe = observe
+        self.state = State()
+        self._source = source
+        self._pace = Pace(frugal=frugal)
+        self._bridge = Bridge(source, self._pace.refresh_s)
+        self._painter = Painter()
+        self._until_chart = 0
+        self._is_quitting = False
+        self._lost_a_frame = False
+        self._shown_error = False
+        self.spare_clip: Clip = ClipGradNorm(1.0)
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The main screen is there from the first frame."""
+        return MainScreen(self.state, column_s=self._pace.column_s)
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
+
+    async def on_mount(self) -> None:
+        """Start the run once there is a screen to watch it on."""
+        await self.main.mount(self._bridge)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._refresh_view(chart=True)
+        self._source.start()
+
+    # -- news ----------------------------------------------------------------------------------
+
+    def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
+        """Fold the news in, and show them if the terminal keeps up."""
+        changed = bool(event.batch.notices)
+        self.state.take(event.batch)
+        if self._observe is not None:
+            self._observe(event.batch)
+        if self._driver_is_behind():
+            return  # frames are dropped, never queued; the news are not lost
+        if self._lost_a_frame:
+            self._lost_a_frame = False
+            self.screen.refresh()
+        if not event.hurried:
+            self._until_chart -= 1
+        if changed or not event.hurried:
+            self._refresh_view(chart=changed or self._until_chart <= 0)
+        if self._is_quitting and self._source.join(0):
+            self.exit()
+        ended = self.state.ended
+        if ended is not None and ended.reason == "failed" and not self._shown_error:
+            self._shown_error = True
+            if self.state.info is None and ended.traceback_text is None:
+                self.exit()  # it could not even begin, and one line in the terminal says why
+            else:
+                self.action_result()
+
+    def _refresh_view(self, *, chart: bool) -> None:
+        if chart:
+            self._until_chart = self._pace.refreshes_per_chart
+        self.main.show(self.spare_clip, chart=chart)
+        if isinstance(self.screen, LayerScreen | JournalScreen):
+            self.screen.refresh_view()
+
+    # -- the terminal --------------------------------------------------------------------------
+
+    def _driver_is_behind(self) -> bool:
+        return isinstance(self._driver, TerminalDriver) and self._driver.is_behind
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Write only the cells that changed; nothing at all when none did, or no one reads."""
+        if isinstance(self._driver, TerminalDriver) and isinstance(renderable, ChopsUpdate | LayoutUpdate):
+            if self._driver.is_behind:
+                self._lost_a_frame = True
+                return
+            if self._batch_count or not self._running or self._closed:
+                return
+            text = self._painter.reduce(renderable, self.console)
+            if not text:
+                return
+            renderable = Written(text)
+        super()._display(screen, renderable)
+
+    async def on_event(self, event: events.Event) -> None:
+        """A resized terminal may show anything."""
+        if isinstance(event, events.Resize):
+            self._painter.forget()
+        await super().on_event(event)
+
+    def on_resize(self) -> None:
+        """Draw for the new size at once."""
+        self.call_after_refresh(self._refresh_view, chart=True)
+
+    def action_redraw(self) -> None:
+        """Write every cell anew."""
+        self._painter.forget()
+        self.screen.refresh()
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def submit(self, command: Command, *, undoable: bool = True) -> None:
+        """Ask the run for a command, and show that it was asked for."""
+        if self.state.info is None or self.state.ended is not None:
+            self.notify("nothing is training", timeout=2)
+            return
+        self.state.ask(command, undoable=undoable)
+        self._source.submit(command)
+        self._bridge.hurry()
+        self._refresh_view(chart=False)
+
+    def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
+        """A click on a control does what its key does."""
+        self.run_worker(self.run_action(event.action))
+
+    def action_pause(self) -> None:
+        """Pause or train on."""
+        self.submit(Resume() if self.state.wanted.paused else Pause())
+
+    def action_step_once(self) -> None:
+        """Train for one step."""
+        self.submit(StepOnce())
+
+    def action_toggle_clip(self) -> None:
+        """Clip, or stop clipping."""
+        wanted = self.state.wanted
+        if wanted.clip is not None:
+            self.spare_clip = wanted.clip
+        self.submit(steering.toggled_clip(wanted, self.spare_clip))
+
+    def action_threshold(self, direction: int) -> None:
+        """Move the threshold of clipping, or of the clipping that would be turned on."""
+        self._change_clip(steering.next_threshold(self.state.wanted.clip or self.spare_clip, direction))
+
+    def action_clip_kind(self) -> None:
+        """Clip by norm or by value."""
+        self._change_clip(steering.other_kind(self.state.wanted.clip or self.spare_clip))
+
+    def _change_clip(self, clip: Clip) -> None:
+        self.spare_clip = clip
+        if self.state.wanted.clip is not None:
+            self.submit(SetClip(clip))
+        else:
+            self._refresh_view(chart=False)
+
+    def action_accumulate(self, direction: int) -> None:
+        """Accumulate more or fewer microbatches."""
+        self.submit(steering.next_accumulation(self.state.wanted, direction))
+
+    def action_lr(self, direction: int) -> None:
+        """Halve or double the learning rate; 0 sets it back."""
+        wanted = self.state.wanted
+        self.submit(steering.next_lr_scale(wanted, direction) if direction else SetLrScale(1.0))
+
+    def action_remedy(self) -> None:
+        """Apply the verdict's remedy."""
+        remedy = self.state.verdict.remedy
+        if remedy is None:
+            self.notify("this verdict has no remedy that a key could apply", timeout=3)
+        else:
+            self.submit(remedy)
+
+    def action_undo(self) -> None:
+        """Take back the last change."""
+        command = self.state.pop_undo()
+        if command is None:
+            self.notify("nothing to undo", timeout=2)
+        else:
+            self.submit(command, undoable=False)
+
+    # -- the view ------------------------------------------------------------------------------
+
+    def action_log(self) -> None:
+        """Logarithmic or linear loss."""
+        pane = self.main.query_one(LossPane)
+        pane.is_log = not pane.is_log
+        self._refresh_view(chart=True)
+
+    def action_zoom(self, steps: int) -> None:
+        """Show less or more of the run."""
+        self.main.query_one(LossPane).zoom(steps, self.state.step)
+        self._refresh_view(chart=True)
+
+    def action_pan(self, direction: int) -> None:
+        """Move a zoomed chart."""
+        self.main.query_one(LossPane).pan(direction, self.state.step)
+        self._refresh_view(chart=True)
+
+    def action_sort(self) -> None:
+        """Sort the layers another way."""
+        table = self.main.query_one(LayerTable)
+        table.sort = (table.sort + 1) % len(SORTS)
+        table.arrange()
+        self._refresh_view(chart=False)
+
+    def action_scale(self) -> None:
+        """One scale for all sparklines, or one each."""
+        table = self.main.query_one(LayerTable)
+        table.shares_scale = not table.shares_scale
+        table.forget()
+        self._refresh_view(chart=False)
+
+    def action_filter(self) -> None:
+        """Filter the layers."""
+        self.main.open_filter()
+
+    def on_layer_table_opened(self, event: LayerTable.Opened) -> None:
+        """Open one layer."""
+        self.push_screen(LayerScreen(self.state, event.index))
+
+    def action_journal(self) -> None:
+        """Show the journal."""
+        self.push_screen(JournalScreen(self.state.journal))
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        self.push_screen(HelpScreen())
+
+    def action_result(self) -> None:
+        """Show how the run ended."""
+        ended = self.state.ended
+        if ended is None:
+            self.notify("training has not ended", timeout=2)
+            return
+        text = ended.traceback_text or f"loss {ended.loss_first:.4g} → {ended.loss_last:.4g}"
+        if ended.val_loss is not None:
+            text += f"\nvalidation {ended.val_loss:.4g}"
+        title = ended.error or f"{ended.reason} after {ended.step:,} steps"
+        self.push_screen(ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}"))
+
+    # -- the end -------------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Textual's own way out asks, too."""
+        self.action_ask_quit()
+
+    def action_ask_quit(self) -> None:
+        """Quit; ask first while training runs."""
+        if self.state.ended is not None or self._is_quitting:
+            self.exit()
+        elif self.state.info is None:
+            self._leave(confirmed=True)
+        else:
+            self.push_screen(QuitScreen(self.state.step), self._leave)
+
+    def _leave(self, confirmed: bool | None) -> None:
+        """Stop at the safe point and go once the worker has ended."""
+        if not confirmed:
+            return
+        self._is_quitting = True
+        self._source.stop()
+        self._bridge.hurry()
+        self.notify("stopping after this step; q again leaves at once", timeout=30)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key is in the command palette."""
+        for key in KEYS:
+            yield SystemCommand(f"{key.words} ({key.shown})", key.help, lambda a=key.action: self.run_worker(self.run_action(a)))  # type: ignore[misc]
+        yield from super().get_system_commands(screen)

@@ -1,0 +1,63 @@
+"""The only module that drains a source: a timer that asks, never a thread that pushes."""
+
+from __future__ import annotations
+
+from textual.message import Message
+from textual.widget import Widget
+
+from vgrad.records import Batch
+from vgrad_tui.sources import Source
+
+# Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
+_HURRY_S = 0.03
+_HURRIES = 8
+
+
+class Bridge(Widget):
+    """Drains the source at the refresh rate and posts what came.
+
+    Args:
+        source: Where the news come from.
+        interval_s: Seconds between two refreshes.
+    """
+
+    DEFAULT_CSS = "Bridge { display: none; }"
+
+    class Arrived(Message):
+        """News from the run, perhaps empty: a moment has passed either way.
+
+        Attributes:
+            batch: What happened.
+            hurried: Whether this is an extra look for an answer, not a regular refresh.
+        """
+
+        def __init__(self, batch: Batch, *, hurried: bool) -> None:
+            super().__init__()
+            self.batch = batch
+            self.hurried = hurried
+
+    def __init__(self, source: Source, interval_s: float) -> None:
+        super().__init__()
+        self._source = source
+        self._interval_s = interval_s
+        self._hurries = 0
+
+    def on_mount(self) -> None:
+        """Start the timer."""
+        self.set_interval(self._interval_s, self.pull)
+
+    def pull(self) -> None:
+        """Drain the source now and post what came."""
+        self.post_message(self.Arrived(self._source.drain(), hurried=False))
+
+    def hurry(self) -> None:
+        """Look for the answer to a command before the next refresh."""
+        self._hurries = _HURRIES
+        self.set_timer(_HURRY_S, self._hurried)
+
+    def _hurried(self) -> None:
+        self._hurries -= 1
+        batch = self._source.drain()
+        self.post_message(self.Arrived(batch, hurried=True))
+        if not batch.notices and self._hurries > 0:
+            self.set_timer(_HURRY_S, self._hurried)

@@ -1,0 +1,203 @@
+"""The command line. A command imports what it needs, so that `--help` waits for nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vgrad import __version__
+from vgrad.errors import VgradError
+from vgrad.printable import printable
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+
+_FAILED = 1
+_BAD_USAGE = 2
+_INTERRUPTED = 130
+
+_PATH = click.Path(path_type=Path)
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: Sequence[str] | None) -> int:
+    try:
+        return int(cli.main(args, prog_name="vgrad-tui", standalone_mode=False) or 0)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "vgrad-tui"
+        return _refuse(f"{error.format_message()}\ntry: {path} --help", _BAD_USAGE)
+    except VgradError as error:
+        return _refuse(str(error), _BAD_USAGE)
+    except OSError as error:
+        return _refuse(str(error), _FAILED)
+    except click.Abort:  # click's word for Ctrl-C
+        return _INTERRUPTED
+
+
+def _refuse(message: str, code: int) -> int:
+    click.echo("error: " + printable(message, keep="\n"), err=True)
+    return code
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings=_SETTINGS,
+    epilog="""\b
+Examples:
+  vgrad-tui                                     the default recipe
+  vgrad-tui run depth-sigmoid                   another one
+  vgrad-tui recipes                             what there is
+  vgrad-tui run --headless --steps 200          no screen, a JSON summary at the end
+""",
+)
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> object:
+    """Watch and steer the gradients of a PyTorch training run.
+
+    Without a command, starts the default recipe.
+    """
+    return None if context.invoked_subcommand else context.invoke(run)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  vgrad-tui run charlm-rnn --text book.txt
+  vgrad-tui run charlm-rnn --clip norm:1 --accumulate 4 --lr-scale 0.5
+  vgrad-tui run my-run.toml --seed 3
+  vgrad-tui run depth-sigmoid --set activation=tanh --set depth=12
+  vgrad-tui run --headless --steps 600 --summary run.json
+
+\b
+A flag wins over the TOML file; its keys are the fields of vgrad.RunConfig.
+Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
+"""
+)
+@click.argument("source", metavar="[RECIPE|FILE.toml]", required=False)
+@click.option("--config", "config_path", type=_PATH, help="TOML file of settings.")
+@click.option("--steps", type=int, help="Optimizer steps to run [default: no end].")
+@click.option("--seed", type=int, help="Seed of the weights and of the data's order [default: 0].")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps ... [default: auto].")
+@click.option("--text", type=_PATH, help="Text file to train on.")
+@click.option("--clip", metavar="RULE", help="off, norm:MAX_NORM or value:CLIP_VALUE [default: off].")
+@click.option("--accumulate", "accumulation_steps", type=int, help="Microbatches per step [default: 1].")
+@click.option("--lr", type=float, help="Base learning rate [default: the recipe's].")
+@click.option("--lr-scale", type=float, help="Multiplies the learning rate [default: 1].")
+@click.option("--batch-size", type=int, help="Samples per microbatch [default: the recipe's].")
+@click.option("--eval-every", type=int, help="Steps between validations, 0: only at the end [default: 100].")
+@click.option("--budget", "watch_budget", type=float, help="Share of a step for watching [default: 0.02].")
+@click.option("--threads", type=int, help="CPU threads, 0: as torch chooses [default: 1].")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Recipe setting; repeatable.")
+@click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")
+@click.option("--summary", "summary_path", type=_PATH, help="Write the JSON there.")
+@click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
+@click.option("--ascii/--no-ascii", default=None, help="Draw in ASCII [default: as it can].")
+def run(
+    source: str | None,
+    config_path: Path | None,
+    options: tuple[str, ...],
+    headless: bool,
+    summary_path: Path | None,
+    frugal: bool,
+    ascii: bool | None,
+    **flags: object,
+) -> int:
+    """Train a recipe, and watch it.
+
+    RECIPE is a name that `vgrad-tui recipes` lists; a name that ends in .toml is a file of settings.
+    """
+    config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
+    if headless:
+        from vgrad.headless import run_headless
+
+        return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path)
+    return _run_screen(config, summary_path, frugal=frugal, ascii=ascii)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  vgrad-tui recipes
+  vgrad-tui recipes --json
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+def recipes(as_json: bool) -> int:
+    """List the built-in recipes and what each one shows."""
+    from vgrad.recipes import RECIPES
+
+    if as_json:
+        fields = ("name", "summary", "lr", "batch_size", "options", "text")
+        rows = [{field: getattr(recipe, field) for field in fields} for recipe in RECIPES.values()]
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        click.echo(f"{name:<{width}}  {recipe.summary}")
+    return 0
+
+
+def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+        raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
+    from vgrad.summary import check_summary_path
+
+    if summary_path is not None:
+        check_summary_path(summary_path)
+    from vgrad_tui.launch import run_app
+
+    summary = run_app(config, frugal=frugal, ascii=ascii)
+    click.echo(summary.readable())
+    if summary_path is not None:
+        summary.write(summary_path)
+    return summary.exit_code
+
+
+def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:
+    """Only flags that were given count; the rest is the file's, then the default's."""
+    from vgrad.config import RunConfig
+    from vgrad.recipes import get_recipe
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if source is not None and source.endswith(".toml"):
+        if config_path is not None:
+            raise click.UsageError(f"two files of settings, {source} and {config_path}: give one")
+        config_path = Path(source)
+    elif source is not None:
+        given["recipe"] = source
+    config = RunConfig.make(**given) if config_path is None else RunConfig.read(config_path, **given)
+    get_recipe(config.recipe).read_options(config)  # what makes no sense is known before anything starts
+    return config
+
+
+def _parse_options(pairs: tuple[str, ...]) -> dict[str, int | float | bool | str]:
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}")
+        options[key] = parse_scalar(value)
+    return options
+
+
+def parse_scalar(text: str) -> int | float | bool | str:
+    """Read a number, ``true``, ``false`` or a quoted string as TOML does; anything else is itself."""
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except ValueError:  # a bare word is no TOML
+        return text
+    value = values.pop("value")
+    is_scalar = isinstance(value, int | float | str) and not values
+    return value if is_scalar else text

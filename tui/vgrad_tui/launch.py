@@ -1,0 +1,40 @@
+"""From a config to a screen, and back to a terminal with a summary."""
+
+from __future__ import annotations
+
+from vgrad.config import RunConfig
+from vgrad.errors import VgradError
+from vgrad.session import Session
+from vgrad.summary import RunSummary, Summarizer
+from vgrad_tui.app import VgradApp
+from vgrad_tui.terminal import TerminalDriver, wants_ascii
+
+# How long to wait, once the screen has closed, for a training thread that is inside a step.
+_GRACE_S = 5.0
+
+
+def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = None) -> RunSummary:
+    """Show a run until somebody quits.
+
+    Args:
+        config: The run; it starts at once.
+        frugal: Draw seldom, for slow lines.
+        ascii: Write nothing but ASCII; None asks the locale.
+
+    Returns:
+        What the run came to.
+
+    Raises:
+        VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
+    """
+    TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
+    session = Session.from_config(config)
+    summarizer = Summarizer(config.recipe, config.seed)
+    app = VgradApp(session, frugal=frugal, observe=summarizer.observe)
+    app.run()
+    session.stop()
+    session.join(_GRACE_S)
+    summarizer.observe(session.drain())
+    if isinstance(session.exception, VgradError):
+        raise session.exception
+    return summarizer.result()

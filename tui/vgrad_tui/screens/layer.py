@@ -1,0 +1,135 @@
+"""One layer: its gradient over the whole run, and all that is known of it."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from vgrad.marks import MARK_WORDS, mark_layers
+from vgrad.records import HISTOGRAM_DECADES
+from vgrad_tui.format import count, safe, sci
+from vgrad_tui.plots import SeriesChart, draw_series, nice_range
+from vgrad_tui.state import State
+from vgrad_tui.widgets.lines import Lines, Runs, rule
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+class LayerScreen(Screen[None]):
+    """A layer's own chart and numbers; esc goes back, up and down go to its neighbours."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q", "dismiss", "back", id="layer.back"),
+        Binding("up", "go(-1)", "layer above", id="layer.above"),
+        Binding("down", "go(1)", "layer below", id="layer.below"),
+    ]
+
+    def __init__(self, state: State, index: int) -> None:
+        super().__init__()
+        self._state = state
+        self._index = index
+
+    def compose(self) -> ComposeResult:
+        """A chart and rows of numbers."""
+        yield Lines(id="layer-chart")
+        yield Lines(id="layer-numbers")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Draw once the sizes are known."""
+        self.call_after_refresh(self.refresh_view)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.call_after_refresh(self.refresh_view)
+
+    def action_go(self, layers: int) -> None:
+        """Show a neighbour."""
+        self._index = (self._index + layers) % len(self._names)
+        self.refresh_view()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._state.info.layers if self._state.info else ()
+
+    def refresh_view(self) -> None:
+        """Show the layer as it is now."""
+        if self._state.record is None or self._state.layers is None:
+            return
+        self.query_one("#layer-chart", Lines).show(self._chart())
+        self.query_one("#layer-numbers", Lines).show(self._numbers())
+
+    def _chart(self) -> list[Runs]:
+        width, height = self.query_one("#layer-chart", Lines).size
+        if width < 4 or height < 3 or self._state.layers is None:
+            return []
+        last = nice_range(self._state.step)
+        buckets = self._state.layers.window(1, last + 1, 2 * width, [self._index])
+        buckets = buckets.rows(buckets.count > 0)
+        title: Runs = [(safe(self._names[self._index]), "title"), ("  ‖g‖ per step", "dim")]
+        where: Runs = [(f"layer {self._index + 1:,} of {len(self._names):,}", "dim")]
+        chart = SeriesChart(
+            steps=np.clip(buckets.first_step + (buckets.steps_per_bucket - 1) / 2, 1, last),
+            raw_min=buckets.min[:, 0],
+            raw_max=buckets.max[:, 0],
+            mean=buckets.mean[:, 0],
+            marks=tuple(self._state.marks),
+            log=True,
+            first=1,
+            last=last,
+        )
+        return [rule(title, where, width), *draw_series(chart, width, height - 1)]
+
+    def _numbers(self) -> list[Runs]:
+        state, index = self._state, self._index
+        record, stats, info = state.record, state.stats, state.info
+        assert record is not None and info is not None
+        size = info.layer_sizes[index]
+        norm = float(record.grad_norms[index])
+        mark = MARK_WORDS[int(mark_layers(record.grad_norms, state.layer_sizes, stats)[index])]
+        share = norm / record.grad_norm if record.grad_norm > 0 else math.nan
+        rows: list[Runs] = [
+            rule([("numbers", "title")], [], self.size.width),
+            _pair("parameters", count(size), "mark", mark),
+            _pair("‖g‖ now", sci(norm), "share of the joint norm", f"{share:.1%}"),
+        ]
+        if stats is None or stats.measured_step[index] < 0:
+            return [*rows, [("the other numbers have not been measured yet", "dim")]]
+        weight = float(stats.weight_norm[index])
+        age = record.step - int(stats.measured_step[index])
+        return [
+            *rows,
+            _pair("‖w‖", sci(weight), "‖g‖/‖w‖", sci(norm / weight if weight else math.nan)),
+            _pair(
+                "update ‖Δw‖/‖w‖", sci(float(stats.update_ratio[index])),
+                "largest |g|", sci(float(stats.grad_max[index])),
+            ),  # fmt: skip
+            _pair("exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"),
+            [("entries by decade of |g|:", "dim")],
+            *_histogram(stats.histogram[index]),
+        ]
+
+
+def _pair(name: str, value: str, other: str, other_value: str) -> Runs:
+    return [
+        (f"{name:<18}", "dim"), (f"{value.strip():<14}", "text"),
+        (f"{other:<24}", "dim"), (other_value.strip(), "text"),
+    ]  # fmt: skip
+
+
+def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[Runs]:
+    """A bar per decade, with the decades below."""
+    low, high = HISTOGRAM_DECADES
+    largest = float(shares.max())
+    bars, labels = "", ""
+    for position, decade in enumerate(range(low, high)):
+        level = math.ceil(float(shares[position]) / largest * 8) if largest > 0 else 0
+        bars += f"{_BARS[level] * 3}  "
+        labels += f"{decade:<5}"
+    return [[(bars, "smooth")], [(labels, "dim")]]

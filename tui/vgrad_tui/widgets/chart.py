@@ -1,0 +1,142 @@
+"""The loss: raw points, a smoothed line over them, validation, and where commands took effect."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgrad.history import Buckets
+from vgrad_tui.format import safe
+from vgrad_tui.plots import LossChart, draw_loss, nice_range
+from vgrad_tui.state import LOSS, State
+from vgrad_tui.widgets.lines import Lines, Runs, rule
+
+_SMOOTH_SHARE = 0.04  # of the chart's width: the time constant of the smoothed line
+_NEAREST = 20  # steps: as close as it zooms
+
+
+class LossPane(Lines):
+    """The loss chart, its title above it.
+
+    Attributes:
+        is_log: Whether the loss axis is logarithmic.
+        span: Steps that are shown, or None for the whole run.
+        back: Steps between the right end and the newest step; 0 follows the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="chart")
+        self.is_log = False
+        self.span: int | None = None
+        self.back = 0
+
+    def update(self, state: State) -> None:
+        """Draw the chart anew."""
+        width, height = self.size
+        if width < 4 or height < 2:
+            self.show([])
+            return
+        rows: list[Runs] = [self._title(state)]
+        if state.record is None:
+            words = "no steps yet" if state.info else f"{safe(state.preparing)} …"
+            rows += [[] for _ in range((height - 2) // 2)]
+            rows.append([(words.center(width), "dim")])
+        else:
+            rows += draw_loss(self._data(state), width, height - 1)
+        self.show(rows)
+
+    def zoom(self, steps: int, newest: int) -> None:
+        """Show half (``steps`` > 0) or twice (``steps`` < 0) as much of the run."""
+        span = self.span or newest
+        span = span // 2 if steps > 0 else span * 2
+        self.span = None if span >= newest else max(_NEAREST, span)
+        if self.span is None:
+            self.back = 0
+
+    def pan(self, direction: int, newest: int) -> None:
+        """Move a zoomed chart by half its width: -1 to older, 1 to newer steps."""
+        if self.span is not None:
+            self.back = max(0, min(self.back - direction * self.span // 2, newest - self.span))
+
+    def _title(self, state: State) -> Runs:
+        left: list[tuple[str, str]] = [("loss", "title")]
+        if state.record is not None:
+            left += [("  train ", "dim"), (f"{state.record.loss:.4g}", "strong")]
+        if state.validations:
+            left += [("  val ", "dim"), (f"{state.validations[-1][1]:.4g}", "val")]
+        right: list[tuple[str, str]] = []
+        if self.span is not None:
+            right.append((f"{self.span:,} steps  ", "dim"))
+        right.append(("log" if self.is_log else "linear", "dim"))
+        return rule(left, right, self.size.width)
+
+    def _data(self, state: State) -> LossChart:
+        first, last = self._range(state)
+        buckets = state.scalars.window(first, last + 1, max(2, 2 * self.size.width), [LOSS])
+        shown = [(step, loss) for step, loss in state.validations if first <= step <= last]
+        recorded = buckets.count > 0
+        buckets = buckets.rows(recorded)
+        middle = buckets.first_step + (buckets.steps_per_bucket - 1) / 2
+        return LossChart(
+            steps=np.clip(middle, first, last),
+            raw_min=buckets.min[:, 0],
+            raw_max=buckets.max[:, 0],
+            smooth=smoothed(buckets, last - first + 1),
+            val_steps=np.array([step for step, _ in shown], dtype=np.float64),
+            val_losses=np.array([loss for _, loss in shown], dtype=np.float64),
+            marks=tuple((step, label) for step, label in state.marks if first <= step <= last),
+            log=self.is_log,
+            first=first,
+            last=last,
+        )
+
+    def _range(self, state: State) -> tuple[int, int]:
+        """First and last step on the horizontal axis."""
+        newest = state.step
+        total = state.info.num_steps if state.info else None
+        if self.span is None:
+            # A range that grows by jumps leaves most of the picture as it was.
+            last = nice_range(newest)
+            return 1, last if total is None else min(last, max(total, newest))
+        jump = max(1, self.span // 10)
+        last = math.ceil((newest - self.back) / jump) * jump if not self.back else newest - self.back
+        return max(1, last - self.span), last
+
+
+def smoothed(buckets: Buckets, num_steps: int) -> NDArray[np.float64]:
+    """Exponentially smoothed means of the buckets' losses, shape ``(n,)``.
+
+    What is not finite passes through as it is and does not poison what follows.
+    """
+    means = buckets.mean[:, 0].astype(np.float64)
+    weight = 1 - math.exp(-buckets.steps_per_bucket / max(1.0, _SMOOTH_SHARE * num_steps))
+    smooth = np.empty_like(means)
+    value = math.nan
+    for index, mean in enumerate(means.tolist()):
+        if not math.isfinite(mean):
+            smooth[index] = mean
+            continue
+        value = mean if math.isnan(value) else value + weight * (mean - value)
+        smooth[index] = value
+    return smooth
+
+
+class EffectLine(Lines):
+    """What the last command did to the loss, in words."""
+
+    def __init__(self) -> None:
+        super().__init__(id="effect")
+
+    def update(self, state: State) -> None:
+        """Judge anew."""
+        found = state.effect()
+        if found is None:
+            words: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]
+            if state.info is None or state.ended is not None:
+                words = []
+            self.show([words])
+            return
+        label, effect = found
+        self.show([[(label, "mark"), (": ", "dim"), (effect.words(), "text")]])
