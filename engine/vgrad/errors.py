@@ -1,11 +1,11 @@
 """What can go wrong, as a tree. Every message says what to do next.
 
-    VgradError
-    ├── ConfigError      a value that makes no sense: a flag, a TOML key, a threshold
-    │   └── RecipeError  a recipe that does not exist
-    ├── DataError        text that cannot be read, is empty, or is too short
-    ├── MissingExtra     an optional package is needed and is not installed
-    └── RunFailed        training itself raised; carries the original traceback as text
+VgradError
+├── ConfigError      a value that makes no sense: a flag, a TOML key, a threshold
+│   └── RecipeError  a recipe that does not exist
+├── DataError        text that cannot be read, is empty, or is too short
+├── MissingExtra     an optional package is needed and is not installed
+└── RunFailed        training itself raised; carries the original traceback as text
 """
 
 from __future__ import annotations

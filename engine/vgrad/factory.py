@@ -33,7 +33,9 @@ def build(
     """
     if isinstance(recipe_or_config, RunConfig):
         if settings or seed or device != "auto":
-            raise ConfigError("a RunConfig is the whole run: set its fields instead of passing others beside it")
+            raise ConfigError(
+                "a RunConfig is the whole run: set its fields instead of passing others beside it"
+            )
         config = recipe_or_config
     else:
         config = RunConfig.make(recipe=recipe_or_config, seed=seed, device=device, **settings)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors
 
 from vgrad.errors import ConfigError
 
@@ -20,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # On a CPU a call per tensor costs more than reading a small tensor does, so tensors up to this
-# many entries are copied together by size and reduced in one call per size. Measured on 10,000
-# tensors of 16 to 256 entries: 4.6 ms against 15.1 ms with a call per tensor.
+# many entries are copied together by shape and reduced in one call. Measured on 1,000 tensors of
+# 256 entries: 0.4 us a tensor against 1.7 us with a call each; even at 16,384.
 SMALL = 16_384
+# They are copied to the same few entries again and again, which so stay in the cache.
+_SCRATCH = 2**18
 
 
 class NormPlan:
@@ -49,15 +50,15 @@ class NormPlan:
         self._norm_dtype = torch.promote_types(self.dtype, torch.float32)
         self._on_cpu = devices == {torch.device("cpu")}
         large: list[int] = []
-        same_size: dict[tuple[torch.dtype, int], list[int]] = defaultdict(list)
+        same_shape: dict[tuple[torch.dtype, torch.Size], list[int]] = defaultdict(list)
         for index, tensor in enumerate(tensors):
             if self._on_cpu and tensor.numel() <= SMALL:
-                same_size[tensor.dtype, tensor.numel()].append(index)
+                same_shape[tensor.dtype, tensor.shape].append(index)
             else:  # an accelerator reads any list of tensors in one launch
                 large.append(index)
         self._large = large
-        self._small = list(same_size.values())
-        order = large + [index for group in self._small for index in group]
+        self._chunks = _chunks(same_shape)
+        order = large + [index for chunk, _ in self._chunks for index in chunk]
         positions = torch.empty(len(order), dtype=torch.long)
         positions[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
         self._positions = None if order == sorted(order) else positions
@@ -73,10 +74,9 @@ class NormPlan:
         if self._large:
             large = [tensors[index] for index in self._large]
             parts.append(torch.stack(torch._foreach_norm(large, 2, dtype=self._norm_dtype)))
-        for group in self._small:
-            same = [tensors[index] for index in group]
-            flat: Tensor = _flatten_dense_tensors(same)  # type: ignore[no-untyped-call]  # torch's own
-            rows = flat.view(len(group), tensors[group[0]].numel())
+        for chunk, scratch in self._chunks:
+            torch.stack([tensors[index] for index in chunk], out=scratch)
+            rows = scratch.flatten(1) if scratch.dim() > 1 else scratch.unsqueeze(1)
             parts.append(torch.linalg.vector_norm(rows, dim=1, dtype=self._norm_dtype))
         norms = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self._positions is not None:
@@ -84,6 +84,21 @@ class NormPlan:
         if self._on_cpu and not norms.isfinite().all():
             norms = _without_overflow(norms, tensors)
         return norms
+
+
+def _chunks(
+    same_shape: dict[tuple[torch.dtype, torch.Size], list[int]],
+) -> list[tuple[list[int], Tensor]]:
+    """Indices of equally shaped tensors, with the scratch of shape ``(num, *shape)`` they go to."""
+    scratch = {dtype: torch.empty(_SCRATCH, dtype=dtype) for dtype, _ in same_shape}
+    chunks = []
+    for (dtype, shape), indices in same_shape.items():
+        size = shape.numel()
+        num = max(1, _SCRATCH // max(1, size))
+        for start in range(0, len(indices), num):
+            chunk = indices[start : start + num]
+            chunks.append((chunk, scratch[dtype][: len(chunk) * size].view(len(chunk), *shape)))
+    return chunks
 
 
 def _without_overflow(norms: Tensor, tensors: Sequence[Tensor]) -> Tensor:

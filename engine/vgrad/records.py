@@ -208,9 +208,7 @@ class RunEnded:
     traceback_text: str | None = None
 
 
-Notice = (
-    Preparing | RunStarted | CommandApplied | CommandRejected | Validated | VerdictChanged | RunEnded
-)
+Notice = Preparing | RunStarted | CommandApplied | CommandRejected | Validated | VerdictChanged | RunEnded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

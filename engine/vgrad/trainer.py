@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vgrad.records import LayerStats, StepRecord
 
 
-
 class Trainer:
     """Trains a task, and changes how when told to.
 

@@ -141,9 +141,12 @@ class Judge:
     def _is_stalled(self) -> bool:
         if len(self._losses) < STALL_STEPS:
             return False
-        halves = np.array(self._losses).reshape(2, -1).mean(axis=1)
-        before, after = float(halves[0]), float(halves[1])
-        return before - after < _LEAST_PROGRESS * abs(before) and after > 0.5 * self._loss_first
+        halves = np.array(self._losses).reshape(2, -1)
+        before, after = halves.mean(axis=1).tolist()
+        # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
+        noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
+        progress = max(_LEAST_PROGRESS * abs(before), noise)
+        return before - after < progress and after > 0.5 * self._loss_first
 
     def _healthy(self, updates: NDArray[np.float64]) -> Verdict:
         evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {self._ratio():.2g}"
@@ -158,9 +161,7 @@ class Judge:
             return float(np.median(ends[:, 0] / ends[:, 1]))
 
 
-def _natural_updates(
-    record: StepRecord, stats: LayerStats | None, controls: Controls
-) -> NDArray[np.float64]:
+def _natural_updates(record: StepRecord, stats: LayerStats | None, controls: Controls) -> NDArray[np.float64]:
     """Update ratios as they would be without clipping and scaling, NaN where not measured.
 
     Small steps that somebody asked for are no sign of a vanishing gradient.

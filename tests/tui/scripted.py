@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+
 from vgrad.controls import Command, Controls, reduce
 from vgrad.records import (
     Batch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.console import RenderableType
@@ -141,10 +142,10 @@ class VgradApp(App[None]):
             if self._batch_count or not self._running or self._closed:
                 return
             text = self._painter.reduce(renderable, self.console)
-            if not text:
-                return
-            renderable = Written(text)
-        super()._display(screen, renderable)
+            if text:
+                super()._display(screen, Written(text))
+        else:
+            super()._display(screen, renderable)
 
     async def on_event(self, event: events.Event) -> None:
         """A resized terminal may show anything."""
@@ -175,7 +176,10 @@ class VgradApp(App[None]):
 
     def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
         """A click on a control does what its key does."""
-        self.run_worker(self.run_action(event.action))
+        self._act(event.action)
+
+    def _act(self, action: str) -> None:
+        self.run_worker(self.run_action(action))
 
     def action_pause(self) -> None:
         """Pause or train on."""
@@ -254,7 +258,7 @@ class VgradApp(App[None]):
         """Sort the layers another way."""
         table = self.main.query_one(LayerTable)
         table.sort = (table.sort + 1) % len(SORTS)
-        table.arrange()
+        table.reorder()
         self._refresh_view(chart=False)
 
     def action_scale(self) -> None:
@@ -290,7 +294,9 @@ class VgradApp(App[None]):
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"
         title = ended.error or f"{ended.reason} after {ended.step:,} steps"
-        self.push_screen(ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}"))
+        self.push_screen(
+            ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}")
+        )
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -319,5 +325,5 @@ class VgradApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette."""
         for key in KEYS:
-            yield SystemCommand(f"{key.words} ({key.shown})", key.help, lambda a=key.action: self.run_worker(self.run_action(a)))  # type: ignore[misc]
+            yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(self._act, key.action))
         yield from super().get_system_commands(screen)

@@ -38,6 +38,18 @@ def sci(value: float) -> str:
     return text.rjust(SCI_WIDTH)
 
 
+def number(value: float) -> str:
+    """Three digits, ``0.166``, ``2.49``, ``412``, where they read well, else as `sci`; 7 columns.
+
+    ``nan``, ``inf`` and an exact 0 stay what they are.
+    """
+    size = abs(value)
+    if not 0.01 <= size < 9999.5:  # also NaN
+        return sci(value)
+    decimals = max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:.{decimals}f}".rjust(SCI_WIDTH)
+
+
 def rate(per_s: float) -> str:
     """``412/s``, ``12k/s``, ``0.52/s``; ``–/s`` where it is not known yet."""
     if not math.isfinite(per_s):

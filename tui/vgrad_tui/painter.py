@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.control import Control
 from rich.segment import Segment
 from rich.style import Style
@@ -23,6 +23,10 @@ _GAP = 6
 
 class Written(CompositorUpdate):
     """Terminal output that has been made already."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The output as one segment: what makes this a Rich renderable."""
+        yield Segment(self.text)
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -109,7 +113,7 @@ def _pieces_of_chops(update: ChopsUpdate) -> Iterator[tuple[int, int, Iterable[S
 def _pieces_of_layout(update: LayoutUpdate) -> Iterator[tuple[int, int, Iterable[Segment]]]:
     """Position and segments of every row that an update of the whole screen draws."""
     for y, strips in enumerate(update.strips, update.region.y):
-        yield update.region.x, y, [segment for strip in strips if strip is not None for segment in strip]
+        yield update.region.x, y, [segment for strip in strips for segment in strip]
 
 
 def _cells(text: str) -> Iterator[str]:
@@ -136,9 +140,7 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
     yield start, last + 1
 
 
-def _render(
-    texts: list[str], styles: list[Style | None], start: int, stop: int, console: Console
-) -> str:
+def _render(texts: list[str], styles: list[Style | None], start: int, stop: int, console: Console) -> str:
     segments: list[Segment] = []
     begin = start
     for index in range(start + 1, stop + 1):

@@ -283,7 +283,8 @@ class State:
     def _losses(self, start: int, stop: int) -> NDArray[np.float32]:
         """Losses of steps ``[start, stop)``, as many as were recorded."""
         buckets = self.scalars.window(start, stop, max(2, stop - start), [LOSS])
-        return buckets.mean[buckets.count > 0, 0]
+        losses: NDArray[np.float32] = buckets.mean[buckets.count > 0, 0]
+        return losses
 
 
 def _kind(command: Command) -> type:

@@ -41,9 +41,9 @@ class HelpScreen(Dialog):
                 text.append(f"  {key.shown:<4}", "bold")
                 text.append(f"{key.help}\n")
         text.append("in the list of layers\n", "bold")
-        for shown, help in (("↑ ↓", "Choose a layer"), ("⏎", "Open it: its own chart and numbers")):
+        for shown, words in (("↑ ↓", "Choose a layer"), ("⏎", "Open it: its own chart and numbers")):
             text.append(f"  {shown:<4}", "bold")
-            text.append(f"{help}\n")
+            text.append(f"{words}\n")
         text.append("\nctrl+p finds everything by name. Esc closes this.", "dim")
         with VerticalScroll(classes="box"):
             yield Static(text)

@@ -13,7 +13,7 @@ from textual.widgets import Footer
 
 from vgrad.marks import MARK_WORDS, mark_layers
 from vgrad.records import HISTOGRAM_DECADES
-from vgrad_tui.format import count, safe, sci
+from vgrad_tui.format import count, number, safe
 from vgrad_tui.plots import SeriesChart, draw_series, nice_range
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs, rule
@@ -89,7 +89,8 @@ class LayerScreen(Screen[None]):
     def _numbers(self) -> list[Runs]:
         state, index = self._state, self._index
         record, stats, info = state.record, state.stats, state.info
-        assert record is not None and info is not None
+        assert record is not None
+        assert info is not None
         size = info.layer_sizes[index]
         norm = float(record.grad_norms[index])
         mark = MARK_WORDS[int(mark_layers(record.grad_norms, state.layer_sizes, stats)[index])]
@@ -97,7 +98,7 @@ class LayerScreen(Screen[None]):
         rows: list[Runs] = [
             rule([("numbers", "title")], [], self.size.width),
             _pair("parameters", count(size), "mark", mark),
-            _pair("‖g‖ now", sci(norm), "share of the joint norm", f"{share:.1%}"),
+            _pair("‖g‖ now", number(norm), "share of the joint norm", f"{share:.1%}"),
         ]
         if stats is None or stats.measured_step[index] < 0:
             return [*rows, [("the other numbers have not been measured yet", "dim")]]
@@ -105,11 +106,13 @@ class LayerScreen(Screen[None]):
         age = record.step - int(stats.measured_step[index])
         return [
             *rows,
-            _pair("‖w‖", sci(weight), "‖g‖/‖w‖", sci(norm / weight if weight else math.nan)),
+            _pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight if weight else math.nan)),
             _pair(
-                "update ‖Δw‖/‖w‖", sci(float(stats.update_ratio[index])),
-                "largest |g|", sci(float(stats.grad_max[index])),
-            ),  # fmt: skip
+                "update ‖Δw‖/‖w‖",
+                number(float(stats.update_ratio[index])),
+                "largest |g|",
+                number(float(stats.grad_max[index])),
+            ),
             _pair("exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"),
             [("entries by decade of |g|:", "dim")],
             *_histogram(stats.histogram[index]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.screen import Screen
@@ -22,10 +20,8 @@ class MainScreen(Screen[None]):
     """Chart above, controls beside it (below it when narrow), layers under them."""
 
     AUTO_FOCUS = "#layers"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"), (72, "-medium"), (112, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-low"), (34, "-high")]
+    # The class is set where the width is at least so many cells.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-medium"), (112, "-wide")]  # noqa: RUF012  # an instance variable to Textual's types
 
     def __init__(self, state: State, *, column_s: float) -> None:
         super().__init__()
@@ -39,10 +35,10 @@ class MainScreen(Screen[None]):
         with Container(id="upper"):
             with Vertical(id="left"):
                 yield LossPane()
-                yield EffectLine()
             with Vertical(id="right"):
                 yield Controls()
                 yield Journal()
+        yield EffectLine()
         yield LayerTitle()
         yield LayerTable(self._state, column_s=self._column_s)
         yield Input(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
@@ -85,7 +81,7 @@ class MainScreen(Screen[None]):
         """Filter as one types."""
         table = self.query_one(LayerTable)
         table.filter = event.value
-        table.arrange()
+        table.reorder()
         table.update()
         self.query_one(LayerTitle).update(table)
 

@@ -13,7 +13,7 @@ from vgrad_tui.plots import LossChart, draw_loss, nice_range
 from vgrad_tui.state import LOSS, State
 from vgrad_tui.widgets.lines import Lines, Runs, rule
 
-_SMOOTH_SHARE = 0.04  # of the chart's width: the time constant of the smoothed line
+_SMOOTH_SHARE = 0.02  # of the chart's width: the time constant of the smoothed line
 _NEAREST = 20  # steps: as close as it zooms
 
 
@@ -28,7 +28,7 @@ class LossPane(Lines):
 
     def __init__(self) -> None:
         super().__init__(id="chart")
-        self.is_log = False
+        self.is_log = True
         self.span: int | None = None
         self.back = 0
 
@@ -106,21 +106,26 @@ class LossPane(Lines):
 
 
 def smoothed(buckets: Buckets, num_steps: int) -> NDArray[np.float64]:
-    """Exponentially smoothed means of the buckets' losses, shape ``(n,)``.
+    """Smoothed means of the buckets' losses, shape ``(n,)``.
 
-    What is not finite passes through as it is and does not poison what follows.
+    Exponential smoothing forwards and backwards, averaged, so that the line does not lag behind
+    the points. What is not finite passes through as it is and does not poison its neighbours.
     """
     means = buckets.mean[:, 0].astype(np.float64)
     weight = 1 - math.exp(-buckets.steps_per_bucket / max(1.0, _SMOOTH_SHARE * num_steps))
-    smooth = np.empty_like(means)
-    value = math.nan
-    for index, mean in enumerate(means.tolist()):
-        if not math.isfinite(mean):
-            smooth[index] = mean
+    return (_follow(means, weight) + _follow(means[::-1], weight)[::-1]) / 2
+
+
+def _follow(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    followed = np.empty_like(values)
+    level = math.nan
+    for index, value in enumerate(values.tolist()):
+        if not math.isfinite(value):
+            followed[index] = value
             continue
-        value = mean if math.isnan(value) else value + weight * (mean - value)
-        smooth[index] = value
-    return smooth
+        level = value if math.isnan(level) else level + weight * (value - level)
+        followed[index] = level
+    return followed
 
 
 class EffectLine(Lines):

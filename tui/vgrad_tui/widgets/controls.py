@@ -16,7 +16,7 @@ from textual.message import Message
 
 from vgrad.controls import Pause, Resume, SetAccumulation, SetClip, SetLrScale, StepOnce
 from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
-from vgrad_tui.format import describe, sci
+from vgrad_tui.format import describe, number
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs
 
@@ -149,7 +149,7 @@ class Controls(Container):
         return [
             ("fires ", "dim"),
             (f"{fires:.0%}", "strong" if fires else "text"),
-            (f"  ‖g‖ {sci(before).strip()} → {sci(after).strip()}", "text"),
+            (f"  ‖g‖ {number(before).strip()} → {number(after).strip()}", "text"),
         ]
 
     def _accumulate(self, state: State) -> Runs:
@@ -178,8 +178,8 @@ class Controls(Container):
 
 
 def _pending(now: str, asked: str, state: State) -> Runs:
-    when = "at the next step" if state.controls.accumulation_steps == 1 else "when the window is full"
-    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  asked, pending {when}", "warn")]
+    when = "next step" if state.controls.accumulation_steps == 1 else "window's end"
+    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending: {when}", "warn")]
 
 
 def _applied(now: str, state: State, kind: type, *, strong: bool) -> Runs:

@@ -19,7 +19,7 @@ from textual.strip import Strip
 
 from vgrad.marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO, mark_layers
 from vgrad_tui.fit import fit
-from vgrad_tui.format import count, safe, sci
+from vgrad_tui.format import count, number, safe
 from vgrad_tui.sparks import Decades, Resolution, decades_of, draw
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import ROLE_CLASSES, Lines, Roles, Runs, rule
@@ -48,7 +48,7 @@ class Columns:
         ratio = 9 if width >= 72 else 0
         update = 9 if width >= 84 else 0
         age = 8 if width >= 104 else 0
-        mark = 12 if width >= 64 else 2
+        mark = 14 if width >= 64 else 2
         numbers = 9 + ratio + update + age + mark
         name = max(6, min(longest_name, 32, (width - numbers) // 2))
         return cls(name, max(0, width - numbers - name - 1), 9, ratio, update, age, mark)
@@ -165,9 +165,9 @@ class LayerTable(ScrollView, Roles, can_focus=True):
         if not self._names:
             self._names = [safe(name) for name in state.info.layers]
             self._longest = max(len(name) for name in self._names)
-            self.arrange()
+            self.reorder()
         elif self._is_order_old():
-            self.arrange()
+            self.reorder()
         before, before_from = self._rows, self._rows_from
         self._build()
         width = self.size.width
@@ -187,7 +187,7 @@ class LayerTable(ScrollView, Roles, can_focus=True):
         moves = self.sort not in (SORTS.index("model"), SORTS.index("name"))
         return moves and time.monotonic() - self._ordered_at > _SORT_EVERY_S
 
-    def arrange(self) -> None:
+    def reorder(self) -> None:
         """Sort and filter anew."""
         state = self._state
         if state.record is None:
@@ -255,12 +255,12 @@ class LayerTable(ScrollView, Roles, can_focus=True):
             known = stats.measured_step[visible] >= 0
         rows: list[Runs] = []
         for row, index in enumerate(visible):
-            numbers = f"  {sci(float(norms[row])):>{columns.norm - 2}}"
+            numbers = f"  {number(float(norms[row])):>{columns.norm - 2}}"
             measured = stats is not None and bool(known[row])
             if columns.ratio:
-                numbers += f"{sci(float(ratios[row])) if measured else '–':>{columns.ratio}}"
+                numbers += f"{number(float(ratios[row])) if measured else '–':>{columns.ratio}}"
             if columns.update:
-                numbers += f"{sci(float(updates[row])) if measured else '–':>{columns.update}}"
+                numbers += f"{number(float(updates[row])) if measured else '–':>{columns.update}}"
             if columns.age:
                 numbers += f"{_age(int(ages[row])) if measured else '–':>{columns.age}}"
             mark = int(marks[row])
@@ -354,4 +354,4 @@ class LayerTable(ScrollView, Roles, can_focus=True):
 
 
 def _age(steps: int) -> str:
-    return "now" if steps <= 0 else f"-{count(steps)}"
+    return "now" if steps <= 0 else count(steps)

@@ -36,7 +36,8 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
 
     def role(self, name: str) -> Style:
         """The style of a role in the current theme."""
-        return self.get_component_rich_style(f"role--{name}")
+        style: Style = self.get_component_rich_style(f"role--{name}")
+        return style
 
     def strip(self, runs: Runs, width: int) -> Strip:
         """Draw runs as one row of exactly ``width`` cells, cut or padded."""

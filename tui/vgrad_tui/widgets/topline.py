@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from vgrad_tui.format import count, describe, duration, rate, safe, sci
+from vgrad_tui.format import count, describe, duration, number, rate, safe
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs, fit_fields
 
@@ -139,4 +139,4 @@ class VerdictLine(Lines):
 
 
 def _loss(loss: float) -> str:
-    return f"{loss:.3f}" if 1e-3 <= abs(loss) < 1e4 else sci(loss).strip()
+    return f"{loss:.3f}" if 1e-3 <= abs(loss) < 1e4 else number(loss).strip()

@@ -1,0 +1,243 @@
+"""Runs whose ending is known, and what is made of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vgrad.controls import Controls, SetClip
+from vgrad.factory import build
+from vgrad.marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO, mark_layers
+from vgrad.records import LayerStats, RunInfo, StepRecord, Verdict
+from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
+from vgrad.verdicts import STALL_STEPS, Judge
+
+SIZES = (100, 100, 100)
+INFO = RunInfo("toy", "", 0, "cpu", ("first", "middle", "last"), SIZES, "tokens", None, Controls())
+UNTOUCHED = Controls()
+
+
+def judged_run(recipe: str, num_steps: int, **settings: Any) -> tuple[list[str], Verdict]:
+    """The verdicts of a real run, in their order, and the last one in full."""
+    if recipe.startswith("depth"):
+        pytest.importorskip("sklearn", reason="these recipes read scikit-learn's digits")
+    trainer = build(recipe, seed=0, device="cpu", watch_budget=0.1, **settings)
+    judge = Judge(trainer.info())
+    changes = []
+    for _ in range(num_steps):
+        record = trainer.train_step()
+        verdict = judge.observe(record, trainer.stats(), trainer.controls)
+        if verdict is not None:
+            changes.append(verdict.kind)
+    return changes, judge.verdict
+
+
+def test_the_default_recipe_explodes_without_clipping() -> None:
+    changes, verdict = judged_run("charlm-rnn", 250)
+    assert changes == ["exploding"]
+    assert isinstance(verdict.remedy, SetClip)
+    assert isinstance(verdict.remedy.clip, ClipGradNorm)
+    assert 0.1 <= verdict.remedy.clip.max_norm <= 10
+    assert "its median" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("recipe", "num_steps", "settings"),
+    [
+        ("charlm-rnn", 250, {"clip": "norm:1"}),
+        ("charlm-rnn", 250, {"batch_size": 1, "lr": 0.1, "clip": "norm:1"}),
+        ("charlm-lstm", 60, {}),
+        ("charlm-transformer", 40, {}),
+        ("depth-sigmoid", 300, {"options": {"activation": "tanh"}}),
+        ("depth-sigmoid", 300, {"options": {"skip": True}}),
+        ("depth-sigmoid", 300, {"options": {"depth": 3}}),
+        ("article-net", 300, {}),
+    ],
+)
+def test_runs_that_learn_are_healthy(recipe: str, num_steps: int, settings: dict[str, Any]) -> None:
+    changes, verdict = judged_run(recipe, num_steps, **settings)
+    assert changes == ["healthy"]
+    assert "first to last layer" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("depth-sigmoid", {}),
+        ("depth-sigmoid", {"batch_size": 8, "accumulation_steps": 2}),
+        ("depth-tanh", {}),
+        ("depth-tanh", {"options": {"activation": "relu", "init": "xavier"}}),
+    ],
+)
+def test_deep_stacks_that_stall_are_vanishing(recipe: str, settings: dict[str, Any]) -> None:
+    changes, verdict = judged_run(recipe, 400, **settings)
+    assert changes == ["healthy", "vanishing"]
+    assert "not moved in 200 steps" in verdict.evidence
+    assert verdict.remedy is None, "none of our commands cures it"
+    assert "skip connections" in verdict.advice
+
+
+@pytest.mark.parametrize("settings", [{"clip": "norm:0.000001"}, {"lr_scale": 1e-6}])
+def test_small_steps_that_somebody_asked_for_are_not_a_vanishing_gradient(settings: dict[str, Any]) -> None:
+    changes, _ = judged_run("charlm-rnn", 260, batch_size=2, **settings)
+    assert changes == ["healthy"]
+
+
+def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
+    changes, verdict = judged_run("charlm-rnn", 40, lr=1.0, options={"activation": "relu"})
+    assert changes[-1] == "non-finite"
+    assert verdict.evidence.startswith("at step ")
+    assert "layers is not finite" in verdict.evidence
+
+
+class Story:
+    """Feeds a judge steps as one makes them up."""
+
+    def __init__(self, controls: Controls = UNTOUCHED) -> None:
+        self.judge = Judge(INFO)
+        self.controls = controls
+        self.step = 0
+        self.changes: list[str] = []
+
+    def tell(
+        self,
+        num_steps: int,
+        *,
+        loss: float = 1.0,
+        norm: float = 1.0,
+        shares: tuple[float, ...] = (1.0, 1.0, 1.0),
+        updates: tuple[float, ...] | None = None,
+    ) -> Story:
+        for _ in range(num_steps):
+            self.step += 1
+            norms = np.array(shares, dtype=np.float32) * np.float32(norm / math.sqrt(3))
+            record = StepRecord(
+                self.step, loss, 0.1, 0.1, norm, norm, norms, 1, 1, 1, float(self.step), 1.0, 0.0
+            )
+            verdict = self.judge.observe(record, None if updates is None else stats_of(updates), self.controls)
+            if verdict is not None:
+                assert verdict is self.judge.verdict
+                assert verdict.evidence
+                self.changes.append(verdict.kind)
+        return self
+
+
+def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
+    ones = np.ones(len(updates), dtype=np.float32)
+    update_ratio = np.array(updates, dtype=np.float32)
+    return LayerStats(np.zeros(len(updates), dtype=np.int64), ones, update_ratio, ones, zero_share * ones, ones[:, None])
+
+
+def test_nothing_is_said_before_there_is_a_past() -> None:
+    assert Story().tell(19).judge.verdict.kind == "starting"
+    assert Story().tell(20).changes == ["healthy"]
+
+
+def test_a_single_spike_of_the_norm_is_no_explosion() -> None:
+    assert Story().tell(50).tell(1, norm=500.0).tell(50).changes == ["healthy"]
+
+
+def test_a_jump_of_the_loss_alone_is_no_explosion_of_the_gradient() -> None:
+    assert Story().tell(50).tell(5, loss=3.0).tell(50).changes == ["healthy"]
+
+
+def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
+    story = Story().tell(50, norm=2.0).tell(1, loss=8.0, norm=90.0)
+    assert story.changes == ["healthy", "exploding"]
+    assert story.judge.verdict.remedy == SetClip(ClipGradNorm(2.0))
+    assert "45× its median" in story.judge.verdict.evidence
+    story.tell(500, loss=5.0, norm=0.01)
+    assert story.judge.verdict.kind == "exploding", "small gradients far away from where it was are not health"
+    assert story.tell(200, loss=1.0).changes == ["healthy", "exploding", "healthy"]
+
+
+def test_an_explosion_in_the_very_first_steps_is_seen() -> None:
+    assert Story().tell(3, loss=4.6).tell(2, loss=30.0, norm=40.0).changes == ["exploding"]
+
+
+def test_norms_that_keep_jumping_are_an_explosion_unless_clipping_cuts_them() -> None:
+    def run(controls: Controls) -> list[str]:
+        return Story(controls).tell(50).tell(3, norm=30.0, loss=1.1).changes
+
+    assert run(Controls()) == ["healthy", "exploding"]
+    assert run(Controls(clip=ClipGradNorm(1.0))) == ["healthy"]
+
+
+def test_leaving_a_plateau_is_no_explosion() -> None:
+    story = Story().tell(100, loss=2.3, norm=0.01)
+    for factor in range(2, 40):
+        story.tell(1, loss=2.3 / factor, norm=0.01 * factor)
+    assert story.changes == ["healthy"]
+
+
+def test_what_explodes_though_clipped_by_norm_gets_other_advice() -> None:
+    by_norm = Story(Controls(clip=ClipGradNorm(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
+    assert by_norm.remedy is None
+    assert "lower the threshold" in by_norm.advice
+    by_value = Story(Controls(clip=ClipGradValue(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
+    assert by_value.remedy == SetClip(ClipGradNorm(1.0))
+
+
+STARVED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-9, 1e-6, 1e-3)}
+
+
+def test_vanishing_needs_a_stall_and_starved_layers() -> None:
+    assert Story().tell(STALL_STEPS, **STARVED).changes == ["healthy", "vanishing"]
+    assert Story().tell(STALL_STEPS - 1, **STARVED).changes == ["healthy"], "not long enough to know"
+    assert Story().tell(400, updates=(1e-3,) * 3).changes == ["healthy"], "stalled, but nothing is starved"
+    learning = Story()
+    for step in range(400):  # as a default LSTM does
+        learning.tell(1, loss=4.0 * 0.995**step, **STARVED)
+    assert learning.changes == ["healthy"]
+
+
+def test_an_adaptive_optimizer_that_makes_up_for_it_is_healthy() -> None:
+    assert Story().tell(400, shares=(1e-6, 1e-3, 1.0), updates=(1e-3, 1e-3, 1e-3)).changes == ["healthy"]
+
+
+def test_layers_that_all_stand_still_are_vanishing_even_if_evenly() -> None:
+    story = Story().tell(400, updates=(9e-7,) * 3)
+    assert story.changes == ["healthy", "vanishing"]
+    assert "half of the layers" in story.judge.verdict.evidence
+
+
+def test_vanishing_does_not_flicker_and_ends_when_the_run_learns() -> None:
+    story = Story().tell(STALL_STEPS, **STARVED).tell(100, shares=(1e-1, 1.0, 1.0), updates=(1e-4, 1e-4, 1e-4))
+    assert story.changes == ["healthy", "vanishing"]
+    assert story.tell(150, loss=0.4).changes == ["healthy", "vanishing", "healthy"]
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
+def test_non_finite_is_said_at_once_and_latched(loss: float, norm: float) -> None:
+    story = Story().tell(3).tell(1, loss=loss, norm=norm)
+    assert story.changes == ["non-finite"]
+    assert "at step 4" in story.judge.verdict.evidence
+    assert story.tell(500).changes == ["non-finite"]
+
+
+def test_non_finite_names_the_layers_it_is_about() -> None:
+    verdict = Story().tell(1, loss=math.nan, shares=(1.0, math.inf, 1.0)).judge.verdict
+    assert verdict.layers == (1,)
+    assert "1 of 3 layers" in verdict.evidence
+
+
+def test_each_mark_says_what_stands_out() -> None:
+    norms = np.array([1.0, 1e-6, 0.0, np.nan, 1.0, 1.0], dtype=np.float32)
+    sizes = np.full(6, 4.0)
+    stats = stats_of((1e-3, 1e-3, 1e-3, 0.5, 0.5, np.nan))
+    assert mark_layers(norms, sizes, None).tolist() == [OK, TINY, ZERO, NON_FINITE, OK, OK]
+    assert mark_layers(norms, sizes, stats).tolist() == [OK, TINY, ZERO, NON_FINITE, HOT, OK]
+    assert len(MARK_WORDS) == NON_FINITE + 1
+
+
+def test_a_layer_of_mostly_zeros_is_marked_though_its_norm_is_not_zero() -> None:
+    norms, sizes = np.ones(2, dtype=np.float32), np.ones(2)
+    assert mark_layers(norms, sizes, stats_of((1e-3, 1e-3), zero_share=0.95)).tolist() == [ZERO, ZERO]
+
+
+def test_marks_of_a_model_whose_gradients_are_all_lost() -> None:
+    norms, sizes = np.full(3, np.nan, dtype=np.float32), np.ones(3)
+    assert mark_layers(norms, sizes, None).tolist() == [NON_FINITE] * 3

@@ -1,0 +1,275 @@
+"""Charts as rows of (text, role) runs. The only module that knows plotext.
+
+plotext draws the curves, in braille dots; axes, marks and labels are laid around and over
+them as text. All that is drawn is first placed on the canvas's own columns and rows, and
+thinned out to at most three points per column, because plotext takes its time by the point.
+It draws on one figure of its own, so charts are drawn in one thread, the screen's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vgrad_tui.curves import Curve, Float64s, band, line
+from vgrad_tui.ticks import Tick, ValueAxis, nice_range, step_ticks
+
+__all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "nice_range"]
+
+Role = Literal["axis", "raw", "smooth", "val", "mark", "mark-label", "text", "plain", "bad"]
+Row = list[tuple[str, str]]
+
+_PEN_ROLES: tuple[Role, ...] = ("plain", "raw", "smooth", "val")  # by plotext's colour number
+_MIN_WIDTH_FOR_VALUES = 20
+_MIN_HEIGHT_FOR_STEPS = 4
+_COLOUR = re.compile(r"\x1b\[([\d;]*)m")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesChart:
+    """A quantity over the steps.
+
+    Attributes:
+        steps: Ascending positions of the points, shape ``(n,)``; one or two per column are enough.
+        raw_min: Smallest value that each point stands for, shape ``(n,)``.
+        raw_max: Largest value, shape ``(n,)``. Where these or the mean are not finite, the chart
+            says so with ``×`` on top of the column.
+        mean: Mean value, drawn as a line over the raw band; shape ``(n,)``.
+        marks: Step and label (plain print) of what happened, oldest first.
+        log: Whether the value axis is logarithmic; then values <= 0 stand at its lower end.
+        first: Step at the left end.
+        last: Step at the right end.
+    """
+
+    steps: NDArray[np.floating[Any]]
+    raw_min: NDArray[np.floating[Any]]
+    raw_max: NDArray[np.floating[Any]]
+    mean: NDArray[np.floating[Any]]
+    marks: tuple[tuple[int, str], ...]
+    log: bool
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LossChart:
+    """The loss over the steps.
+
+    Attributes:
+        steps: As in `SeriesChart`, and so are ``raw_min``, ``raw_max``, ``marks``, ``log``,
+            ``first`` and ``last``.
+        smooth: The smoothed loss, drawn over the raw one and never instead of it; shape ``(n,)``.
+        val_steps: Steps of the validations, ascending, shape ``(m,)``.
+        val_losses: Their losses, shape ``(m,)``.
+    """
+
+    steps: NDArray[np.floating[Any]]
+    raw_min: NDArray[np.floating[Any]]
+    raw_max: NDArray[np.floating[Any]]
+    smooth: NDArray[np.floating[Any]]
+    val_steps: NDArray[np.floating[Any]]
+    val_losses: NDArray[np.floating[Any]]
+    marks: tuple[tuple[int, str], ...]
+    log: bool
+    first: int
+    last: int
+
+
+def draw_series(chart: SeriesChart, width: int, height: int) -> list[Row]:
+    """Draw one quantity, as `draw_loss` draws the loss."""
+    nothing = np.empty(0)
+    loss = LossChart(
+        chart.steps, chart.raw_min, chart.raw_max, chart.mean, nothing, nothing,
+        chart.marks, chart.log, chart.first, chart.last,
+    )  # fmt: skip
+    return draw_loss(loss, width, height)
+
+
+def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
+    """Draw the loss in ``width`` x ``height`` cells.
+
+    Small charts go without the values (below 20 columns) and the steps (below 4 rows) beside
+    the axes.
+
+    Returns:
+        ``height`` rows of (text, role) runs of ``width`` cells each; roles are those of `Role`.
+    """
+    if width < 1 or height < 1:
+        return []
+    low, high, smooth, val = (
+        np.asarray(values, dtype=np.float64)
+        for values in (chart.raw_min, chart.raw_max, chart.smooth, chart.val_losses)
+    )
+    axis = ValueAxis.holding(np.concatenate((low, high, val)), log=chart.log)
+    num_rows = height - 2 if height >= _MIN_HEIGHT_FOR_STEPS else height
+    ticks = axis.ticks((num_rows + 1) // 3) if width >= _MIN_WIDTH_FOR_VALUES else []
+    margin = max((len(label) for _, label in ticks), default=-1) + 1
+    canvas = _Canvas(width - margin, num_rows, chart.first, chart.last)
+    columns = canvas.column(chart.steps)
+    finite = np.isfinite(low) & np.isfinite(high) & np.isfinite(smooth)
+    canvas.curve("raw", band(columns, finite, axis.place(low), axis.place(high), 1 / (4 * num_rows)))
+    canvas.curve("smooth", line(columns, finite, axis.place(smooth)))
+    val_columns = canvas.column(chart.val_steps)
+    canvas.dots("val", val_columns[np.isfinite(val)], axis.place(val[np.isfinite(val)]))
+    canvas.paint()
+    bad_columns = np.concatenate((columns[~finite], val_columns[~np.isfinite(val)]))
+    canvas.lay_bad(np.unique(bad_columns.astype(int)).tolist())
+    canvas.lay_marks(chart.marks)
+    rows = _beside_values(canvas.rows(), ticks, margin)
+    return rows + _steps_below(canvas, margin) if height >= _MIN_HEIGHT_FOR_STEPS else rows
+
+
+class _Canvas:
+    """The cells within the axes. Horizontal positions are columns; heights are shares of the height."""
+
+    def __init__(self, num_columns: int, num_rows: int, first: int, last: int) -> None:
+        self.num_columns = num_columns
+        self.num_rows = num_rows
+        self.first = first
+        self.last = last
+        self._figure = _figure()
+        self._figure.clear()
+        self._figure.theme("colorless")
+        self._figure.axes(False)
+        self._figure.plot_size(num_columns, num_rows)
+        for ruler, end in (("x", num_columns), ("y", num_rows)):
+            self._figure.ruler(ruler).lim(0, end).alignment(lim="edge").frequency(0)
+        self._cells: list[list[str]] = []
+        self._roles: list[list[Role]] = []
+
+    def column(self, steps: ArrayLike) -> Float64s:
+        """Columns, with fractions, where ``steps`` stand; those outside the range at its ends."""
+        share = (np.asarray(steps, dtype=np.float64) - self.first) / max(1, self.last - self.first)
+        return np.clip(share * self.num_columns, 0.0, self.num_columns - 0.01)
+
+    def curve(self, role: Role, curve: Curve) -> None:
+        """Draw a line of braille dots."""
+        if not len(curve.columns):
+            return
+        signal = self._signal("braille", role, curve.columns, curve.heights)
+        signal.lines(True)
+        for index in np.flatnonzero(~curve.joined).tolist():
+            signal.line(index, False)
+        self._figure.draw(signal)
+
+    def dots(self, role: Role, columns: Float64s, heights: Float64s) -> None:
+        """Draw a diamond at the last point of each column."""
+        if not len(columns):
+            return
+        _, newest = np.unique(np.floor(columns)[::-1], return_index=True)
+        chosen = len(columns) - 1 - newest
+        self._figure.draw(self._signal("◆", role, columns[chosen], heights[chosen]))
+
+    def _signal(self, marker: str, role: Role, columns: Float64s, heights: Float64s) -> Any:
+        plt = _plotext()
+        pen = plt.marker(marker, plt.pixel(foreground=_PEN_ROLES.index(role)))
+        rows = np.clip(heights * self.num_rows, 0.01, self.num_rows - 0.01)
+        return self._figure.signal(columns.tolist(), rows.tolist(), marker=pen)
+
+    def paint(self) -> None:
+        """Let plotext draw, and take its characters and colours apart."""
+        for drawn in self._figure.build().string().splitlines()[: self.num_rows]:
+            cells: list[str] = []
+            roles: list[Role] = []
+            pieces = _COLOUR.split(drawn)  # text, colour, text, colour, ... text
+            for colour, text in zip(["", *pieces[1::2]], pieces[::2], strict=True):
+                _, _, number = colour.rpartition("38;5;")
+                cells += text
+                roles += [_PEN_ROLES[int(number or 0)]] * len(text)
+            self._cells.append(cells)
+            self._roles.append(roles)
+
+    def lay_bad(self, columns: list[int]) -> None:
+        """Say at the top of these columns that something there was not finite."""
+        for column in columns:
+            self._lay(0, column, "×", "bad")
+
+    def lay_marks(self, marks: tuple[tuple[int, str], ...]) -> None:
+        """Draw a dashed line behind the curves at each mark, and its label wherever there is room.
+
+        The newest chooses its place first; a label that finds none is left out.
+        """
+        shown = [(int(self.column(step)), label) for step, label in marks if self.first <= step <= self.last]
+        for column, _ in shown:
+            for row in range(self.num_rows):
+                if self._cells[row][column] == " ":
+                    self._lay(row, column, "╎", "mark")
+        for column, label in reversed(shown):
+            self._lay_label(column, label)
+
+    def _lay_label(self, column: int, label: str) -> None:
+        """Beside ``column``, in the highest row that is free: on its right, or else on its left."""
+        text = f" {label} "
+        for row in range(self.num_rows):
+            for start in (column + 1, column - len(text)):
+                end = start + len(text)
+                if start < 0 or end > self.num_columns:
+                    continue
+                if all(cell in " ╎" for cell in self._cells[row][start:end]):
+                    self._lay(row, start, text, "mark-label")
+                    return
+
+    def _lay(self, row: int, column: int, text: str, role: Role) -> None:
+        self._cells[row][column : column + len(text)] = text
+        self._roles[row][column : column + len(text)] = [role] * len(text)
+
+    def rows(self) -> list[Row]:
+        """The cells as runs of one role each."""
+        rows: list[Row] = []
+        for cells, roles in zip(self._cells, self._roles, strict=True):
+            runs = groupby(zip(roles, cells, strict=True), key=itemgetter(0))
+            rows.append([("".join(cell for _, cell in run), role) for role, run in runs])
+        return rows
+
+
+def _beside_values(rows: list[Row], ticks: list[Tick], margin: int) -> list[Row]:
+    """Put the value axis on the left of the canvas's rows."""
+    if not margin:
+        return rows
+    labels = {min(len(rows) - 1, int((1 - share) * len(rows))): label for share, label in ticks}
+    return [
+        [
+            (labels.get(index, "").rjust(margin - 1), "text"),
+            ("┤" if index in labels else "│", "axis"),
+            *row,
+        ]
+        for index, row in enumerate(rows)
+    ]
+
+
+def _steps_below(canvas: _Canvas, margin: int) -> list[Row]:
+    """The step axis and its labels, those that do not touch."""
+    width = len(f"{canvas.last:,}")
+    line, labels = ["─"] * canvas.num_columns, " " * canvas.num_columns
+    for step, label in step_ticks(canvas.first, canvas.last, canvas.num_columns // (width + 4)):
+        column = int(canvas.column(step))
+        start = min(max(0, column - len(label) // 2), canvas.num_columns - len(label))
+        end = start + len(label)
+        if start >= 0 and not labels[max(0, start - 1) : end + 1].strip():
+            line[column] = "┬"
+            labels = f"{labels[:start]}{label}{labels[end:]}"
+    corner = "└" if margin else ""
+    return [
+        [(" " * (margin - 1), "text"), (corner + "".join(line), "axis")],
+        [(" " * margin + labels, "text")],
+    ]
+
+
+@cache
+def _plotext() -> Any:
+    """plotext, imported when the first chart is drawn: that takes a tenth of a second."""
+    import plotext
+
+    plotext.terminal.limit(False, False)  # or it cuts every chart to the real terminal's size
+    return plotext
+
+
+def _figure() -> Any:
+    return _plotext().figure
