@@ -6,6 +6,7 @@ after a rescaling they are rescaled too, so that clipping costs no second read.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -63,12 +64,13 @@ class NormPlan:
         positions[torch.tensor(order, dtype=torch.long)] = torch.arange(len(order))
         self._positions = None if order == sorted(order) else positions
 
-    def read(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the L2 norm of each tensor, shape ``(num_tensors,)``, on their device.
+    def read(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the L2 norm of each tensor, ``(num_tensors,)``, and the joint one, 0-d, on their device.
 
-        The dtype is float32, or float64 if the tensors are. Finite gradients never read as
-        inf on a CPU; on an accelerator a float32 norm overflows above 1.8e19, which is
-        reported as non-finite rather than looked into, for that would wait for the device.
+        Norms are float32, or float64 if the tensors are; the joint one is float64 where the
+        device has it. Finite gradients never read as inf on a CPU; on an accelerator a float32
+        norm overflows above 1.8e19, which is reported as non-finite rather than looked into,
+        for that would wait for the device.
         """
         parts: list[Tensor] = []
         if self._large:
@@ -80,10 +82,12 @@ class NormPlan:
             parts.append(torch.linalg.vector_norm(rows, dim=1, dtype=self._norm_dtype))
         norms = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self._positions is not None:
-            norms = norms[self._positions]
-        if self._on_cpu and not norms.isfinite().all():
+            norms = norms.index_select(0, self._positions)
+        norm = _joint(norms)
+        if self._on_cpu and not math.isfinite(norm):
             norms = _without_overflow(norms, tensors)
-        return norms
+            norm = _joint(norms)
+        return norms, norm
 
 
 def _chunks(
@@ -99,6 +103,11 @@ def _chunks(
             chunk = indices[start : start + num]
             chunks.append((chunk, scratch[dtype][: len(chunk) * size].view(len(chunk), *shape)))
     return chunks
+
+
+def _joint(norms: Tensor) -> Tensor:
+    dtype = torch.float32 if norms.device.type == "mps" else torch.float64
+    return torch.linalg.vector_norm(norms, dtype=dtype)
 
 
 def _without_overflow(norms: Tensor, tensors: Sequence[Tensor]) -> Tensor:
@@ -120,19 +129,16 @@ class Grads:
         tensors: The same, as given.
     """
 
-    __slots__ = ("_norm", "_norms", "_plan", "tensors")
+    __slots__ = ("_norms", "_plan", "tensors")
 
     def __init__(self, tensors: list[Tensor], plan: NormPlan) -> None:
         self.tensors = tensors
         self._plan = plan
-        self._norms: Tensor | None = None
-        self._norm: Tensor | None = None
+        self._norms: tuple[Tensor, Tensor] | None = None
 
     def norms(self) -> Tensor:
         """L2 norm of each gradient, shape ``(num_tensors,)``, on their device."""
-        if self._norms is None:
-            self._norms = self._plan.read(self.tensors)
-        return self._norms
+        return self._read()[0]
 
     def norm(self) -> Tensor:
         """Joint L2 norm as a 0-d tensor on the gradients' device, in float64 where it has one.
@@ -140,11 +146,12 @@ class Grads:
         Source:
             Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, section 3.2.
         """
-        if self._norm is None:
-            norms = self.norms()
-            dtype = torch.float32 if norms.device.type == "mps" else torch.float64
-            self._norm = torch.linalg.vector_norm(norms, dtype=dtype)
-        return self._norm
+        return self._read()[1]
+
+    def _read(self) -> tuple[Tensor, Tensor]:
+        if self._norms is None:
+            self._norms = self._plan.read(self.tensors)
+        return self._norms
 
     def scale_(self, factor: Tensor) -> None:
         """Multiply every gradient by ``factor``, a 0-d tensor on their device, in place."""
@@ -153,12 +160,11 @@ class Grads:
         factor = factor.to(self._plan.dtype)
         torch._foreach_mul_(self.tensors, factor)
         if self._norms is not None:
-            self._norms = self._norms * factor
-        if self._norm is not None:
-            self._norm = self._norm * factor
+            norms, norm = self._norms
+            self._norms = norms * factor, norm * factor
 
     def clamp_(self, limit: float) -> None:
         """Clamp every entry to ``[-limit, limit]``, in place."""
         torch._foreach_clamp_max_(self.tensors, limit)
         torch._foreach_clamp_min_(self.tensors, -limit)
-        self._norms = self._norm = None
+        self._norms = None

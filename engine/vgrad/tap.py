@@ -98,7 +98,6 @@ class Tap:
         self._lrs: list[float | Tensor] = []
         self._in_flight: deque[_InFlight] = deque()
         self._watch_s = 0.0
-        self._norms_s = 0.0
         self._elapsed_s = 0.0
         self._step_began = time.perf_counter()
         self._handles = (
@@ -160,6 +159,7 @@ class Tap:
         """The dear statistics as of the last record that was returned."""
         return self._probe.snapshot()
 
+    @torch.no_grad()  # gradients may carry a graph
     def _before_step(self, *_: Any) -> None:
         begin = time.perf_counter()
         self._grads = None
@@ -172,7 +172,6 @@ class Tap:
         grads = self._collect()
         self._grads = grads
         self._norms = (grads.norms(), grads.norm())
-        self._norms_s = time.perf_counter() - begin
         self._probe.before_transforms()
         self._watch_s += time.perf_counter() - begin
 
@@ -185,6 +184,7 @@ class Tap:
         self._scale_lr()
         self._watch_s += time.perf_counter() - begin
 
+    @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
         if self._grads is None or self._norms is None or self._applied is None:
             return  # the window is still open
@@ -195,8 +195,7 @@ class Tap:
         measured, vectors = self._probe.after_step()
         window = self._window
         norms, norm = self._norms
-        dtype = norms.dtype
-        scalars = torch.stack((norm.to(dtype), self._applied.to(dtype), window.loss.to(dtype)))
+        scalars = torch.stack((norm, self._applied, window.loss))  # of the widest dtype among them
         copy = HostCopy(torch.cat((scalars, norms, *vectors)))
         self.step += 1
         now = time.perf_counter()
@@ -219,7 +218,7 @@ class Tap:
                 watch_s=self._watch_s,
             )
         )
-        self._budget.earn(step_s, self._norms_s, at_most_s=2 * self._probe.dearest_s)
+        self._budget.earn(step_s, self._watch_s - self._probe.spent_s, at_most_s=2 * self._probe.dearest_s)
         window.clear()
         self._grads = self._norms = self._applied = None
         self._watch_s = 0.0
@@ -228,11 +227,10 @@ class Tap:
     def _collect(self) -> Grads:
         """The gradients that are there; the plan to read them is made anew when others are."""
         params = self.layers.params
-        tensors = [param.grad for param in params]
+        found = [grad for param in params if (grad := param.grad) is not None]
         present: list[int] | None = None
-        found = [grad for grad in tensors if grad is not None]
         if len(found) < len(params):
-            present = [index for index, grad in enumerate(tensors) if grad is not None]
+            present = [index for index, param in enumerate(params) if param.grad is not None]
             if not present:
                 raise ConfigError("optimizer.step() was called but no parameter has a gradient")
         if self._plan is None or present != self._plan_for:

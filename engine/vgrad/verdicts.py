@@ -142,7 +142,7 @@ class Judge:
         if len(self._losses) < STALL_STEPS:
             return False
         halves = np.array(self._losses).reshape(2, -1)
-        before, after = halves.mean(axis=1).tolist()
+        before, after = float(halves[0].mean()), float(halves[1].mean())
         # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
         noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
         progress = max(_LEAST_PROGRESS * abs(before), noise)

@@ -55,6 +55,7 @@ class Terminal:
         self.started = time.perf_counter()
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
+        self._unread = bytearray()
         self._lock = threading.Lock()
         environment = {
             **os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **(environ or {}),
@@ -103,12 +104,15 @@ class Terminal:
             if self.keep_raw:
                 self.raw += data
             with self._lock:
-                # pyte does not know the private modes with a leading '<', '=' or '>'.
-                self._stream.feed(re.sub(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]", b"", data))
+                self._unread += data
 
     def text(self) -> str:
         """What the screen shows, line by line."""
         with self._lock:
+            # Emulated only when somebody looks, so that measuring costs the program nothing.
+            # pyte does not know the private modes with a leading '<', '=' or '>'.
+            self._stream.feed(re.sub(rb"\x1b\[[<=>][0-9;]*[a-zA-Z]", b"", bytes(self._unread)))
+            self._unread.clear()
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def press(self, keys: str) -> None:
@@ -119,7 +123,7 @@ class Terminal:
         """Click with the left button, counted from 0."""
         os.write(self._fd, f"\x1b[<0;{column + 1};{line + 1}M\x1b[<0;{column + 1};{line + 1}m".encode())
 
-    def wait_for(self, pattern: str, timeout: float = 60.0) -> str:
+    def wait_for(self, pattern: str, timeout: float = 60.0, *, every_s: float = 0.01) -> str:
         """Wait until the screen matches a regular expression, and return the screen.
 
         Raises:
@@ -130,7 +134,7 @@ class Terminal:
             text = self.text()
             if re.search(pattern, text):
                 return text
-            time.sleep(0.01)
+            time.sleep(every_s)
         raise AssertionError(f"{pattern!r} did not appear within {timeout} s:\n{self.text()}")
 
     def wait(self, timeout: float = 60.0) -> int:

@@ -9,7 +9,11 @@ from vgrad.budget import Budget
 seconds = st.floats(min_value=1e-5, max_value=1.0)
 
 
-@given(st.floats(0.001, 1.0), st.lists(seconds, min_size=1, max_size=300), st.lists(seconds, min_size=1, max_size=20))
+@given(
+    st.floats(0.001, 1.0),
+    st.lists(seconds, min_size=1, max_size=300),
+    st.lists(seconds, min_size=1, max_size=20),
+)
 def test_spending_never_exceeds_the_share_by_more_than_one_dearest_layer(
     share: float, steps_s: list[float], costs_s: list[float]
 ) -> None:
@@ -42,7 +46,9 @@ def test_the_share_is_really_used(share: float, cost_in_steps: int) -> None:
 
 
 @given(st.floats(0.001, 1.0), st.lists(st.tuples(seconds, seconds), min_size=1, max_size=200))
-def test_what_the_norms_cost_is_taken_from_the_same_share(share: float, steps: list[tuple[float, float]]) -> None:
+def test_what_the_norms_cost_is_taken_from_the_same_share(
+    share: float, steps: list[tuple[float, float]]
+) -> None:
     budget, cost_s, spent_s, earned_s = Budget(share), 1e-6, 0.0, 0.0
     for step_s, norms_s in steps:
         while budget.affords(cost_s):

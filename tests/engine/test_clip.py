@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -88,7 +90,12 @@ def test_non_finite_gradients_come_out_as_from_torch(dtype: torch.dtype, bad: fl
 @given(gradients(), limits)
 def test_the_norm_is_at_most_the_limit(tensors: list[Tensor], limit: float) -> None:
     clip_(ClipGradNorm(limit), tensors)
-    assert joint_norm(tensors) <= limit * (1 + 2 * torch.finfo(tensors[0].dtype).eps) + 1e-6
+    info = torch.finfo(tensors[0].dtype)
+    num_entries = sum(tensor.numel() for tensor in tensors)
+    rounded_up = (
+        math.sqrt(num_entries) * info.smallest_normal * info.eps
+    )  # entries below what the dtype resolves
+    assert joint_norm(tensors) <= limit * (1 + 2 * info.eps) + rounded_up + 1e-7
 
 
 @given(gradients(), limits)
@@ -117,7 +124,7 @@ def test_by_norm_keeps_the_direction(tensors: list[Tensor], limit: float) -> Non
 
 @given(gradients(), limits, st.sampled_from([ClipGradNorm, ClipGradValue]))
 def test_twice_equals_once(
-    tensors: list[Tensor], limit: float, kind: type[ClipGradNorm] | type[ClipGradValue]
+    tensors: list[Tensor], limit: float, kind: type[ClipGradNorm | ClipGradValue]
 ) -> None:
     clip_(kind(limit), tensors)
     once = copies(tensors)
@@ -130,7 +137,7 @@ def test_twice_equals_once(
 
 @given(gradients(), limits, st.sampled_from([ClipGradNorm, ClipGradValue]))
 def test_the_norm_reported_after_clipping_is_the_true_one(
-    tensors: list[Tensor], limit: float, kind: type[ClipGradNorm] | type[ClipGradValue]
+    tensors: list[Tensor], limit: float, kind: type[ClipGradNorm | ClipGradValue]
 ) -> None:
     grads = Grads(tensors, NormPlan(tensors))
     grads.norm()
@@ -142,7 +149,9 @@ def test_the_norm_reported_after_clipping_is_the_true_one(
 
 
 def test_gradients_of_several_dtypes_are_clipped_together() -> None:
-    tensors = [torch.full((3,), 10.0, dtype=dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64)]
+    tensors = [
+        torch.full((3,), 10.0, dtype=dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64)
+    ]
     clip_(ClipGradNorm(1.0), tensors)
     assert joint_norm(tensors) == pytest.approx(1.0, rel=1e-3)
     assert [tensor.dtype for tensor in tensors] == [torch.bfloat16, torch.float32, torch.float64]

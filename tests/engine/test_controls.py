@@ -26,12 +26,27 @@ from vgrad.errors import ConfigError
 from vgrad.records import CommandApplied, CommandRejected
 from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
 
-NOT_POSITIVE = [math.nan, math.inf, -math.inf, -1.0, 0, 0.0, True, False, "1", None, 10**1000, int("9" * 4000)]
+NOT_POSITIVE = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1.0,
+    0,
+    0.0,
+    True,
+    False,
+    "1",
+    None,
+    10**1000,
+    int("9" * 4000),
+]
 NOT_A_COUNT = [*NOT_POSITIVE, 1.5, -3, MAX_ACCUMULATION_STEPS + 1, [4]]
 
 thresholds = st.floats(min_value=1e-30, max_value=1e30)
 commands = st.one_of(
-    st.builds(SetClip, st.none() | st.builds(ClipGradNorm, thresholds) | st.builds(ClipGradValue, thresholds)),
+    st.builds(
+        SetClip, st.none() | st.builds(ClipGradNorm, thresholds) | st.builds(ClipGradValue, thresholds)
+    ),
     st.builds(SetAccumulation, st.integers(1, MAX_ACCUMULATION_STEPS)),
     st.builds(SetLrScale, st.floats(min_value=1e-30, max_value=MAX_LR_SCALE)),
     st.sampled_from([Pause(), Resume(), StepOnce(), Stop()]),
@@ -79,8 +94,12 @@ def test_a_value_whose_meaning_is_plain_is_coerced() -> None:
     assert isinstance(ClipGradNorm(1).max_norm, float)
 
 
-@pytest.mark.parametrize("value", NOT_POSITIVE, ids=lambda value: repr(value)[:12] if value != int("9" * 4000) else "9s")
-@pytest.mark.parametrize("make", [ClipGradNorm, ClipGradValue, lambda value: reduce(Controls(), SetLrScale(value))])
+@pytest.mark.parametrize(
+    "value", NOT_POSITIVE, ids=lambda value: repr(value)[:12] if value != int("9" * 4000) else "9s"
+)
+@pytest.mark.parametrize(
+    "make", [ClipGradNorm, ClipGradValue, lambda value: reduce(Controls(), SetLrScale(value))]
+)
 def test_nonsense_is_no_threshold_and_no_scale(make: Any, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         make(value)

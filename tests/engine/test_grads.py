@@ -16,11 +16,13 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 def read(tensors: list[Tensor]) -> Tensor:
-    return NormPlan(tensors).read(tensors)
+    return NormPlan(tensors).read(tensors)[0]
 
 
 @given(st.lists(st.sampled_from(SIZES), min_size=1, max_size=12), st.sampled_from(DTYPES), st.integers(0, 99))
-def test_every_tensor_has_its_own_norm_in_its_own_place(sizes: list[int], dtype: torch.dtype, seed: int) -> None:
+def test_every_tensor_has_its_own_norm_in_its_own_place(
+    sizes: list[int], dtype: torch.dtype, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     tensors = [torch.randn(size, generator=generator).to(dtype) for size in sizes]
     expected = [float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) for tensor in tensors]
@@ -42,7 +44,9 @@ def test_tensors_of_several_dtypes_and_any_layout_of_memory() -> None:
     assert read(tensors).tolist() == pytest.approx(expected, rel=1e-6)
 
 
-@given(st.lists(st.sampled_from(SIZES), min_size=1, max_size=8), st.sampled_from([torch.float32, torch.float64]))
+@given(
+    st.lists(st.sampled_from(SIZES), min_size=1, max_size=8), st.sampled_from([torch.float32, torch.float64])
+)
 def test_the_joint_norm_is_that_of_all_entries(sizes: list[int], dtype: torch.dtype) -> None:
     tensors = [torch.full((size,), 0.5, dtype=dtype) for size in sizes]
     norm = Grads(tensors, NormPlan(tensors)).norm()

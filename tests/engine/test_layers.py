@@ -26,7 +26,9 @@ class Scaled(nn.Module):
 
 
 def test_a_weight_and_its_bias_are_one_layer_under_the_modules_name() -> None:
-    layers = find_layers(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.LayerNorm(4), nn.Linear(4, 2, bias=False)))
+    layers = find_layers(
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.LayerNorm(4), nn.Linear(4, 2, bias=False))
+    )
     assert layers.names == ("0", "2", "3")
     assert layers.sizes == (16, 8, 8)
 
@@ -34,7 +36,14 @@ def test_a_weight_and_its_bias_are_one_layer_under_the_modules_name() -> None:
 def test_a_recurrent_module_gives_a_layer_per_parameter() -> None:
     model = nn.ModuleDict({"embed": nn.Embedding(7, 3), "rnn": nn.RNN(3, 5), "head": nn.Linear(5, 7)})
     names = find_layers(model).names
-    assert names == ("embed", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head")
+    assert names == (
+        "embed",
+        "rnn.weight_ih_l0",
+        "rnn.weight_hh_l0",
+        "rnn.bias_ih_l0",
+        "rnn.bias_hh_l0",
+        "head",
+    )
 
 
 def test_a_shared_weight_counts_once_where_it_first_appears() -> None:

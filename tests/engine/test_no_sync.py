@@ -46,7 +46,9 @@ class CountReadBacks(TorchDispatchMode):
             self.seen["scalar"] += 1
         if function is aten._to_copy.default and args[0].is_meta and str(kwargs.get("device")) == "cpu":
             self.seen["copy"] += 1
-            return torch.full(args[0].shape, float(self.seen["copy"]), dtype=kwargs.get("dtype") or args[0].dtype)
+            return torch.full(
+                args[0].shape, float(self.seen["copy"]), dtype=kwargs.get("dtype") or args[0].dtype
+            )
         if function is aten.copy_.default and args[1].is_meta and not args[0].is_meta:
             self.seen["copy"] += 1
             return args[0].fill_(float(self.seen["copy"]))
@@ -85,7 +87,9 @@ def test_a_step_makes_one_copy_and_reads_no_number(steering: str, budget: float)
             meta_step(tap, model, optimizer, controls.accumulation_steps)
             assert read_backs.seen == {"copy": step}
         tap.records(wait=True)
-        assert (tap.stats().measured_step.max() > 0) == (budget > 0), "the dear statistics ride on the same copy"
+        assert (tap.stats().measured_step.max() > 0) == (budget > 0), (
+            "the dear statistics ride on the same copy"
+        )
 
 
 def test_a_record_arrives_one_step_later_and_the_last_when_asked_for() -> None:
@@ -98,7 +102,9 @@ def test_a_record_arrives_one_step_later_and_the_last_when_asked_for() -> None:
             arrived.append(tap.records())
         arrived.append(tap.records(wait=True))
     assert [[record.step for record in records] for records in arrived] == [[], [1], [2], [3], [4]]
-    assert [record.loss for records in arrived for record in records] == [1.0, 2.0, 3.0, 4.0], "its own numbers"
+    assert [record.loss for records in arrived for record in records] == [1.0, 2.0, 3.0, 4.0], (
+        "its own numbers"
+    )
 
 
 def test_the_counter_would_notice_a_read_back() -> None:

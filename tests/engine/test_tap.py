@@ -57,7 +57,9 @@ def bare_losses(task: Task, num_steps: int) -> list[float]:
 
 
 def assert_bit_identical(one: Task, other: Task) -> None:
-    for (name, mine), theirs in zip(one.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+    for (name, mine), theirs in zip(
+        one.model.state_dict().items(), other.model.state_dict().values(), strict=True
+    ):
         assert torch.equal(mine, theirs), name
     mine_state, their_state = one.optimizer.state_dict(), other.optimizer.state_dict()
     assert mine_state["param_groups"] == their_state["param_groups"]
@@ -146,7 +148,8 @@ def test_a_record_tells_the_gradients_of_its_layers() -> None:
     loss.backward()
     record = trainer.train_step()
     expected = [
-        torch.cat([param.grad.flatten() for param in twin[index].parameters()]).norm().item() for index in (0, 2, 3)
+        torch.cat([param.grad.flatten() for param in twin[index].parameters()]).norm().item()
+        for index in (0, 2, 3)
     ]
     assert trainer.layers == ("0", "2", "3")
     assert record.grad_norms.tolist() == pytest.approx(expected, rel=1e-6)
@@ -162,7 +165,8 @@ def test_scaling_the_learning_rate_composes_with_a_scheduler(make: MakeOptimizer
     for group in plain.optimizer.param_groups:
         group["lr"] *= 0.25
     schedules = [
-        torch.optim.lr_scheduler.CosineAnnealingLR(task.optimizer, T_max=10, eta_min=0.0) for task in (plain, scaled)
+        torch.optim.lr_scheduler.CosineAnnealingLR(task.optimizer, T_max=10, eta_min=0.0)
+        for task in (plain, scaled)
     ]
     ours, theirs = toy_trainer(scaled, lr_scale=0.25), toy_trainer(plain)
     for _ in range(10):
@@ -170,7 +174,9 @@ def test_scaling_the_learning_rate_composes_with_a_scheduler(make: MakeOptimizer
         record = ours.train_step()
         theirs.train_step()
         assert record.lr == pytest.approx(0.25 * base_lr)
-        assert record.base_lr == base_lr == scaled.optimizer.param_groups[0]["lr"], "the scheduler's own must stay"
+        assert record.base_lr == base_lr == scaled.optimizer.param_groups[0]["lr"], (
+            "the scheduler's own must stay"
+        )
         for schedule in schedules:
             schedule.step()
     for mine, other in zip(scaled.model.parameters(), plain.model.parameters(), strict=True):
@@ -179,7 +185,10 @@ def test_scaling_the_learning_rate_composes_with_a_scheduler(make: MakeOptimizer
 
 def test_every_parameter_group_keeps_its_own_learning_rate() -> None:
     model = toy_model()
-    groups = [{"params": model[0].parameters(), "lr": 0.5}, {"params": model[3].parameters(), "lr": torch.tensor(0.1)}]
+    groups = [
+        {"params": model[0].parameters(), "lr": 0.5},
+        {"params": model[3].parameters(), "lr": torch.tensor(0.1)},
+    ]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     with Tap(model, optimizer, controls=Controls(lr_scale=0.0625)) as tap:
         before = [model[index].weight.detach().clone() for index in (0, 3)]
@@ -310,11 +319,15 @@ def test_the_real_update_is_measured_whatever_the_optimizer_makes_of_the_gradien
             for layer in (stats.measured_step == tap.step).nonzero()[0]:
                 was, now = (flat(each[int(tap.layers.names[layer])].parameters()) for each in (before, model))
                 gradient = flat(param.grad for param in tap.layers.params_of(int(layer)))
-                assert stats.update_ratio[layer] == pytest.approx(float((now - was).norm() / was.norm()), rel=1e-4)
+                assert stats.update_ratio[layer] == pytest.approx(
+                    float((now - was).norm() / was.norm()), rel=1e-4
+                )
                 assert stats.weight_norm[layer] == pytest.approx(float(was.norm()), rel=1e-5)
                 assert stats.grad_max[layer] == pytest.approx(float(gradient.abs().max()), rel=1e-6)
                 assert stats.zero_share[layer] == pytest.approx(float((gradient == 0).float().mean()))
-                assert stats.histogram[layer].sum() == pytest.approx(float((gradient != 0).float().mean()), rel=1e-6)
+                assert stats.histogram[layer].sum() == pytest.approx(
+                    float((gradient != 0).float().mean()), rel=1e-6
+                )
         assert (stats.measured_step > 0).all()
 
 
@@ -327,6 +340,20 @@ def test_other_precisions_are_watched_as_well(dtype: torch.dtype) -> None:
         assert record.grad_norm > 0.01
         true = flat(param.grad.double() for param in model.parameters()).norm()
         assert record.applied_norm == pytest.approx(float(true), rel=1e-2)
+
+
+def test_gradients_that_carry_a_graph_are_read_and_clipped_without_adding_to_it() -> None:
+    model = toy_model()
+    optimizer = sgd(model.parameters())
+    with Tap(model, optimizer, controls=Controls(ClipGradNorm(0.01)), watch_budget=1.0) as tap:
+        loss = model(torch.ones(3, 6)).square().mean()
+        params = list(model.parameters())
+        for param, grad in zip(params, torch.autograd.grad(loss, params, create_graph=True), strict=True):
+            param.grad = grad
+        tap.microbatch(loss)
+        optimizer.step()
+        [record] = tap.records()
+    assert record.applied_norm == pytest.approx(0.01, rel=1e-4)
 
 
 def test_a_scaler_that_skips_a_step_skips_it_unseen() -> None:

@@ -24,7 +24,7 @@ def judged_run(recipe: str, num_steps: int, **settings: Any) -> tuple[list[str],
     """The verdicts of a real run, in their order, and the last one in full."""
     if recipe.startswith("depth"):
         pytest.importorskip("sklearn", reason="these recipes read scikit-learn's digits")
-    trainer = build(recipe, seed=0, device="cpu", watch_budget=0.1, **settings)
+    trainer = build(recipe, seed=0, device="cpu", watch_budget=1.0, **settings)
     judge = Judge(trainer.info())
     changes = []
     for _ in range(num_steps):
@@ -117,7 +117,9 @@ class Story:
             record = StepRecord(
                 self.step, loss, 0.1, 0.1, norm, norm, norms, 1, 1, 1, float(self.step), 1.0, 0.0
             )
-            verdict = self.judge.observe(record, None if updates is None else stats_of(updates), self.controls)
+            verdict = self.judge.observe(
+                record, None if updates is None else stats_of(updates), self.controls
+            )
             if verdict is not None:
                 assert verdict is self.judge.verdict
                 assert verdict.evidence
@@ -128,7 +130,9 @@ class Story:
 def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
     ones = np.ones(len(updates), dtype=np.float32)
     update_ratio = np.array(updates, dtype=np.float32)
-    return LayerStats(np.zeros(len(updates), dtype=np.int64), ones, update_ratio, ones, zero_share * ones, ones[:, None])
+    return LayerStats(
+        np.zeros(len(updates), dtype=np.int64), ones, update_ratio, ones, zero_share * ones, ones[:, None]
+    )
 
 
 def test_nothing_is_said_before_there_is_a_past() -> None:
@@ -150,7 +154,9 @@ def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
     assert story.judge.verdict.remedy == SetClip(ClipGradNorm(2.0))
     assert "45× its median" in story.judge.verdict.evidence
     story.tell(500, loss=5.0, norm=0.01)
-    assert story.judge.verdict.kind == "exploding", "small gradients far away from where it was are not health"
+    assert story.judge.verdict.kind == "exploding", (
+        "small gradients far away from where it was are not health"
+    )
     assert story.tell(200, loss=1.0).changes == ["healthy", "exploding", "healthy"]
 
 
@@ -205,12 +211,16 @@ def test_layers_that_all_stand_still_are_vanishing_even_if_evenly() -> None:
 
 
 def test_vanishing_does_not_flicker_and_ends_when_the_run_learns() -> None:
-    story = Story().tell(STALL_STEPS, **STARVED).tell(100, shares=(1e-1, 1.0, 1.0), updates=(1e-4, 1e-4, 1e-4))
+    story = (
+        Story().tell(STALL_STEPS, **STARVED).tell(100, shares=(1e-1, 1.0, 1.0), updates=(1e-4, 1e-4, 1e-4))
+    )
     assert story.changes == ["healthy", "vanishing"]
     assert story.tell(150, loss=0.4).changes == ["healthy", "vanishing", "healthy"]
 
 
-@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
+@pytest.mark.parametrize(
+    ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)]
+)
 def test_non_finite_is_said_at_once_and_latched(loss: float, norm: float) -> None:
     story = Story().tell(3).tell(1, loss=loss, norm=norm)
     assert story.changes == ["non-finite"]

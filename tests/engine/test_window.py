@@ -62,7 +62,9 @@ def test_a_parameter_that_some_microbatches_do_not_reach_counts_as_zero_there(us
     model = Branches().double()
     parts = [torch.randn(3 + index, 6, dtype=torch.float64) for index in range(len(used))]
     num_items = sum(map(len, parts))
-    sum(model(part, head).square().sum() for part, head in zip(parts, used, strict=True)).div(num_items).backward()
+    sum(model(part, head).square().sum() for part, head in zip(parts, used, strict=True)).div(
+        num_items
+    ).backward()
     expected = [param.grad for param in model.parameters()]
 
     window = Window(tuple(model.parameters()))
@@ -75,7 +77,9 @@ def test_a_parameter_that_some_microbatches_do_not_reach_counts_as_zero_there(us
     assert full
     for param, grad in zip(model.parameters(), expected, strict=True):
         if grad is None:
-            assert param.grad is None, "what nothing reached must not get a gradient of zeros: Adam would move it"
+            assert param.grad is None, (
+                "what nothing reached must not get a gradient of zeros: Adam would move it"
+            )
         else:
             torch.testing.assert_close(param.grad, grad, rtol=LIMIT, atol=1e-14)
 
@@ -104,7 +108,9 @@ def assert_same_weights(one: nn.Module, other: nn.Module, limit: float = 1e-11) 
 
 
 @pytest.mark.parametrize("lengths", [[2] * 20, [5, 50, 3, 20] * 5], ids=["equal", "unequal"])
-@pytest.mark.parametrize("optimizer", [sgd, torch.optim.Adam, torch.optim.AdamW], ids=["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer", [sgd, torch.optim.Adam, torch.optim.AdamW], ids=["sgd", "adam", "adamw"]
+)
 def test_a_run_on_four_microbatches_a_step_equals_one_on_their_union(
     lengths: list[int], optimizer: MakeOptimizer
 ) -> None:

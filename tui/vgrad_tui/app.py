@@ -19,7 +19,9 @@ from vgrad.transforms.clip import Clip, ClipGradNorm
 from vgrad_tui import steering
 from vgrad_tui.bridge import Bridge
 from vgrad_tui.keys import KEYS
+from vgrad_tui.pace import Pace
 from vgrad_tui.painter import Painter, Written
+from vgrad_tui.plots import warm_up
 from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
 from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.screens.main import MainScreen
@@ -29,19 +31,6 @@ from vgrad_tui.terminal import TerminalDriver
 from vgrad_tui.widgets.chart import LossPane
 from vgrad_tui.widgets.controls import ControlRow
 from vgrad_tui.widgets.layers import SORTS, LayerTable
-
-
-class Pace:
-    """How often what is drawn, in seconds.
-
-    Args:
-        frugal: For slow lines: draw seldom.
-    """
-
-    def __init__(self, *, frugal: bool) -> None:
-        self.refresh_s = 1.0 if frugal else 0.25
-        self.refreshes_per_chart = 6 if frugal else 4
-        self.column_s = 8.0 if frugal else 1.0
 
 
 class VgradApp(App[None]):
@@ -66,7 +55,7 @@ class VgradApp(App[None]):
         self.state = State()
         self._source = source
         self._pace = Pace(frugal=frugal)
-        self._bridge = Bridge(source, self._pace.refresh_s)
+        self._bridge = Bridge(source, self._pace)
         self._painter = Painter()
         self._until_chart = 0
         self._is_quitting = False
@@ -92,6 +81,7 @@ class VgradApp(App[None]):
 
     def _begin(self) -> None:
         self._refresh_view(chart=True)
+        self.run_worker(warm_up, thread=True)  # before the first chart needs it, beside torch's import
         self._source.start()
 
     # -- news ----------------------------------------------------------------------------------

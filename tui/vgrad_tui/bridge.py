@@ -6,6 +6,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from vgrad.records import Batch
+from vgrad_tui.pace import Pace
 from vgrad_tui.sources import Source
 
 # Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
@@ -18,7 +19,7 @@ class Bridge(Widget):
 
     Args:
         source: Where the news come from.
-        interval_s: Seconds between two refreshes.
+        pace: How often to ask.
     """
 
     DEFAULT_CSS = "Bridge { display: none; }"
@@ -36,15 +37,19 @@ class Bridge(Widget):
             self.batch = batch
             self.hurried = hurried
 
-    def __init__(self, source: Source, interval_s: float) -> None:
+    def __init__(self, source: Source, pace: Pace) -> None:
         super().__init__()
         self._source = source
-        self._interval_s = interval_s
+        self._pace = pace
         self._hurries = 0
 
     def on_mount(self) -> None:
-        """Start the timer."""
-        self.set_interval(self._interval_s, self.pull)
+        """Start asking."""
+        self._tick()
+
+    def _tick(self) -> None:
+        self.pull()
+        self.set_timer(self._pace.next_interval_s(), self._tick)
 
     def pull(self) -> None:
         """Drain the source now and post what came."""

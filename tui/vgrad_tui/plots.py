@@ -262,6 +262,11 @@ def _steps_below(canvas: _Canvas, margin: int) -> list[Row]:
     ]
 
 
+def warm_up() -> None:
+    """Import plotext now, so that the first chart need not wait for it. Any thread may do it."""
+    _plotext()
+
+
 @cache
 def _plotext() -> Any:
     """plotext, imported when the first chart is drawn: that takes a tenth of a second."""

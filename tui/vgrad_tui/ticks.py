@@ -13,6 +13,7 @@ Tick = tuple[float, str]
 
 _ENDS = (10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 90, 100)
 _FEWEST_STEPS = 20
+_FEWEST_TICKS = 3  # the round step can be 2.5 times what was asked for, and one tick shall remain
 
 
 def nice_range(step: int) -> int:
@@ -32,8 +33,8 @@ def round_step(rough: float) -> float:
 
 
 def step_ticks(first: int, last: int, num: int) -> list[Tick]:
-    """At most about ``num`` round steps in ``[first, last]``, with thousands separators."""
-    stride = max(1, int(round_step(max(1, last - first) / max(1, num))))
+    """About ``num`` round steps, at least one, in ``[first, last]``, with thousands separators."""
+    stride = max(1, int(round_step(max(1, last - first) / max(_FEWEST_TICKS, num))))
     begin = -(-first // stride) * stride
     return [(float(step), f"{step:,}") for step in range(begin, last + 1, stride)]
 
@@ -78,13 +79,13 @@ class ValueAxis:
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
 
     def ticks(self, num: int) -> list[Tick]:
-        """At most about ``num`` positions in [0, 1], lowest first, and their labels."""
+        """About ``num`` positions in [0, 1], at least one, lowest first, and their labels."""
         decades = _multiples(self.low, self.high, 1) if self.log else []
         if len(decades) > 1:
             chosen = decades[:: math.ceil(len(decades) / max(1, num))]
             return [(self._share(decade), _power(round(decade))) for decade in chosen]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
-        stride = round_step((high - low) / max(1, num))
+        stride = round_step((high - low) / max(_FEWEST_TICKS, num))
         return [
             (self._share(math.log10(value) if self.log else value), _label(value, stride))
             for value in _multiples(low, high, stride)

@@ -46,23 +46,24 @@ class LayerProbe:
     Args:
         layers: The layers of the model.
         budget: What may be spent; this probe spends from it.
+
+    Attributes:
+        spent_s: Seconds that the measurements of the last step took.
+        dearest_s: Seconds that the dearest layer costs: what a budget must be able to save up.
     """
 
     def __init__(self, layers: Layers, budget: Budget) -> None:
+        self.spent_s = 0.0
         self._layers = layers
         self._budget = budget
         self._next = 0
         self._open: list[_Measurement] = []
         self._cost_s = _GUESS_S + _GUESS_S_PER_ENTRY * np.array(layers.sizes, dtype=np.float64)
+        self.dearest_s = float(self._cost_s.max())
         num_layers = len(layers.names)
         self._measured_step = np.full(num_layers, -1, dtype=np.int64)
         self._values = np.full((num_layers, _WIDTH), np.nan, dtype=np.float32)
         self._sizes = np.array(layers.sizes, dtype=np.float64)
-
-    @property
-    def dearest_s(self) -> float:
-        """Seconds that the dearest layer costs: what a budget must be able to save up."""
-        return float(self._cost_s.max())
 
     def before_transforms(self) -> None:
         """Pick the layers that this step can afford and read their gradients."""
@@ -94,6 +95,7 @@ class LayerProbe:
             Their indices, and for each a vector for `store`, still on its device.
         """
         vectors: list[Tensor] = []
+        self.spent_s = 0.0
         for layer in self._open:
             begin = time.perf_counter()
             after = [param.detach() for param in self._layers.params_of(layer.index)]
@@ -104,10 +106,13 @@ class LayerProbe:
             vectors.append(torch.cat((ends, layer.gradient)))
             cost_s = layer.cost_s + time.perf_counter() - begin
             self._budget.spend(cost_s)
+            self.spent_s += cost_s
             # A cost is trusted at once when it grows and slowly when it shrinks, so that the
             # budget holds on a machine whose speed drifts.
             known_s = self._cost_s[layer.index]
             self._cost_s[layer.index] = max(cost_s, known_s + 0.3 * (cost_s - known_s))
+        if self._open:
+            self.dearest_s = float(self._cost_s.max())
         indices = [layer.index for layer in self._open]
         self._open.clear()
         return indices, vectors

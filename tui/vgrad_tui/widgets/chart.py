@@ -74,7 +74,7 @@ class LossPane(Lines):
 
     def _data(self, state: State) -> LossChart:
         first, last = self._range(state)
-        buckets = state.scalars.window(first, last + 1, max(2, 2 * self.size.width), [LOSS])
+        buckets = state.scalars.window(first, last + 1, max(2, self.size.width), [LOSS])
         shown = [(step, loss) for step, loss in state.validations if first <= step <= last]
         recorded = buckets.count > 0
         buckets = buckets.rows(recorded)

@@ -15,7 +15,7 @@ from vgrad_tui.widgets.lines import ROLE_CLASSES, Roles, Runs
 _ROLES = {"asked": "dim", "applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
 
 
-class Journal(ScrollView, Roles, can_focus=False):
+class Journal(Roles, ScrollView, can_focus=False):
     """The journal; follows its end unless it was scrolled away from it."""
 
     COMPONENT_CLASSES = ROLE_CLASSES
@@ -45,3 +45,6 @@ class Journal(ScrollView, Roles, can_focus=False):
             entry = self._entries[row]
             runs = [(f"{entry.clock}  ", "dim"), (safe(entry.text), _ROLES[entry.kind])]
         return self.strip(runs, self.size.width)
+
+    def forget_strips(self) -> None:
+        """Nothing is kept: entries are few and seldom drawn."""

@@ -88,7 +88,7 @@ class LayerTitle(Lines):
         self.show([[*row, (" ", "dim"), (titles, "dim")]])
 
 
-class LayerTable(ScrollView, Roles, can_focus=True):
+class LayerTable(Roles, ScrollView, can_focus=True):
     """Thousands of layers, scrolled; draws what is visible and redraws what changed."""
 
     COMPONENT_CLASSES = ROLE_CLASSES
@@ -290,9 +290,8 @@ class LayerTable(ScrollView, Roles, can_focus=True):
                 self._strips[row] = strip
         return strip
 
-    def notify_style_update(self) -> None:
-        """The theme has changed: what was drawn is of no use."""
-        super().notify_style_update()
+    def forget_strips(self) -> None:
+        """Draw every row anew when it is next asked for."""
         self._strips.clear()
 
     # -- moving about ------------------------------------------------------------------------

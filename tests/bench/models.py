@@ -1,0 +1,89 @@
+"""The models that watching is measured on: few large tensors, many small ones, very many tiny ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(slots=True, eq=False)
+class Subject:
+    """A model with all that one training step needs."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[], Tensor]
+
+    def backward(self) -> Tensor:
+        """Forward and backward; returns the loss."""
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()
+        return loss
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attn, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape ``(batch, time, width)`` in and out."""
+        batch, length, width = x.shape
+        qkv = self.qkv(self.norm_attn(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(*qkv.unbind(0), is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
+
+
+def gpt() -> Subject:
+    """A character GPT of 1.2 million parameters, AdamW."""
+    torch.manual_seed(0)
+    width, vocabulary = 128, 100
+    model = nn.Sequential(
+        nn.Embedding(vocabulary, width),
+        *(Block(width, heads=4) for _ in range(6)),
+        nn.LayerNorm(width),
+        nn.Linear(width, vocabulary),
+    )
+    tokens = torch.randint(vocabulary, (8, 129))
+
+    def loss() -> Tensor:
+        return F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+
+    return Subject(model, torch.optim.AdamW(model.parameters(), lr=1e-4), loss)
+
+
+def mlp() -> Subject:
+    """51 layers of 64 units, 102 tensors, SGD with momentum."""
+    torch.manual_seed(0)
+    layers = [module for _ in range(51) for module in (nn.Linear(64, 64), nn.Tanh())]
+    model = nn.Sequential(*layers)
+    rows = torch.randn(128, 64)
+    return Subject(
+        model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9), lambda: model(rows).square().mean()
+    )
+
+
+def many_tensors() -> Subject:
+    """5,000 layers of 16 units in 100 parallel columns, 10,000 tensors, SGD."""
+    torch.manual_seed(0)
+    columns = nn.ModuleList(
+        nn.Sequential(*(module for _ in range(50) for module in (nn.Linear(16, 16), nn.Tanh())))
+        for _ in range(100)
+    )
+    rows = torch.randn(32, 16)
+
+    def loss() -> Tensor:
+        return torch.stack([column(rows) for column in columns]).square().mean()
+
+    return Subject(columns, torch.optim.SGD(columns.parameters(), lr=1e-2), loss)

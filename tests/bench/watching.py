@@ -1,0 +1,139 @@
+"""What watching costs: a watched step over a bare one, and over the cheapest ways to look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from tests.bench.figures import Figure
+from tests.bench.harness import Comparison, Effort, Step, compare
+from tests.bench.models import Subject, gpt, many_tensors, mlp
+
+from vgrad.records import RunInfo
+from vgrad.tap import Tap
+from vgrad.verdicts import Judge
+
+BUDGET = 0.02
+_BUDGET_LIMIT = 1.0 + BUDGET + 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model and the limit of its watching."""
+
+    name: str
+    make: Callable[[], Subject]
+    limit: float
+    full: Effort
+    quick: Effort
+
+
+CASES = (
+    Case("gpt", gpt, 1.02, Effort(3, 12, 4), Effort(1, 7, 1)),
+    Case("mlp", mlp, 1.06, Effort(100, 15, 60), Effort(40, 7, 15)),
+    Case("10k-tensors", many_tensors, 1.03, Effort(2, 12, 2), Effort(1, 3, 1)),
+)
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    """Ratios of watched to bare steps."""
+    for case in CASES:
+        variants = {
+            "bare": bare(case.make()),
+            "watched": watched(case.make(), budget=0.0),
+            "budgeted": watched(case.make(), budget=BUDGET),
+            "foreach": foreach_norms(case.make()),
+            "item": item_per_parameter(case.make()),
+        }
+        subject = case.make()
+        subject.backward()
+        variants["floor"] = plain_read(subject)
+        result = compare(variants, case.quick if quick else case.full)
+        yield from _figures(case, result)
+
+
+def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
+    step_ms = result.step_ms("bare")
+    notes = {
+        "watched": "all norms, ratios, verdicts, every step",
+        "budgeted": f"and the dear statistics within {BUDGET:.0%} of the step time",
+        "foreach": "for comparison: the norms alone, torch._foreach_norm and one read",
+        "item": "for comparison: .item() per parameter",
+    }
+    limits = {"watched": case.limit, "budgeted": _BUDGET_LIMIT}
+    for variant, note in notes.items():
+        ratio = result.ratio(variant, to="bare")
+        yield Figure(
+            f"watching.{case.name}.{variant}", ratio.median, "x", limits.get(variant),
+            low=ratio.low, high=ratio.high, note=note,
+        )  # fmt: skip
+    yield Figure(f"watching.{case.name}.step", step_ms, "ms", note="a bare step, processor time")
+    yield Figure(
+        f"watching.{case.name}.floor", 1.0 + result.step_ms("floor") / step_ms, "x",
+        note="one plain read of as many bytes as the gradients have, from one buffer",
+    )  # fmt: skip
+
+
+def bare(subject: Subject) -> Step:
+    """A step that nobody watches."""
+
+    def step() -> None:
+        subject.backward()
+        subject.optimizer.step()
+
+    return step
+
+
+def watched(subject: Subject, *, budget: float) -> Step:
+    """A step with everything that a session does with it, but the hand-off to a screen."""
+    tap = Tap(subject.model, subject.optimizer, watch_budget=budget)
+    layers = tap.layers
+    judge = Judge(RunInfo("bench", "", 0, "cpu", layers.names, layers.sizes, "samples", None, tap.controls))
+
+    def step() -> None:
+        tap.begin()
+        loss = subject.backward()
+        tap.microbatch(loss)
+        subject.optimizer.step()
+        for record in tap.records():
+            judge.observe(record, None, tap.controls)
+
+    return step
+
+
+def foreach_norms(subject: Subject) -> Step:
+    """The norms alone, read at once."""
+
+    def step() -> None:
+        subject.backward()
+        grads = [param.grad for param in subject.model.parameters() if param.grad is not None]
+        torch.stack(torch._foreach_norm(grads)).tolist()
+        subject.optimizer.step()
+
+    return step
+
+
+def item_per_parameter(subject: Subject) -> Step:
+    """The norms alone, as most scripts read them."""
+
+    def step() -> None:
+        subject.backward()
+        for param in subject.model.parameters():
+            if param.grad is not None:
+                param.grad.norm().item()
+        subject.optimizer.step()
+
+    return step
+
+
+def plain_read(subject: Subject) -> Step:
+    """One pass over as many bytes as the gradients have."""
+    buffer = torch.cat(
+        [param.grad.flatten() for param in subject.model.parameters() if param.grad is not None]
+    )
+
+    def step() -> None:
+        buffer.sum()
+
+    return step
