@@ -107,7 +107,8 @@ def _chunks(
 
 def _joint(norms: Tensor) -> Tensor:
     dtype = torch.float32 if norms.device.type == "mps" else torch.float64
-    return torch.linalg.vector_norm(norms, dtype=dtype)
+    norm: Tensor = torch.linalg.vector_norm(norms, dtype=dtype)
+    return norm
 
 
 def _without_overflow(norms: Tensor, tensors: Sequence[Tensor]) -> Tensor:

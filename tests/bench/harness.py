@@ -2,9 +2,9 @@
 
 Every variant has its own identical copy of the model and takes one step in turn, so that
 whatever slows the machine slows all of them alike. What is counted is the processor time of this
-process: here nothing waits, and the time that others were given is not ours. A block sums many such rounds (what is paid
-only every few steps is in the sum), each block gives a ratio, and the median over the blocks is
-reported with its quartiles.
+process: nothing waits here, and the time that others were given is not ours. A block sums many
+such rounds (what is paid only every few steps is in the sum), each block gives a ratio, and the
+median over the blocks is reported with its quartiles.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ async def test_the_run_starts_after_the_first_frame_and_says_what_it_waits_for()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         assert source.started
-        assert "preparing" in line_with(app, "starting …")
+        assert "preparing" in line_with(app, "importing torch …")
 
 
 async def test_clip_reads_pending_until_the_engine_confirms() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ from vgrad_tui.state import State
 from vgrad_tui.terminal import TerminalDriver
 from vgrad_tui.widgets.chart import LossPane
 from vgrad_tui.widgets.controls import ControlRow
+from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layers import SORTS, LayerTable
 
 
@@ -81,6 +83,9 @@ class VgradApp(App[None]):
 
     def _begin(self) -> None:
         self._refresh_view(chart=True)
+        # What has been made by now stays to the end: later collections need not look through it.
+        gc.freeze()
+        gc.enable()
         self.run_worker(warm_up, thread=True)  # before the first chart needs it, beside torch's import
         self._source.start()
 
@@ -163,6 +168,10 @@ class VgradApp(App[None]):
         self._source.submit(command)
         self._bridge.hurry()
         self._refresh_view(chart=False)
+
+    def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
+        """A click on a key does what the key does."""
+        self._act(event.action)
 
     def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
         """A click on a control does what its key does."""

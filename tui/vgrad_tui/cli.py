@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -17,6 +19,9 @@ from vgrad.printable import printable
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
+
+# Pydantic would look through all installed packages for plugins, and no plugin has business here.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 _FAILED = 1
 _BAD_USAGE = 2
@@ -118,6 +123,8 @@ def run(
 
     RECIPE is a name that `vgrad-tui recipes` lists; a name that ends in .toml is a file of settings.
     """
+    if not headless:
+        gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
     config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
     if headless:
         from vgrad.headless import run_headless

@@ -71,6 +71,7 @@ KEYS = (
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
     Key("result", "e", "e", "result", "result or error", "How the run ended, or the traceback of what ended it", _PROGRAM),
     Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell anew, after something else wrote to the terminal", _PROGRAM),
-    Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
+    Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),
     Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first while training runs", _PROGRAM, "quit"),
+    Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip

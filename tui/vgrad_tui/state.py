@@ -88,7 +88,7 @@ class State:
 
     def __init__(self) -> None:
         self.info: RunInfo | None = None
-        self.preparing = "starting"
+        self.preparing = "importing torch"
         self.record: StepRecord | None = None
         self.controls = Controls()
         self.pending: deque[Command] = deque()

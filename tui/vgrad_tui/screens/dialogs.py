@@ -17,6 +17,7 @@ from vgrad_tui.format import safe
 from vgrad_tui.keys import KEYS
 from vgrad_tui.state import Entry
 from vgrad_tui.widgets.journal import Journal
+from vgrad_tui.widgets.lines import ROLE_CLASSES
 
 
 class Dialog(ModalScreen[bool]):
@@ -96,6 +97,8 @@ class ResultScreen(Dialog):
 
 class JournalScreen(Dialog):
     """The whole journal, for screens that have no room for it."""
+
+    COMPONENT_CLASSES = ROLE_CLASSES
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("j", "dismiss(False)", "close", show=False)]
 

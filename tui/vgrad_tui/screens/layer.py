@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from vgrad.marks import MARK_WORDS, mark_layers
@@ -16,12 +15,12 @@ from vgrad.records import HISTOGRAM_DECADES
 from vgrad_tui.format import count, number, safe
 from vgrad_tui.plots import SeriesChart, draw_series, nice_range
 from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import Lines, Runs, rule
+from vgrad_tui.widgets.lines import Lines, Palette, Runs, rule
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-class LayerScreen(Screen[None]):
+class LayerScreen(Palette[None]):
     """A layer's own chart and numbers; esc goes back, up and down go to its neighbours."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

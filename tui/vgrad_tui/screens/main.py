@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from vgrad.transforms.clip import Clip
+from vgrad_tui.keys import KEYS
 from vgrad_tui.state import State
 from vgrad_tui.widgets.chart import EffectLine, LossPane
 from vgrad_tui.widgets.controls import Controls
 from vgrad_tui.widgets.journal import Journal
+from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layers import LayerTable, LayerTitle
+from vgrad_tui.widgets.lines import Palette
 from vgrad_tui.widgets.topline import TopLine, VerdictLine
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Palette[None]):
     """Chart above, controls beside it (below it when narrow), layers under them."""
 
     AUTO_FOCUS = "#layers"
@@ -42,7 +44,7 @@ class MainScreen(Screen[None]):
         yield LayerTitle()
         yield LayerTable(self._state, column_s=self._column_s)
         yield Input(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
-        yield Footer(compact=True)
+        yield KeyBar(KEYS)
 
     def show(self, spare_clip: Clip, *, chart: bool) -> None:
         """Show the state as it is now.

@@ -10,15 +10,13 @@ from textual.strip import Strip
 
 from vgrad_tui.format import safe
 from vgrad_tui.state import Entry
-from vgrad_tui.widgets.lines import ROLE_CLASSES, Roles, Runs
+from vgrad_tui.widgets.lines import Roles, Runs
 
 _ROLES = {"asked": "dim", "applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
 
 
 class Journal(Roles, ScrollView, can_focus=False):
     """The journal; follows its end unless it was scrolled away from it."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     def __init__(self, *, id: str = "journal") -> None:
         super().__init__(id=id)

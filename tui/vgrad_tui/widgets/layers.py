@@ -22,7 +22,7 @@ from vgrad_tui.fit import fit
 from vgrad_tui.format import count, number, safe
 from vgrad_tui.sparks import Decades, Resolution, decades_of, draw
 from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import ROLE_CLASSES, Lines, Roles, Runs, rule
+from vgrad_tui.widgets.lines import Lines, Roles, Runs, rule
 
 _MARK_ROLES = {OK: "good", TINY: "warn", ZERO: "warn", HOT: "bad", NON_FINITE: "bad"}
 _MARK_SIGNS = {OK: "●", TINY: "▽", ZERO: "○", HOT: "▲", NON_FINITE: "✗"}
@@ -90,8 +90,6 @@ class LayerTitle(Lines):
 
 class LayerTable(Roles, ScrollView, can_focus=True):
     """Thousands of layers, scrolled; draws what is visible and redraws what changed."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     class Opened(Message):
         """A layer was chosen."""

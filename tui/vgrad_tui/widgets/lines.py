@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
+from textual.screen import Screen, ScreenResultType
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -27,13 +28,18 @@ ROLES = (
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
 
 
-class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
-    """Mixed into a widget that draws rows; the style sheet says how each role looks.
+class Palette(Screen[ScreenResultType]):
+    """A screen that knows how every role looks: styled once there, not once in each widget."""
 
-    Set ``COMPONENT_CLASSES = ROLE_CLASSES`` beside it: Textual looks no further than a class's
-    first base for them. Such a widget has no border and no padding, and its rows are finished
-    strips, so they go to the compositor as they are: passing them through Textual's cache of
-    styles, cell by cell, took a third of all drawing.
+    COMPONENT_CLASSES = ROLE_CLASSES
+
+
+class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
+    """Mixed into a widget that draws rows, each part of them in a role of its screen's palette.
+
+    Such a widget has no border and no padding, and its rows are finished strips, so they go to
+    the compositor as they are: passing them through Textual's cache of styles, cell by cell,
+    took a third of all drawing.
     """
 
     ALLOW_SELECT = False
@@ -41,9 +47,12 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
     _styles_of_roles: dict[str, Style] | None = None
 
     def role(self, name: str) -> Style:
-        """The style of a role in the current theme."""
+        """The style of a role in the current theme, on this widget's background."""
         if self._styles_of_roles is None:
-            self._styles_of_roles = {role: self.get_component_rich_style(f"role--{role}") for role in ROLES}
+            here = Style(bgcolor=self.rich_style.bgcolor)
+            palette = {role: self.screen.get_component_rich_style(f"role--{role}") for role in ROLES}
+            self._styles_of_roles = {role: style + here for role, style in palette.items()}
+            self._styles_of_roles["cursor"] = palette["cursor"]  # a background is what it is
         return self._styles_of_roles[name]
 
     def strip(self, runs: Runs, width: int) -> Strip:
@@ -83,8 +92,6 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
 
 class Lines(Roles, Widget):
     """A widget of a few rows, given whole with `show` and drawn by difference."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)

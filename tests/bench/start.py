@@ -1,0 +1,36 @@
+"""How long one waits for the first sign of life."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from tests.bench.figures import Figure
+from tests.e2e.terminal import VGRAD_TUI, Terminal
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    """`--help`, and the first frame of the screen, long before torch is in."""
+    num = 5 if quick else 15
+    yield _figure("start.help", _help, num, 0.2, "vgrad-tui --help, as a process")
+    yield _figure("start.first_frame", _first_frame, num, 0.5, "to 'importing torch' on a screen of 160x50")
+
+
+def _figure(name: str, measure: Callable[[], float], num: int, limit: float, note: str) -> Figure:
+    measure()  # the first one reads the files from the disk
+    low, median, high = np.quantile([measure() for _ in range(num)], [0.25, 0.5, 0.75])
+    return Figure(name, float(median), "s", limit, False, float(low), float(high), f"{note}, {num} times")
+
+
+def _help() -> float:
+    begin = time.perf_counter()
+    subprocess.run([VGRAD_TUI, "--help"], check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+def _first_frame() -> float:
+    with Terminal([VGRAD_TUI, "run", "--eval-every", "0"], columns=160, lines=50) as terminal:
+        terminal.wait_for("importing torch", every_s=0.002)
+        return time.perf_counter() - terminal.started
