@@ -24,10 +24,13 @@ class Budget:
         self._saved_s = 0.0
 
     def earn(self, step_s: float, norms_s: float, *, at_most_s: float) -> None:
-        """Save up after a step of ``step_s``, ``norms_s`` of it for the norms; keep ``at_most_s``."""
+        """Save up after a step of ``step_s``, ``norms_s`` of it for the norms.
+
+        What one step earns can always be spent; saved up over several it is ``at_most_s``.
+        """
         allowed_s = self.share * step_s
         earned_s = max(allowed_s - norms_s, _MINIMUM * allowed_s)
-        self._saved_s = min(self._saved_s + earned_s, at_most_s)
+        self._saved_s = min(self._saved_s + earned_s, max(at_most_s, earned_s))
 
     def affords(self, cost_s: float) -> bool:
         """Whether ``cost_s`` has been saved."""

@@ -98,9 +98,11 @@ class Session:
             reason = self._train(trainer)
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
-            expected = isinstance(error, VgradError)
-            line = str(error) if expected else f"{type(error).__name__}: {error}"
-            self._outbox.notify(self._tally.ended("failed", line, traceback.format_exc()))
+            if isinstance(error, VgradError):  # its message says all that there is to say
+                self._outbox.notify(self._tally.ended("failed", str(error)))
+            else:
+                line = f"{type(error).__name__}: {error}"
+                self._outbox.notify(self._tally.ended("failed", line, traceback.format_exc()))
         else:
             self._outbox.notify(self._tally.ended(reason))
 

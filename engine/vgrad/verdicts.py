@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STALL_STEPS = 200  # no progress in this many steps is a stall
 _WARM_UP = 20  # steps before anything but exploding and non-finite is said
-_EVERY = 10  # steps between two looks at the medians
+_EVERY = 40  # steps between two looks at vanishing and health: they take their time, and looking costs some
 
 _LEAST_PROGRESS = 0.01
 _RATIO_VANISHING = 1e-2
@@ -83,7 +83,7 @@ class Judge:
         clipped = controls.clip is not None
         if self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped):
             return self._exploding(controls)
-        if record.step < _WARM_UP or record.step % _EVERY:
+        if record.step != _WARM_UP and record.step % _EVERY:
             return None
         updates = _natural_updates(record, stats, controls)
         return self._vanishing(updates) or self._healthy(updates)

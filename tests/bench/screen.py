@@ -109,7 +109,9 @@ def _output_while_paused(seconds: float) -> Figure:
         time.sleep(3.0)
         before = terminal.num_bytes
         time.sleep(seconds)
-        return Figure("screen.output.paused", terminal.num_bytes - before, "bytes", 0.0, note=f"{seconds:.0f} s")
+        return Figure(
+            "screen.output.paused", terminal.num_bytes - before, "bytes", 0.0, note=f"{seconds:.0f} s"
+        )
 
 
 def _key(*, num_presses: int) -> Figure:

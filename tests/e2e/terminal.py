@@ -57,14 +57,13 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._unread = bytearray()
         self._lock = threading.Lock()
-        environment = {
-            **os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **(environ or {}),
-        }  # fmt: skip
-        environment.pop("NO_COLOR", None) if not (environ and "NO_COLOR" in environ) else None
+        usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        environment = {**inherited, **usual, **(environ or {})}
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            _set_size(0, columns, lines)  # before the program can ask
             os.execvpe(str(command[0]), [str(part) for part in command], environment)
-        self._resize(columns, lines)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -76,14 +75,11 @@ class Terminal:
     ) -> None:
         self.close()
 
-    def _resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
     def resize(self, columns: int, lines: int) -> None:
         """Make the terminal another size, as a window manager would."""
         with self._lock:
             self._screen.resize(lines, columns)
-        self._resize(columns, lines)
+        _set_size(self._fd, columns, lines)
 
     def _read(self) -> None:
         while True:
@@ -137,6 +133,17 @@ class Terminal:
             time.sleep(every_s)
         raise AssertionError(f"{pattern!r} did not appear within {timeout} s:\n{self.text()}")
 
+    def wait_until_gone(self, pattern: str, timeout: float = 60.0) -> None:
+        """Wait until nothing on the screen matches a regular expression.
+
+        Raises:
+            AssertionError: If something still does; carries the screen.
+        """
+        deadline = time.monotonic() + timeout
+        while re.search(pattern, self.text()):
+            assert time.monotonic() < deadline, f"{pattern!r} is still there:\n{self.text()}"
+            time.sleep(0.01)
+
     def wait(self, timeout: float = 60.0) -> int:
         """Wait for the program's end and return its exit code.
 
@@ -163,3 +170,7 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._fd)
+
+
+def _set_size(fd: int, columns: int, lines: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

@@ -306,9 +306,10 @@ def test_a_text_file_is_read_and_names_its_own_vocabulary(tmp_path: Path) -> Non
     [
         (b"", "empty"),
         (b"fine so far \xff\xfe", "not UTF-8 text \\(byte 12\\).*iconv"),
-        (b"x" * 72, "its training part has 64 characters and a sequence needs 65"),
-        (b"x" * 640, "its validation part has 64 characters.*smaller seq_len"),
+        (b"x" * 68, "its training part has 64 characters and a sequence needs 65"),
+        (b"x" * 1280, "its validation part has 64 characters.*smaller seq_len"),
     ],
+    ids=["empty", "no text", "short training", "short validation"],
 )
 @pytest.mark.parametrize("name", TEXT_RECIPES)
 def test_text_that_cannot_be_used(name: str, content: bytes, advice: str, tmp_path: Path) -> None:
@@ -320,7 +321,7 @@ def test_text_that_cannot_be_used(name: str, content: bytes, advice: str, tmp_pa
 
 def test_one_character_more_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    path.write_text("ab" * 325, encoding="utf-8")
+    path.write_text("ab" * 650, encoding="utf-8")
     assert build("charlm-rnn", text=path).validation.num_samples == 1
 
 

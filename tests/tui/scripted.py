@@ -146,6 +146,11 @@ def script(num_steps: int = 300, layers: tuple[str, ...] = LAYERS) -> Iterator[B
 def ended(step: int, **changes: object) -> RunEnded:
     """The last word of a run."""
     values: dict[str, object] = {
-        "step": step, "reason": "done", "loss_first": 4.7, "loss_last": 1.6, "val_loss": 1.7, "steps_per_s": 100.0,
-    }  # fmt: skip
+        "step": step,
+        "reason": "done",
+        "loss_first": 4.7,
+        "loss_last": 1.6,
+        "val_loss": 1.7,
+        "steps_per_s": 100.0,
+    }
     return RunEnded(**{**values, **changes})  # type: ignore[arg-type]

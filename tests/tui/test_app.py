@@ -82,8 +82,12 @@ async def test_keys_submit_commands(keys: str, commands: list[object]) -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     names = {
-        "]": "right_square_bracket", "[": "left_square_bracket", "-": "minus", "=": "equals_sign", ".": "full_stop",
-    }  # fmt: skip
+        "]": "right_square_bracket",
+        "[": "left_square_bracket",
+        "-": "minus",
+        "=": "equals_sign",
+        ".": "full_stop",
+    }
     async with app.run_test(size=(80, 24)) as pilot:
         await play(pilot, source)
         for key in keys.split():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -42,6 +44,11 @@ class VgradApp(App[None]):
         source: The run.
         frugal: Draw seldom, for slow lines.
         observe: Is given every batch that arrives, too.
+
+    Attributes:
+        state: What the screen shows.
+        spare_clip: The clipping that ``c`` would turn on.
+        was_interrupted: Whether a signal ended it.
     """
 
     CSS_PATH = "app.tcss"
@@ -63,6 +70,7 @@ class VgradApp(App[None]):
         self._is_quitting = False
         self._lost_a_frame = False
         self._shown_error = False
+        self.was_interrupted = False
         self.spare_clip: Clip = ClipGradNorm(1.0)
 
     def get_default_screen(self) -> Screen[Any]:
@@ -82,6 +90,10 @@ class VgradApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                loop.add_signal_handler(number, self._interrupt)
         self._refresh_view(chart=True)
         # What has been made by now stays to the end: later collections need not look through it.
         gc.freeze()
@@ -311,6 +323,12 @@ class VgradApp(App[None]):
             self._leave(confirmed=True)
         else:
             self.push_screen(QuitScreen(self.state.step), self._leave)
+
+    def _interrupt(self) -> None:
+        """A signal: stop at the safe point, restore the terminal, go."""
+        self.was_interrupted = True
+        self._source.stop()
+        self.exit()
 
     def _leave(self, confirmed: bool | None) -> None:
         """Stop at the safe point and go once the worker has ended."""

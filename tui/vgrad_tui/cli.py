@@ -165,11 +165,11 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 
-    summary = run_app(config, frugal=frugal, ascii=ascii)
+    summary, exit_code = run_app(config, frugal=frugal, ascii=ascii)
     click.echo(summary.readable())
     if summary_path is not None:
         summary.write(summary_path)
-    return summary.exit_code
+    return exit_code
 
 
 def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:

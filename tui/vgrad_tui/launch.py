@@ -13,7 +13,7 @@ from vgrad_tui.terminal import TerminalDriver, wants_ascii
 _GRACE_S = 5.0
 
 
-def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = None) -> RunSummary:
+def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = None) -> tuple[RunSummary, int]:
     """Show a run until somebody quits.
 
     Args:
@@ -22,7 +22,7 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
         ascii: Write nothing but ASCII; None asks the locale.
 
     Returns:
-        What the run came to.
+        What the run came to, and the exit code: 0, 1 if training failed, 130 after a signal.
 
     Raises:
         VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
@@ -37,4 +37,5 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     summarizer.observe(session.drain())
     if isinstance(session.exception, VgradError):
         raise session.exception
-    return summarizer.result()
+    summary = summarizer.result()
+    return summary, 130 if app.was_interrupted else summary.exit_code

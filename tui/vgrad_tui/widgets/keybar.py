@@ -34,15 +34,17 @@ class KeyBar(Lines):
         self._targets: list[tuple[int, str]] = []
 
     def on_resize(self) -> None:
-        """Show what fits. The last key, which leads to all the others, always does."""
+        """Show what fits. The last two, the way out and the way to all other keys, always do."""
         runs: list[tuple[str, str]] = []
         self._targets = []
-        *keys, last = self._keys
-        reserved = _width(last)
+        always = self._keys[-2:]
+        left = self.size.width - sum(_width(key) for key in always)
         end = 0
-        for key in [*keys, last]:
-            if key is not last and end + _width(key) + reserved > self.size.width:
-                continue
+        for key in self._keys:
+            if key not in always:
+                left -= _width(key)
+                if left < 0:
+                    continue
             runs += [(key.shown, "key"), (f" {key.in_footer}", "dim"), (" " * _GAP, "dim")]
             end += _width(key)
             self._targets.append((end, key.action))

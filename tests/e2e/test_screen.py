@@ -1,0 +1,212 @@
+"""The program as a user starts it: a real terminal, a real training thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from tests.e2e.terminal import VGRAD_TUI, Terminal
+
+SMALL = ("charlm-rnn", "--set", "hidden=32", "--set", "seq_len=16", "--batch-size", "4", "--eval-every", "50")
+
+
+def open_run(*arguments: str | Path, columns: int = 120, lines: int = 36, **environ: str) -> Terminal:
+    return Terminal([VGRAD_TUI, "run", *arguments], columns=columns, lines=lines, environ=environ)
+
+
+def number_after(words: str, screen: str) -> int:
+    found = re.search(words + r" ([\d,]+)", screen)
+    assert found, screen
+    return int(found[1].replace(",", ""))
+
+
+def test_press_c_see_it_applied_marked_and_judged_then_quit(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    with open_run(*SMALL, "--summary", summary) as terminal:
+        assert "importing torch" in terminal.wait_for("importing torch")
+        terminal.wait_for("● training")
+        terminal.wait_for(r"step \d{3}|step \d,")
+        terminal.press("c")
+        screen = terminal.wait_for(r"clip +norm 1  @ [\d,]+")
+        step = number_after("norm 1  @", screen)
+        assert step > 0
+        terminal.wait_for("╎.*clip norm 1|clip norm 1.*╎")  # the marker in the chart
+        terminal.wait_for(r"clip norm 1: .*mean loss")
+        terminal.press("a")
+        terminal.wait_for(r"accumulate +2  @ [\d,]+")
+        terminal.press("q")
+        terminal.wait_for("Quit")
+        terminal.press("y")
+        assert terminal.wait() == 0
+        assert "charlm-rnn, seed 0: stopped" in terminal.text()
+    written = json.loads(summary.read_text())
+    assert {"step": step, "command": "set_clip", "clip": "norm:1.0"} in written["commands"]
+    assert written["steps"] >= step
+
+
+def test_pause_holds_the_step_and_a_single_step_moves_it_by_one() -> None:
+    with open_run(*SMALL) as terminal:
+        terminal.wait_for("● training")
+        terminal.press(" ")
+        terminal.wait_for("‖ paused")
+        time.sleep(0.6)
+        step = number_after("step", terminal.text())
+        time.sleep(0.6)
+        assert number_after("step", terminal.text()) == step
+        terminal.press(".")
+        terminal.wait_for(rf"step {step + 1:,}\b")
+        terminal.press(" ")
+        terminal.wait_for("● training")
+
+
+def test_the_end_stays_on_the_screen_with_the_result() -> None:
+    with open_run(*SMALL, "--steps", "60", columns=80, lines=24) as terminal:
+        terminal.wait_for("DONE after 60 steps")
+        assert "rnn.weight_hh_l0" in terminal.text()
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
+def test_a_paused_screen_writes_nothing() -> None:
+    with open_run(*SMALL) as terminal:
+        terminal.wait_for("● training")
+        terminal.press(" ")
+        terminal.wait_for("‖ paused")
+        time.sleep(2.5)
+        before = terminal.num_bytes
+        time.sleep(2.0)
+        assert terminal.num_bytes == before
+
+
+def test_a_stalled_terminal_stops_neither_training_nor_the_program() -> None:
+    """Frames are dropped, never queued: what is written after a stall is bounded, and up to date."""
+    with open_run(*SMALL) as terminal:
+        terminal.wait_for("● training")
+        terminal.wait_for(r"step \d{3}|step \d,")
+        before = number_after("step", terminal.text())
+        terminal.is_stalled = True
+        time.sleep(6.0)
+        written = terminal.num_bytes
+        terminal.is_stalled = False
+        deadline = time.monotonic() + 20
+        while number_after("step", terminal.text()) < before + 200:
+            assert time.monotonic() < deadline, terminal.text()
+            time.sleep(0.05)
+        # What the pseudo-terminal itself holds, a frame or two under way, and one whole screen.
+        assert terminal.num_bytes - written < 100_000
+        terminal.press("c")
+        terminal.wait_for(r"clip +norm 1  @ [\d,]+")
+
+
+def test_resizing_mid_run_draws_the_new_size_and_loses_nothing() -> None:
+    with open_run(*SMALL) as terminal:
+        terminal.wait_for("● training")
+        terminal.press("c")
+        terminal.wait_for(r"clip +norm 1  @ [\d,]+")
+        for columns, lines in ((60, 18), (200, 60), (80, 24)):
+            terminal.resize(columns, lines)
+            terminal.wait_for(rf"(?m)^─ layers.{{{columns - 40},}}$")
+        terminal.wait_for(r"clip +norm 1  @ [\d,]+")
+
+
+@pytest.mark.parametrize("environ", [{"LANG": "C", "LC_ALL": "C"}, {"TERM": "vt100"}])
+def test_an_ascii_terminal_gets_ascii_and_can_be_read(environ: dict[str, str]) -> None:
+    with open_run(*SMALL, columns=80, lines=24, **environ) as terminal:
+        terminal.keep_raw = True
+        screen = terminal.wait_for(r"\* training")
+        terminal.wait_for(r"rnn\.weight_hh_l0 +[_.:=+*#x -]+ +\d")
+        assert "clip" in screen
+        assert terminal.raw.isascii()
+
+
+def test_no_color_writes_no_colour() -> None:
+    with open_run(*SMALL, columns=80, lines=24, NO_COLOR="1") as terminal:
+        terminal.keep_raw = True
+        terminal.wait_for("● training")
+        terminal.wait_for("● HEALTHY|▲ EXPLODING")
+        colours = {
+            code for code in re.findall(rb"\x1b\[[\d;]*38;2;(\d+;\d+;\d+)", terminal.raw)
+            if len(set(code.split(b";"))) > 1
+        }  # fmt: skip
+        assert not colours  # shades of grey at most
+
+
+def test_bad_data_leaves_the_screen_and_says_what_to_do(tmp_path: Path) -> None:
+    short = tmp_path / "short.txt"
+    short.write_text("too short")
+    with open_run("charlm-rnn", "--text", short) as terminal:
+        assert terminal.wait() == 2
+        assert "longer text" in terminal.text()
+
+
+def test_an_exception_inside_the_model_shows_its_traceback(tmp_path: Path) -> None:
+    """The failure is real: the model is broken by a hook, the way a user's own model would."""
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import sys\n"
+        "import vgrad_tui.launch, vgrad.factory\n"
+        "build = vgrad.factory.build\n"
+        "def broken(config):\n"
+        "    trainer = build(config)\n"
+        "    def hook(module, inputs):\n"
+        "        if trainer.step == 30:\n"
+        "            raise ZeroDivisionError('the model divided by zero')\n"
+        "    trainer.task.model.register_forward_pre_hook(hook)\n"
+        "    return trainer\n"
+        "vgrad.factory.build = broken\n"
+        "from vgrad_tui.cli import main\n"
+        "main(['run', 'charlm-rnn', '--set', 'hidden=16'])\n"
+    )
+    with Terminal([sys.executable, script], columns=120, lines=40) as terminal:
+        screen = terminal.wait_for("the model divided by zero")
+        assert "ZeroDivisionError" in screen
+        terminal.wait_for("broken.py")
+        terminal.press("q")  # closes the dialog
+        terminal.wait_until_gone("Traceback")
+        terminal.wait_for("FAILED at step 30")
+        terminal.press("q")
+        assert terminal.wait() == 1
+
+
+def test_the_terminal_is_restored_after_a_signal() -> None:
+    with open_run(*SMALL) as terminal:
+        before = termios.tcgetattr(terminal._fd)
+        terminal.keep_raw = True
+        terminal.wait_for("● training")
+        terminal.signal(signal.SIGTERM)
+        assert terminal.wait() == 130
+        assert b"\x1b[?1049l" in terminal.raw  # the alternate screen is left
+        assert b"\x1b[?1000l" in terminal.raw  # the mouse is let go
+        assert termios.tcgetattr(terminal._fd)[3] & termios.ECHO == before[3] & termios.ECHO
+
+
+def test_tmux_shows_it(require_tool: object) -> None:
+    """In a real tmux: start, press c, see it applied."""
+    tmux = require_tool("tmux")  # type: ignore[operator]
+    socket = f"vgrad-test-{os.getpid()}"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([tmux, "-L", socket, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    command = " ".join(str(part) for part in (VGRAD_TUI, "run", *SMALL))
+    run("-u", "new-session", "-d", "-x", "80", "-y", "24", command)
+    try:
+        deadline = time.monotonic() + 60
+        while "● training" not in (screen := run("-u", "capture-pane", "-p")):
+            assert time.monotonic() < deadline, screen
+            time.sleep(0.1)
+        run("send-keys", "c")
+        while not re.search(r"clip +norm 1  @ [\d,]+", screen := run("capture-pane", "-p")):
+            assert time.monotonic() < deadline, screen
+            time.sleep(0.1)
+    finally:
+        run("kill-server")
