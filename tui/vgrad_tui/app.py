@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import RenderableType
@@ -308,6 +309,17 @@ class VgradApp(App[None]):
         self.push_screen(
             ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}")
         )
+
+    def action_picture(self) -> None:
+        """Save the screen as an SVG file where the program was started."""
+        name = "waiting" if self.state.info is None else self.state.info.recipe
+        path = Path(f"vgrad-{name}-{self.state.step}.svg")
+        try:
+            path.write_text(self.export_screenshot(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"cannot write {path}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {path}", markup=False)
 
     # -- the end -------------------------------------------------------------------------------
 
