@@ -91,20 +91,20 @@ class Effect:
         if not self.enough:
             fewest = min(self.num_before, self.num_after)
             return f"not enough steps yet: {fewest} of {MIN_STEPS}"
-        means = f"mean loss {self._window(after=False)} → {self._window(after=True)}"
-        return f"{means}: {self._finding()}"
+        return f"loss {self._window(after=False)} → {self._window(after=True)}: {self._finding()}"
 
     def _finding(self) -> str:
-        trend = f"the trend before it ({_number(self.predicted, self._decimals())})"
+        """Short, for it has to fit beside the numbers; the trend is what it predicted for the loss."""
+        trend = f"trend ({_number(self.predicted, self._decimals())})"
         match self.beyond_noise, self.beyond_trend:
             case False, False:
                 return "no more than noise"
             case False, True:
-                return f"no more than noise, but not {trend}"
+                return f"no more than noise, off the {trend}"
             case True, False:
-                return f"more than noise, but as {trend} had it"
+                return f"more than noise, as the {trend} had it"
         further = self.excess * self.difference > 0
-        return f"more than noise, {'and more' if further else 'but less'} than {trend}"
+        return f"more than noise{' and' if further else ', less than the'} {trend}"
 
     def _window(self, *, after: bool) -> str:
         """``2.61 ± .21``, or how many losses were not finite."""

@@ -219,10 +219,12 @@ class Batch:
         records: Steps, oldest first; the newest always among them.
         notices: Notices, oldest first, none missing.
         stats: The newest statistics, or None if they have not changed.
+        verdict: The verdict with its newest evidence, or None if that has not changed.
         num_dropped: Records that were lost because nobody drained in time.
     """
 
     records: tuple[StepRecord, ...] = ()
     notices: tuple[Notice, ...] = ()
     stats: LayerStats | None = None
+    verdict: Verdict | None = None
     num_dropped: int = field(default=0)

@@ -85,7 +85,9 @@ class Session:
         self.submit(Stop())
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the worker thread; True once it has ended."""
+        """Wait for the worker thread; True once it has ended. False before it was started."""
+        if self._thread.ident is None:
+            return False
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -127,7 +129,7 @@ class Session:
                 self._report(record, trainer, judge)
             if self._tally.validated_step < trainer.step:
                 self._validate(trainer)
-            self._outbox.publish(trainer.stats())
+            self._outbox.publish(trainer.stats(), judge.verdict)
         finally:
             trainer.close()
         return reason
@@ -151,7 +153,7 @@ class Session:
         if now_s - self._stats_at_s > _STATS_EVERY_S:
             self._stats_at_s = now_s
             self._stats = trainer.stats()
-            self._outbox.publish(self._stats)
+            self._outbox.publish(self._stats, judge.verdict)
         verdict = judge.observe(record, self._stats, trainer.controls)
         if verdict is not None:
             self._outbox.notify(VerdictChanged(record.step, verdict))

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tests.tui.driving import play, pull
+from tests.tui.scripted import ScriptedSource, ended, make_stats, records
 from textual.pilot import Pilot
+
 from vgrad.controls import Controls, SetAccumulation, SetClip
 from vgrad.records import Batch, CommandApplied, Verdict, VerdictChanged
 from vgrad.transforms import ClipGradNorm
 from vgrad_tui.app import VgradApp
-
-from tests.tui.driving import play, pull
-from tests.tui.scripted import ScriptedSource, ended, make_stats, records
 
 CLIP = SetClip(ClipGradNorm(1.0))
 SIZES = [(50, 20), (80, 24), (120, 36), (200, 60)]

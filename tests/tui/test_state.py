@@ -131,3 +131,31 @@ def test_layer_history_has_a_channel_per_layer() -> None:
     assert state.layers is not None and state.layers.num_channels == len(LAYERS)
     tail = state.layers.tail(0, 1, [2])
     assert tail.max[0, 0] == make_record(20).grad_norms[2]
+
+
+def test_clipping_is_counted_from_the_step_that_it_took_effect_at() -> None:
+    state = started()
+    state.take(Batch(records=records(1, 100)))
+    halved = tuple(
+        make_record(step, applied_norm=make_record(step).grad_norm / 2) for step in range(101, 111)
+    )
+    applied = CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0)))
+    state.take(Batch(records=(make_record(100), *halved)[1:], notices=(applied,)))
+    assert state.clipping()[0] == 1.0
+
+
+def test_an_effect_does_not_look_back_beyond_the_change_before() -> None:
+    state = started()
+    losses = {**dict.fromkeys(range(1, 101), 5.0), **dict.fromkeys(range(101, 201), 2.0)}
+    take = lambda first, last: state.take(  # noqa: E731
+        Batch(tuple(make_record(s, loss=losses[s] + 0.01 * (s % 3)) for s in range(first, last + 1)))
+    )
+    take(1, 100)
+    state.take(Batch(notices=(CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
+    take(101, 140)
+    state.take(Batch(notices=(CommandApplied(141, SetLrScale(0.5), Controls(lr_scale=0.5)),)))
+    take(141, 200)
+    found = state.effect()
+    assert found is not None
+    assert found[0] == "lr × 0.5"
+    assert "no more than noise" in found[1].words()

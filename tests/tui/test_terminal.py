@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rich.cells import cell_len
 
+import vgrad_tui
 from vgrad_tui.terminal import TO_ASCII, wants_ascii
 
 
@@ -46,3 +49,14 @@ def test_braille_keeps_its_density() -> None:
 def test_escape_sequences_pass_untouched() -> None:
     sequence = "\x1b[3;4H\x1b[1;31m"
     assert sequence.translate(TO_ASCII) == sequence
+
+
+def test_every_character_that_the_program_draws_has_an_ascii_form() -> None:
+    drawn = {
+        character
+        for path in Path(vgrad_tui.__file__).parent.rglob("*.py")
+        for character in path.read_text(encoding="utf-8")
+        if not character.isascii()
+    }
+    assert drawn
+    assert not {character for character in drawn if character.translate(TO_ASCII) == "?"}

@@ -236,7 +236,8 @@ class VgradApp(App[None]):
         """Apply the verdict's remedy."""
         remedy = self.state.verdict.remedy
         if remedy is None:
-            self.notify("this verdict has no remedy that a key could apply", timeout=3)
+            advice = self.state.verdict.advice or "nothing to remedy"
+            self.notify(f"no key helps here: {advice}", timeout=6, markup=False)
         else:
             self.submit(remedy)
 

@@ -76,3 +76,10 @@ KEYS = (
     Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first while training runs", _PROGRAM, "quit"),
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip
+
+LAYER_KEYS = (
+    Key("layer.above", "up", "↑", "go(-1)", "layer above", "Show the layer above", _LAYERS, "layer above"),
+    Key("layer.below", "down", "↓", "go(1)", "layer below", "Show the layer below", _LAYERS, "layer below"),
+    Key("layer.back", "escape,enter,q", "esc", "dismiss", "back", "Back to all layers", _LAYERS, "back"),
+    Key("layer.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _LAYERS, "keys"),
+)  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -202,17 +202,18 @@ class _Canvas:
                 if self._cells[row][column] == " ":
                     self._lay(row, column, "╎", "mark")
         for column, label in reversed(shown):
-            self._lay_label(column, label)
+            if label:
+                self._lay_label(column, label)
 
     def _lay_label(self, column: int, label: str) -> None:
         """Beside ``column``, in the highest row that is free: on its right, or else on its left."""
         text = f" {label} "
-        for row in range(self.num_rows):
-            for start in (column + 1, column - len(text)):
-                end = start + len(text)
-                if start < 0 or end > self.num_columns:
-                    continue
-                if all(cell in " ╎" for cell in self._cells[row][start:end]):
+        starts = [
+            start for start in (column + 1, column - len(text)) if 0 <= start <= self.num_columns - len(text)
+        ]
+        for coverable in (" ", " ╎"):  # over another mark's line only where there is no other room
+            for row, start in product(range(self.num_rows), starts):
+                if all(cell in coverable for cell in self._cells[row][start : start + len(text)]):
                     self._lay(row, start, text, "mark-label")
                     return
 

@@ -106,9 +106,11 @@ class State:
         self.layer_sizes: NDArray[np.float64] = np.ones(0)
         self._undo: deque[Command] = deque(maxlen=100)
         self._fires: deque[tuple[bool, float, float]] = deque(maxlen=_FIRES_STEPS)
+        self._clip_since = 0
         self._pace: deque[tuple[float, int, int]] = deque()
         self._num_items = 0
         self._effect_of: tuple[int, str] | None = None
+        self._effect_from = 1
         self._effect: Effect | None = None
 
     # -- what was asked ----------------------------------------------------------------------
@@ -148,6 +150,8 @@ class State:
         self.num_dropped += batch.num_dropped
         if batch.stats is not None:
             self.stats = batch.stats
+        if batch.verdict is not None:
+            self.verdict = batch.verdict
         if batch.records:
             self._take_records(batch.records)
 
@@ -158,6 +162,8 @@ class State:
         if self.layers is not None:
             self.layers.extend(steps, np.stack([record.grad_norms for record in records]))
         for record in records[-_FIRES_STEPS:]:
+            if record.step < self._clip_since:
+                continue  # made with other clipping than there is now
             # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
             fired = record.applied_norm < record.grad_norm * (1 - 1e-6)
             self._fires.append((fired, record.grad_norm, record.applied_norm))
@@ -180,17 +186,8 @@ class State:
                 self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
                 self.layers = History.sized(len(info.layers), max_bytes=_LAYER_HISTORY_BYTES)
                 self._note("run", f"{info.recipe} started on {info.device}, seed {info.seed}")
-            case CommandApplied(step=step, command=command, controls=controls):
-                self._answered()
-                self.controls = controls
-                self.rejected = None
-                self.applied_at[_kind(command)] = step
-                self._note("applied", f"{describe(command)}  @ {step:,}", step)
-                if _changes_training(command):
-                    label = describe(command)
-                    self.marks.append((step, label))
-                    self._effect_of = (step, label)
-                    self._effect = None
+            case CommandApplied():
+                self._take_applied(notice)
             case CommandRejected(step=step, command=command, reason=reason):
                 self._answered()
                 self.rejected = notice
@@ -207,6 +204,22 @@ class State:
                 self.ended = notice
                 self.pending.clear()
                 self._note("run", f"{reason}: {error}" if error else reason, step)
+
+    def _take_applied(self, applied: CommandApplied) -> None:
+        step, command, label = applied.step, applied.command, describe(applied.command)
+        self._answered()
+        self.controls = applied.controls
+        self.rejected = None
+        self.applied_at[_kind(command)] = step
+        self._note("applied", f"{label}  @ {step:,}", step)
+        if isinstance(command, SetClip):
+            self._clip_since = step
+            self._fires.clear()
+        if _changes_training(command):
+            self._effect_from = self._effect_of[0] if self._effect_of else 1
+            self.marks.append((step, label))
+            self._effect_of = (step, label)
+            self._effect = None
 
     def _answered(self) -> None:
         """Answers come in the order of the questions."""
@@ -264,15 +277,16 @@ class State:
     def effect(self) -> tuple[str, Effect] | None:
         """What the last command did to the loss, or None if there was none.
 
-        The windows before and after it are of equal length; the answer stands once the later
-        one is full.
+        The windows before and after it are of equal length, and the one before does not reach
+        back beyond the change before: what that one did is not this one's. The answer stands
+        once the later window is full.
         """
         if self._effect_of is None:
             return None
         step, label = self._effect_of
         if self._effect is not None:
             return label, self._effect
-        length = min(_EFFECT_STEPS, step - 1)
+        length = min(_EFFECT_STEPS, step - self._effect_from)
         before = self._losses(step - length, step)
         after = self._losses(step, step + length)
         effect = judge_effect(before, after)

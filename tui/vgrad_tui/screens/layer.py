@@ -7,14 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.widgets import Footer
+from textual.binding import BindingType
 
 from vgrad.marks import MARK_WORDS, mark_layers
 from vgrad.records import HISTOGRAM_DECADES
 from vgrad_tui.format import count, number, safe
+from vgrad_tui.keys import LAYER_KEYS
 from vgrad_tui.plots import SeriesChart, draw_series, nice_range
 from vgrad_tui.state import State
+from vgrad_tui.widgets.chart import labelled
+from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines, Palette, Runs, rule
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -23,11 +25,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 class LayerScreen(Palette[None]):
     """A layer's own chart and numbers; esc goes back, up and down go to its neighbours."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "dismiss", "back", id="layer.back"),
-        Binding("up", "go(-1)", "layer above", id="layer.above"),
-        Binding("down", "go(1)", "layer below", id="layer.below"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in LAYER_KEYS]
 
     def __init__(self, state: State, index: int) -> None:
         super().__init__()
@@ -38,7 +36,7 @@ class LayerScreen(Palette[None]):
         """A chart and rows of numbers."""
         yield Lines(id="layer-chart")
         yield Lines(id="layer-numbers")
-        yield Footer(compact=True)
+        yield KeyBar(LAYER_KEYS)
 
     def on_mount(self) -> None:
         """Draw once the sizes are known."""
@@ -52,6 +50,11 @@ class LayerScreen(Palette[None]):
         """Show a neighbour."""
         self._index = (self._index + layers) % len(self._names)
         self.refresh_view()
+
+    def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
+        """A click on a key does what the key does."""
+        event.stop()
+        self.run_worker(self.run_action(event.action))
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ class LayerScreen(Palette[None]):
             raw_min=buckets.min[:, 0],
             raw_max=buckets.max[:, 0],
             mean=buckets.mean[:, 0],
-            marks=tuple(self._state.marks),
+            marks=labelled(self._state.marks),
             log=True,
             first=1,
             last=last,

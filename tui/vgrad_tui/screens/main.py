@@ -25,6 +25,8 @@ class MainScreen(Palette[None]):
     # The class is set where the width is at least so many cells.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-medium"), (112, "-wide")]  # noqa: RUF012  # an instance variable to Textual's types
 
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-tall")]  # noqa: RUF012  # likewise
+
     def __init__(self, state: State, *, column_s: float) -> None:
         super().__init__()
         self._state = state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from vgrad.history import Buckets
 from vgrad_tui.format import safe
 from vgrad_tui.plots import LossChart, draw_loss, nice_range
 from vgrad_tui.state import LOSS, State
-from vgrad_tui.widgets.lines import Lines, Runs, rule
+from vgrad_tui.widgets.lines import Lines, Runs, cut_short, rule
 
 _SMOOTH_SHARE = 0.02  # of the chart's width: the time constant of the smoothed line
+_CELLS_PER_VALIDATION = 5
+_MOST_LABELS = 4
 _NEAREST = 20  # steps: as close as it zooms
 
 
@@ -76,6 +79,8 @@ class LossPane(Lines):
         first, last = self._range(state)
         buckets = state.scalars.window(first, last + 1, max(2, self.size.width), [LOSS])
         shown = [(step, loss) for step, loss in state.validations if first <= step <= last]
+        # A mark every few columns: more would bury the curve. The newest is always among them.
+        shown = shown[:: -max(1, _CELLS_PER_VALIDATION * len(shown) // self.size.width)][::-1]
         recorded = buckets.count > 0
         buckets = buckets.rows(recorded)
         middle = buckets.first_step + (buckets.steps_per_bucket - 1) / 2
@@ -86,7 +91,7 @@ class LossPane(Lines):
             smooth=smoothed(buckets, last - first + 1),
             val_steps=np.array([step for step, _ in shown], dtype=np.float64),
             val_losses=np.array([loss for _, loss in shown], dtype=np.float64),
-            marks=tuple((step, label) for step, label in state.marks if first <= step <= last),
+            marks=labelled(state.marks),
             log=self.is_log,
             first=first,
             last=last,
@@ -103,6 +108,13 @@ class LossPane(Lines):
         jump = max(1, self.span // 10)
         last = math.ceil((newest - self.back) / jump) * jump if not self.back else newest - self.back
         return max(1, last - self.span), last
+
+
+def labelled(marks: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+    """Marks of which only the newest keep their labels, or a chart would be all labels."""
+    marks = list(marks)
+    num_silent = max(0, len(marks) - _MOST_LABELS)
+    return tuple((step, label if index >= num_silent else "") for index, (step, label) in enumerate(marks))
 
 
 def smoothed(buckets: Buckets, num_steps: int) -> NDArray[np.float64]:
@@ -144,4 +156,5 @@ class EffectLine(Lines):
             self.show([words])
             return
         label, effect = found
-        self.show([[(label, "mark"), (": ", "dim"), (effect.words(), "text")]])
+        runs = [(label, "mark"), (": ", "dim"), (effect.words(), "text")]
+        self.show([cut_short(runs, self.size.width)])

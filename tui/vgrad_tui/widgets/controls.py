@@ -96,7 +96,8 @@ class Controls(Container):
             "threshold",
             (Key("[", "threshold(-1)"), Key("]", "threshold(1)")),
             "threshold",
-            "Lower or raise the threshold of clipping; v changes between norm and value",
+            "Lower or raise the threshold of clipping; v changes between norm and value. Shown: how many of"
+            " the last 100 steps were clipped, and the median gradient norm before and after",
         )
         yield ControlRow(
             "accumulate",
@@ -149,7 +150,7 @@ class Controls(Container):
         return [
             ("fires ", "dim"),
             (f"{fires:.0%}", "strong" if fires else "text"),
-            (f"  ‖g‖ {number(before).strip()} → {number(after).strip()}", "text"),
+            (f"  {number(before).strip()} → {number(after).strip()}", "text"),
         ]
 
     def _accumulate(self, state: State) -> Runs:

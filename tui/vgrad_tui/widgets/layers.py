@@ -280,7 +280,9 @@ class LayerTable(Roles, ScrollView, can_focus=True):
         row = self._rows_from + y
         strip = self._strips.get(row)
         if strip is None or strip.cell_length != self.size.width:
-            runs = self._rows[y] if y < len(self._rows) else ()
+            runs: Runs = self._rows[y] if y < len(self._rows) else ()
+            if y == 0 and self.filter and not self.num_shown:
+                runs = [("no layer matches; esc shows all", "dim")]
             strip = self.strip(runs, self.size.width)
             if row == self.cursor and runs and self.has_focus:
                 strip = strip.apply_style(self.role("cursor"))

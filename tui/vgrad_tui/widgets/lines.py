@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
@@ -24,6 +24,9 @@ ROLES = (
     *("axis", "raw", "smooth", "val", "mark", "mark-label", "plain", "title", "cursor"),
 )
 
+
+_GAP = 2  # cells between two fields
+_FEWEST_CELLS = 14  # less of a field than this says nothing
 
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
 
@@ -129,25 +132,45 @@ def width_of(runs: Runs) -> int:
     return sum(cell_len(text) for text, _ in runs)
 
 
-def fit_fields(fields: Sequence[tuple[int, Runs]], width: int, gap: str = "  ") -> list[tuple[str, str]]:
-    """Join as many fields as fit into ``width`` cells, in order.
+def fit_fields(fields: Sequence[tuple[int, Runs]], width: int, *, cut: bool = False) -> list[tuple[str, str]]:
+    """Join the fields that fit into ``width`` cells, in order.
 
     Args:
-        fields: Priority (the highest stays longest) and runs of each; empty ones are left out.
+        fields: Priority (the highest gets its room first) and runs of each; empty ones are left out.
         width: Cells that there are.
-        gap: What stands between two fields.
+        cut: Whether a field that does not fit is cut short rather than left out.
     """
-    kept = [(priority, runs) for priority, runs in fields if runs]
-    while len(kept) > 1 and sum(width_of(runs) for _, runs in kept) + len(gap) * (len(kept) - 1) > width:
-        lowest = min(priority for priority, _ in kept)
-        position = max(index for index, (priority, _) in enumerate(kept) if priority == lowest)
-        del kept[position]
+    left = width
+    kept: dict[int, Runs] = {}
+    for index, (_, runs) in sorted(enumerate(fields), key=lambda item: -item[1][0]):
+        needed = width_of(runs) + (_GAP if kept else 0)
+        if runs and needed <= left:
+            kept[index] = runs
+            left -= needed
+        elif runs and cut and left >= _FEWEST_CELLS:
+            kept[index] = cut_short(runs, left - (_GAP if kept else 0))
+            left = 0
     joined: list[tuple[str, str]] = []
-    for index, (_, runs) in enumerate(kept):
-        if index:
-            joined.append((gap, "text"))
-        joined.extend(runs)
+    for index in sorted(kept):
+        if joined:
+            joined.append((" " * _GAP, "text"))
+        joined.extend(kept[index])
     return joined
+
+
+def cut_short(runs: Runs, width: int) -> list[tuple[str, str]]:
+    """As much of the runs as fits, with ``…`` where something is missing."""
+    if width_of(runs) <= width:
+        return list(runs)
+    kept: list[tuple[str, str]] = []
+    left = width - 1
+    for text, role in runs:
+        piece = set_cell_size(text, min(left, cell_len(text)))
+        kept.append((piece, role))
+        left -= cell_len(piece)
+        if left <= 0:
+            break
+    return [*kept, ("…", "dim")]
 
 
 def rule(left: Runs, right: Runs, width: int) -> list[tuple[str, str]]:

@@ -70,14 +70,15 @@ class TopLine(Lines):
         if total is None:
             return [("step ", "dim"), (count(state.step), "strong")]
         share = state.step / total
-        full = int(share * _BAR)
+        bar = _BAR if self.size.width >= 100 else _BAR // 2
+        full = int(share * bar)
         left = state.time_left_s()
         runs = [
             ("step ", "dim"),
             (count(state.step), "strong"),
             (f"/{count(total)} ", "dim"),
             ("█" * full, "accent"),
-            ("░" * (_BAR - full), "dim"),
+            ("░" * (bar - full), "dim"),
             (f" {share:.0%}", "text"),
         ]
         return runs if math.isnan(left) else [*runs, (f" {duration(left)} left", "dim")]
@@ -97,7 +98,7 @@ class VerdictLine(Lines):
         """Show the newest verdict, or how the run ended."""
         width = self.size.width
         fields = self._ended(state) if state.ended is not None else self._verdict(state)
-        self.show([fit_fields(fields, width)])
+        self.show([fit_fields(fields, width, cut=True)])
 
     def _verdict(self, state: State) -> list[tuple[int, Runs]]:
         verdict = state.verdict
