@@ -47,7 +47,7 @@ class Key:
 _RUN, _GRADIENTS, _CHART, _LAYERS, _PROGRAM = "run", "gradients", "chart", "layers", "program"
 
 KEYS = (
-    Key("run.pause", "space", "␣", "pause", "pause or train on", "Pause at the next safe point, or train on", _RUN, "pause"),
+    Key("run.pause", "space", "space", "pause", "pause or train on", "Pause at the next safe point, or train on", _RUN, "pause"),
     Key("run.step", "full_stop", ".", "step_once", "single step", "Train for one optimizer step, then pause", _RUN, "step"),
     Key("clip.toggle", "c", "c", "toggle_clip", "clipping on or off", "Clip gradients from the next step on, or stop clipping", _GRADIENTS, "clip"),
     Key("clip.lower", "left_square_bracket", "[", "threshold(-1)", "lower threshold", "Clip at a lower threshold: 1, 0.5, 0.2 …", _GRADIENTS),

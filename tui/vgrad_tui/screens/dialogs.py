@@ -39,11 +39,11 @@ class HelpScreen(Dialog):
         for group, keys in groupby(KEYS, key=lambda key: key.group):
             text.append(f"{group}\n", "bold")
             for key in keys:
-                text.append(f"  {key.shown:<4}", "bold")
+                text.append(f"  {key.shown:<6}", "bold")
                 text.append(f"{key.help}\n")
         text.append("in the list of layers\n", "bold")
         for shown, words in (("↑ ↓", "Choose a layer"), ("⏎", "Open it: its own chart and numbers")):
-            text.append(f"  {shown:<4}", "bold")
+            text.append(f"  {shown:<6}", "bold")
             text.append(f"{words}\n")
         text.append("\nctrl+p finds everything by name. Esc closes this.", "dim")
         with VerticalScroll(classes="box"):

@@ -133,8 +133,8 @@ class VerdictLine(Lines):
         return [
             (9, [(words, "good" if ended.reason == "done" else "warn")]),
             (8, [(f"loss {_loss(ended.loss_first)} → {_loss(ended.loss_last)}{val}", "strong")]),
-            (6, [(f"{mark} {state.verdict.kind}", role)]),
-            (7, [("q", "key"), (" quits", "text")]),
+            (7, [(f"{mark} {state.verdict.kind}", role)]),
+            (6, [("q", "key"), (" quits", "text")]),
             (5, [("e", "key"), (" result", "text")]),
         ]
 
