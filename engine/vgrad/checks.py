@@ -19,11 +19,14 @@ def brief(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def positive_float(name: str, value: object, *, at_most: float = 1e30) -> float:
-    """Return ``value`` as a float in ``(0, at_most]``.
+def positive_float(name: str, value: object, *, at_least: float = 1e-30, at_most: float = 1e30) -> float:
+    """Return ``value`` as a float in ``[at_least, at_most]``.
+
+    The bounds are what float32 still holds with room for a product: below them a threshold or a
+    scale would become 0 on its way through the training.
 
     Raises:
-        ConfigError: If it is not a number, not finite, not positive, or above ``at_most``.
+        ConfigError: If it is not a number, not finite, not positive, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} must be a number, got {brief(value)}")
@@ -31,8 +34,8 @@ def positive_float(name: str, value: object, *, at_most: float = 1e30) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not 0 < number <= at_most:  # also rejects NaN
-        raise ConfigError(f"{name} must be > 0 and <= {at_most:g}, got {brief(value)}")
+    if not at_least <= number <= at_most:  # also rejects NaN
+        raise ConfigError(f"{name} must be > 0, and from {at_least:g} to {at_most:g}, got {brief(value)}")
     return number
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vgrad.controls import MAX_ACCUMULATION_STEPS, MAX_LR_SCALE, Controls
+from vgrad.controls import MAX_ACCUMULATION_STEPS, MAX_LR_SCALE, MIN_LR_SCALE, Controls
 from vgrad.errors import ConfigError
 from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
 
@@ -81,8 +81,8 @@ class RunConfig(BaseModel):
     text: Path | None = None
     clip: Annotated[str, BeforeValidator(_checked_clip)] = "off"
     accumulation_steps: int = Field(default=1, ge=1, le=MAX_ACCUMULATION_STEPS)
-    lr: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
-    lr_scale: float = Field(default=1.0, gt=0, le=MAX_LR_SCALE, allow_inf_nan=False)
+    lr: float | None = Field(default=None, ge=1e-12, le=1e6, allow_inf_nan=False)
+    lr_scale: float = Field(default=1.0, ge=MIN_LR_SCALE, le=MAX_LR_SCALE, allow_inf_nan=False)
     batch_size: int | None = Field(default=None, ge=1, le=1_000_000)
     eval_every: int = Field(default=100, ge=0)
     watch_budget: float = Field(default=0.02, ge=0, le=1, allow_inf_nan=False)

@@ -14,7 +14,7 @@ from vgrad.errors import ConfigError
 from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
 
 MAX_ACCUMULATION_STEPS = 4096
-MAX_LR_SCALE = 1e6
+MIN_LR_SCALE, MAX_LR_SCALE = 1e-12, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Controls:
     Attributes:
         clip: The clipping in force, or None.
         accumulation_steps: Microbatches per optimizer step.
-        lr_scale: Multiplies the learning rate that the optimizer and its scheduler set.
+        lr_scale: Multiplies the learning rate that the optimizer and its scheduler set; from
+            1e-12 to 1e6.
         paused: Whether training waits between two steps.
     """
 
@@ -96,7 +97,8 @@ def reduce(controls: Controls, command: Command) -> Controls:
             steps = count("accumulation_steps", steps, at_most=MAX_ACCUMULATION_STEPS)
             return replace(controls, accumulation_steps=steps)
         case SetLrScale(lr_scale=scale):
-            return replace(controls, lr_scale=positive_float("lr_scale", scale, at_most=MAX_LR_SCALE))
+            scale = positive_float("lr_scale", scale, at_least=MIN_LR_SCALE, at_most=MAX_LR_SCALE)
+            return replace(controls, lr_scale=scale)
         case Pause() | StepOnce():
             return replace(controls, paused=True)
         case Resume():

@@ -11,6 +11,7 @@ _WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a 
 
 _NORM_JUMP = 10.0
 _LOSS_JUMP = 0.5
+_LOSS_BLOW_UP = 100.0
 
 
 class ExplosionWatch:
@@ -19,22 +20,29 @@ class ExplosionWatch:
     A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it.
     It is an explosion when the loss jumps too, and that lasts until the loss is back where it
     was: weights that were thrown far off have small gradients again, and are no better for it.
+    A loss a hundred times as large needs no other sign: one step can throw a run so far off that
+    its gradient is no larger than before.
 
     Attributes:
         calm_norm: Median gradient norm of before any explosion; the first step's at first.
         calm_loss: Median loss of before any explosion; the first step's at first.
         evidence: The numbers of the last explosion, in words.
+        unhealed_since: Step at which the last explosion began, until the run is back where it was
+            before; None again from then on. Outlasts the explosion itself: a run may settle down
+            and be worth nothing.
     """
 
     def __init__(self) -> None:
         self.calm_norm = math.nan
         self.calm_loss = math.nan
         self.evidence = ""
+        self.unhealed_since: int | None = None
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._jumps: deque[int] = deque(maxlen=3)
         self._since: int | None = None
         self._loss_first = math.nan
+        self._loss_healed = math.nan
 
     def observe(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
         """Take one finite step into account; True while the run explodes."""
@@ -48,25 +56,37 @@ class ExplosionWatch:
                 self._since = None
                 self._jumps.clear()
         elif self._begins(step, loss, grad_norm, clipped=clipped):
-            self._since = step
-            self.evidence = (
-                f"at step {step:,} ‖g‖ was {max(self._norms_of_late()) / self.calm_norm:,.0f}× its median"
-                f" and the loss {loss:.3g} against {self.calm_loss:.3g}"
-            )
+            self._begin(step, loss)
         elif step % _EVERY == 0:
             self.calm_norm = _median(self._norms)
             self.calm_loss = _median(self._losses)
+            if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
+                self.unhealed_since = None
         return self._since is not None
 
     def _begins(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
         if grad_norm > _NORM_JUMP * self.calm_norm:
             self._jumps.append(step)
         num_recent = sum(step - jump < _EVERY for jump in self._jumps)
-        if num_recent and self._is_high(loss):
+        if (num_recent and self._is_high(loss)) or self._is_blown_up(loss):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and step > _WARM_UP
         return keeps_jumping and not clipped and loss > self.calm_loss
+
+    def _begin(self, step: int, loss: float) -> None:
+        if self.unhealed_since is None:
+            # What explodes in its first steps has learnt nothing that it could go back to.
+            self._loss_healed = self.calm_loss if step > WINDOW else 0.5 * self._loss_first
+        self._since = self.unhealed_since = step
+        norm = max(list(self._norms)[-_EVERY:])
+        is_norm_high = 0 < _NORM_JUMP * self.calm_norm < norm
+        signs = (
+            f"‖g‖ was {norm / self.calm_norm:,.0f}× its median and the loss"
+            if is_norm_high
+            else "the loss was"
+        )
+        self.evidence = f"at step {step:,} {signs} {loss:.3g} against {self.calm_loss:.3g}"
 
     def _is_over(self, step: int) -> bool:
         assert self._since is not None
@@ -76,8 +96,9 @@ class ExplosionWatch:
     def _is_high(self, loss: float) -> bool:
         return loss > self.calm_loss + _LOSS_JUMP * abs(self.calm_loss)  # a loss may be negative
 
-    def _norms_of_late(self) -> list[float]:
-        return list(self._norms)[-_EVERY:]
+    def _is_blown_up(self, loss: float) -> bool:
+        # Next to nothing may grow a hundredfold and still be next to nothing: compare with the first, too.
+        return loss > self._loss_first and loss - self.calm_loss > _LOSS_BLOW_UP * abs(self.calm_loss) > 0
 
 
 def _median(values: deque[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import torch
@@ -50,15 +51,20 @@ def find_device(name: str) -> torch.device:
     """Return the device that ``name`` means here.
 
     Raises:
-        ConfigError: If torch knows no such device, or it is not there.
+        ConfigError: If torch knows no such device, it is not there, or nothing can be read back
+            from it, as from ``meta``.
     """
     if name == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)
         return torch.device("cpu") if found is None else found
+    refusal = f"device {name[:40]!r} cannot be used here"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name[:40]!r} cannot be used here: {reason}; try --device cpu") from None
+    except RuntimeError:  # torch's own message lists some twenty devices
+        raise ConfigError(f"{refusal}: torch knows no such device; try --device cpu") from None
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch raises each of these for some device
+        reason = textwrap.shorten(str(error), 60, placeholder=" …")
+        raise ConfigError(f"{refusal}: {reason}; try --device cpu") from None
     return device

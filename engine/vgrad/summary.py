@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vgrad.config import format_clip
-from vgrad.controls import Command, SetClip
+from vgrad.controls import Command, SetAccumulation, SetClip, SetLrScale
 from vgrad.errors import ConfigError
 from vgrad.printable import printable
 from vgrad.records import Batch, CommandApplied, RunEnded, Validated, VerdictChanged
@@ -32,7 +32,7 @@ class RunSummary:
         val_loss: Last validation loss, or None if it was never measured.
         verdict: Kind of the last verdict; ``non-finite`` whenever the last loss is.
         steps_per_s: Optimizer steps per second of training.
-        commands: What was changed mid-run, each with the first step it affected.
+        commands: Every command that was carried out, each with the first step it affected.
         outcome: ``done`` (all steps), ``stopped`` (somebody asked), ``failed``, or
             ``unfinished`` (the training thread was left behind, still at work).
         error: One line of what went wrong, for ``failed``.
@@ -69,16 +69,21 @@ class RunSummary:
         return json.dumps(finite, allow_nan=False)
 
     def readable(self) -> str:
-        """The few lines to leave in the terminal."""
+        """The few lines to leave in the terminal: of the commands, those that changed the training."""
         rate = f", {self.steps_per_s:,.4g} steps/s" if math.isfinite(self.steps_per_s) else ""
         name = f"{printable(self.recipe)}, seed {self.seed}"
         lines = [f"{name}: {self.outcome} after {self.steps:,} steps{rate}"]
         if self.steps:
             val = "" if self.val_loss is None else f", validation {self.val_loss:.4g}"
             lines.append(f"loss {self.loss_first:.4g} -> {self.loss_last:.4g}{val}; gradients {self.verdict}")
-        if len(self.commands) > _MAX_COMMAND_LINES:
-            lines.append(f"  {len(self.commands) - _MAX_COMMAND_LINES:,} earlier changes")
-        for applied in self.commands[-_MAX_COMMAND_LINES:]:
+        changes = [
+            applied
+            for applied in self.commands
+            if isinstance(applied.command, SetClip | SetAccumulation | SetLrScale)
+        ]
+        if len(changes) > _MAX_COMMAND_LINES:
+            lines.append(f"  {len(changes) - _MAX_COMMAND_LINES:,} earlier changes")
+        for applied in changes[-_MAX_COMMAND_LINES:]:
             words = " ".join(str(value) for value in command_to_dict(applied.command).values())
             lines.append(f"  from step {applied.step:,}: {words}")
         if self.error:
@@ -89,19 +94,13 @@ class RunSummary:
         """Write the JSON to ``path``, wholly or not at all.
 
         Raises:
-            OSError: If the file cannot be written; an older file there is then left as it was.
+            OSError: If the file cannot be written, with ``path`` as its file name; an older file
+                there is then left as it was.
         """
-        text = self.to_json() + "\n"
-        if path.exists() and not path.is_file():  # a pipe or /dev/null: renaming would replace it
-            path.write_text(text, encoding="utf-8")
-            return
-        target = path.resolve()  # keep a symbolic link, replace what it points to
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            _write_wholly(path, self.to_json() + "\n")
+        except OSError as error:  # a full disk names no file, and the temporary one means nothing to anybody
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class Summarizer:
@@ -178,6 +177,19 @@ def check_summary_path(path: Path) -> None:
         raise ConfigError(f"summary: there is no directory {str(parent)!r}: make it first")
     if not os.access(path if path.exists() else parent, os.W_OK):
         raise ConfigError(f"summary {str(path)!r} cannot be written: permission denied")
+
+
+def _write_wholly(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # a pipe or /dev/null: renaming would replace it
+        path.write_text(text, encoding="utf-8")
+        return
+    target = path.resolve()  # keep a symbolic link, replace what it points to
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _is_non_finite(value: object) -> bool:

@@ -30,6 +30,8 @@ _RATIO_VANISHING = 1e-2
 _UPDATE_VANISHING = 5e-5
 _MEDIAN_UPDATE_VANISHING = 1e-5
 
+_REMEDY_NORMS = (1e-3, 1e6)
+
 _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps")
 
 
@@ -51,6 +53,7 @@ class Judge:
         self._losses: deque[float] = deque(maxlen=STALL_STEPS)
         self._ends: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._loss_first = math.nan
+        self._is_stalled = False  # as of the last look
 
     def observe(self, record: StepRecord, stats: LayerStats | None, controls: Controls) -> Verdict | None:
         """Take one step into account.
@@ -81,9 +84,14 @@ class Judge:
         self._losses.append(record.loss)
         self._ends.append((float(record.grad_norms[0]), float(record.grad_norms[-1])))
         clipped = controls.clip is not None
-        if self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped):
-            return self._exploding(controls)
-        if record.step != _WARM_UP and record.step % _EVERY:
+        is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
+        is_look = record.step == _WARM_UP or record.step % _EVERY == 0
+        if is_look:
+            self._is_stalled = self._has_stalled()
+        is_lost = self._is_lost(record.step)
+        if is_exploding or is_lost:
+            return self._exploding(controls, is_lost=is_lost)
+        if not is_look:
             return None
         updates = _natural_updates(record, stats, controls)
         return self._vanishing(updates) or self._healthy(updates)
@@ -104,18 +112,31 @@ class Judge:
             advice="the weights are lost: start again with clipping on or a lower learning rate",
         )
 
-    def _exploding(self, controls: Controls) -> Verdict:
-        remedy = None
+    def _is_lost(self, step: int) -> bool:
+        """Whether an explosion left the run where it learns no more."""
+        since = self._explosions.unhealed_since
+        return self._is_stalled and since is not None and step - since >= STALL_STEPS
+
+    def _exploding(self, controls: Controls, *, is_lost: bool) -> Verdict:
+        evidence, remedy = self._explosions.evidence, None
         advice = "it explodes though it is clipped: lower the threshold or the learning rate"
         if not isinstance(controls.clip, ClipGradNorm):
-            limit = max(self._explosions.calm_norm, 1e-3)
+            smallest, largest = _REMEDY_NORMS
+            limit = min(max(self._explosions.calm_norm, smallest), largest)
             remedy = SetClip(ClipGradNorm(float(f"{limit:.0e}")))
             advice = "clip by norm; weights that are already far off may not come back"
-        return Verdict("exploding", self._explosions.evidence, remedy=remedy, advice=advice)
+        if is_lost:
+            evidence += f"; it never recovered: the loss has not moved in {STALL_STEPS} steps"
+            advice = "start again with clipping on from the first step, or with a lower learning rate"
+        return Verdict("exploding", evidence, remedy=remedy, advice=advice)
 
     def _vanishing(self, updates: NDArray[np.float64]) -> Verdict | None:
-        """Stalled, and what the first layers get, or most layers do, is next to nothing."""
-        if not self._is_stalled() or not np.isfinite(updates).any():
+        """Stalled, and what the first layers get, or most layers do, is next to nothing.
+
+        Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
+        """
+        is_thrown_off = self._explosions.unhealed_since is not None
+        if not self._is_stalled or is_thrown_off or not np.isfinite(updates).any():
             return None
         first, median, ratio = float(updates[0]), float(np.nanmedian(updates)), self._ratio()
         stall = f"the loss has not moved in {STALL_STEPS} steps"
@@ -138,7 +159,7 @@ class Judge:
             " another activation, skip connections or another initialisation do",
         )
 
-    def _is_stalled(self) -> bool:
+    def _has_stalled(self) -> bool:
         if len(self._losses) < STALL_STEPS:
             return False
         halves = np.array(self._losses).reshape(2, -1)

@@ -58,7 +58,8 @@ class Terminal:
         self._unread = bytearray()
         self._lock = threading.Lock()
         usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
-        inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        foreign = ("NO_COLOR", "COLUMNS", "LINES")  # of the terminal that the tests run in
+        inherited = {name: value for name, value in os.environ.items() if name not in foreign}
         environment = {**inherited, **usual, **(environ or {})}
         self.pid, self._fd = pty.fork()
         if self.pid == 0:

@@ -95,7 +95,8 @@ def test_the_norm_is_at_most_the_limit(tensors: list[Tensor], limit: float) -> N
     rounded_up = (
         math.sqrt(num_entries) * info.smallest_normal * info.eps
     )  # entries below what the dtype resolves
-    assert joint_norm(tensors) <= limit * (1 + 2 * info.eps) + rounded_up + 1e-7
+    # A float32 sum of hundreds of squares is itself off by some units in the last place.
+    assert joint_norm(tensors) <= limit * (1 + 8 * info.eps) + rounded_up + 1e-7
 
 
 @given(gradients(), limits)

@@ -11,6 +11,7 @@ from tests.engine.toys import toy_trainer
 from vgrad.controls import (
     MAX_ACCUMULATION_STEPS,
     MAX_LR_SCALE,
+    MIN_LR_SCALE,
     Command,
     Controls,
     Pause,
@@ -33,6 +34,8 @@ NOT_POSITIVE = [
     -1.0,
     0,
     0.0,
+    5e-324,
+    1e-310,
     True,
     False,
     "1",
@@ -48,7 +51,7 @@ commands = st.one_of(
         SetClip, st.none() | st.builds(ClipGradNorm, thresholds) | st.builds(ClipGradValue, thresholds)
     ),
     st.builds(SetAccumulation, st.integers(1, MAX_ACCUMULATION_STEPS)),
-    st.builds(SetLrScale, st.floats(min_value=1e-30, max_value=MAX_LR_SCALE)),
+    st.builds(SetLrScale, st.floats(min_value=MIN_LR_SCALE, max_value=MAX_LR_SCALE)),
     st.sampled_from([Pause(), Resume(), StepOnce(), Stop()]),
 )
 

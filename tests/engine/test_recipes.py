@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -265,6 +266,28 @@ def test_windows_reach_both_ends_of_the_text_and_training_never_leaves_its_part(
     assert fixed.targets[-1, -1] == 11
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_reach_a_cuda_device_without_waiting_and_are_the_same_there() -> None:
+    tokens, rows = torch.arange(500, dtype=torch.int32), torch.arange(40)
+    on_cpu, on_cuda = (
+        (
+            WindowStream(tokens, seq_len=7, batch_size=4, seed=0, device=device),
+            EpochStream(rows.to(device), rows.to(device), batch_size=16, seed=0),
+        )
+        for device in (CPU, torch.device("cuda"))
+    )
+    for there, here in zip(on_cuda, on_cpu, strict=True):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            batches = [there.next() for _ in range(4)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for batch in batches:
+            expected = here.next()
+            assert torch.equal(batch.inputs.cpu(), expected.inputs)
+            assert torch.equal(batch.targets.cpu(), expected.targets)
+
+
 @given(num_rows=st.integers(1, 40), batch_size=st.integers(1, 50))
 def test_an_epoch_shows_every_row_once_and_may_end_short(num_rows: int, batch_size: int) -> None:
     rows = torch.arange(num_rows)
@@ -334,6 +357,14 @@ def test_a_text_file_that_is_not_there_or_is_no_file(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     with pytest.raises(DataError, match=r"cannot read .*give a readable"):
         build("charlm-rnn", text=loop)
+
+
+def test_a_text_that_need_not_end_is_refused_unread(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # nobody writes to it: whoever opens it waits
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(DataError, match=f"{path} is a pipe, a socket or a device: save its text"):
+            build("charlm-rnn", text=path)
 
 
 def test_a_python_without_help_topics_asks_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgrad.config import parse_clip
-from vgrad.controls import Controls, Pause, SetAccumulation, SetClip, SetLrScale
+from vgrad.controls import (
+    Controls,
+    Pause,
+    Resume,
+    SetAccumulation,
+    SetClip,
+    SetLrScale,
+    StepOnce,
+    Stop,
+)
 from vgrad.errors import ConfigError
 from vgrad.records import Batch, CommandApplied, RunEnded, StepRecord, Validated, Verdict, VerdictChanged
 from vgrad.summary import RunSummary, Summarizer, check_summary_path, command_to_dict
@@ -141,11 +151,26 @@ def test_a_clip_survives_being_written_down(threshold: float, kind: str) -> None
     assert parse_clip(str(written)) == clip
 
 
-def test_long_lists_of_commands_are_cut_for_people_only() -> None:
-    commands = tuple(CommandApplied(step, Pause(), Controls()) for step in range(20))
+def test_long_lists_of_changes_are_cut_for_people_only() -> None:
+    commands = tuple(CommandApplied(step, SetAccumulation(step), Controls()) for step in range(20))
     summary = RunSummary("a", 0, commands=commands)
     assert len(json.loads(summary.to_json())["commands"]) == 20
-    assert summary.readable().splitlines()[1:3] == ["  12 earlier changes", "  from step 12: pause"]
+    assert summary.readable().splitlines()[1:3] == [
+        "  12 earlier changes",
+        "  from step 12: set_accumulation 12",
+    ]
+
+
+def test_people_read_what_changed_the_training_and_scripts_read_every_command() -> None:
+    told = (Pause(), SetLrScale(0.5), StepOnce(), Resume(), SetClip(None), SetAccumulation(2), Stop())
+    commands = tuple(CommandApplied(step, command, Controls()) for step, command in enumerate(told, 1))
+    summary = RunSummary("a", 0, commands=commands)
+    assert summary.readable().splitlines()[1:] == [
+        "  from step 2: set_lr_scale 0.5",
+        "  from step 5: set_clip off",
+        "  from step 6: set_accumulation 2",
+    ]
+    assert len(json.loads(summary.to_json())["commands"]) == len(told)
 
 
 def test_writing_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -175,6 +200,14 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
         assert path.is_fifo()
     finally:
         os.close(reader)
+
+
+@pytest.mark.parametrize("name", ["/dev/full", "nowhere/run.json"])
+def test_what_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))) as caught:
+        RunSummary("a", 0).write(path)
+    assert caught.value.filename == str(path)
 
 
 @pytest.mark.parametrize("name", [".", "nowhere/run.json"])

@@ -164,6 +164,71 @@ def test_an_explosion_in_the_very_first_steps_is_seen() -> None:
     assert Story().tell(3, loss=4.6).tell(2, loss=30.0, norm=40.0).changes == ["exploding"]
 
 
+@pytest.mark.parametrize(("loss", "says"), [(4.6, "from step 2 on"), (-3.0, "whatever its sign")])
+def test_a_loss_that_grows_a_hundredfold_is_one_without_any_other_sign(loss: float, says: str) -> None:
+    story = Story().tell(1, loss=loss).tell(1, loss=abs(loss) * 99)
+    assert story.changes == []
+    story.tell(1, loss=abs(loss) * 102)
+    assert story.changes == ["exploding"], says
+    assert "its median" not in story.judge.verdict.evidence, "the gradient did not jump"
+
+
+def test_a_loss_of_next_to_nothing_may_grow_a_hundredfold() -> None:
+    assert Story().tell(1, loss=4.6).tell(200, loss=1e-6).tell(5, loss=1e-2).changes == ["healthy"]
+
+
+def test_a_learning_rate_beyond_all_bounds_explodes_within_three_steps() -> None:
+    changes, verdict = judged_run("charlm-rnn", 3, lr=1e6)
+    assert changes == ["exploding"]
+    assert verdict.evidence.startswith("at step 2 the loss was ")
+
+
+def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
+    story = Story().tell(50, loss=4.6).tell(1, loss=30.0, norm=40.0).tell(400, loss=3.5, norm=0.01, **STARVED)
+    assert story.changes == ["healthy", "exploding", "healthy", "exploding"], "and it is not vanishing"
+    verdict = story.judge.verdict
+    assert verdict.evidence.startswith("at step 51 ")
+    assert verdict.evidence.endswith("it never recovered: the loss has not moved in 200 steps")
+    assert verdict.advice.startswith("start again with clipping on from the first step")
+    assert story.tell(1000, loss=3.5, norm=0.01, **STARVED).judge.verdict == verdict
+    learning_again = story.tell(100, loss=2.0).tell(300, loss=1.9)
+    assert learning_again.changes[-1] == "healthy"
+
+
+def test_a_run_that_is_still_exploding_says_when_it_has_stalled() -> None:
+    story = Story().tell(50).tell(1, loss=8.0, norm=90.0).tell(150, loss=5.0)
+    assert "never recovered" not in story.judge.verdict.evidence, "not long enough to know"
+    assert "never recovered" in story.tell(250, loss=5.0).judge.verdict.evidence
+    assert story.changes == ["healthy", "exploding"]
+
+
+def test_who_is_back_where_it_was_has_recovered_and_may_stall_for_another_reason() -> None:
+    story = Story().tell(50, loss=4.6).tell(100, loss=3.0).tell(1, loss=30.0, norm=40.0).tell(400, loss=2.9)
+    assert story.changes == ["healthy", "exploding", "healthy"]
+    assert story.tell(100, loss=2.9, **STARVED).changes[-1] == "vanishing"
+
+
+def test_clipping_after_an_explosion_does_not_bring_the_default_recipe_back() -> None:
+    trainer = build("charlm-rnn", seed=0, device="cpu", watch_budget=1.0)
+    judge = Judge(trainer.info())
+    kinds = set()
+    for step in range(640):
+        if step == 200:
+            trainer.apply(SetClip(ClipGradNorm(1.0)))
+        judge.observe(trainer.train_step(), trainer.stats(), trainer.controls)
+        kinds.add(judge.verdict.kind)
+    assert judge.verdict.kind == "exploding"
+    assert "never recovered" in judge.verdict.evidence
+    assert "vanishing" not in kinds
+
+
+@pytest.mark.parametrize("norm", [0.0, 1e-30, 1e35])
+def test_an_explosion_from_a_gradient_of_any_size_has_a_remedy(norm: float) -> None:
+    verdict = Story().tell(50, norm=norm).tell(1, loss=500.0, norm=1e37).judge.verdict
+    assert verdict.kind == "exploding"
+    assert isinstance(verdict.remedy, SetClip)
+
+
 def test_norms_that_keep_jumping_are_an_explosion_unless_clipping_cuts_them() -> None:
     def run(controls: Controls) -> list[str]:
         return Story(controls).tell(50).tell(3, norm=30.0, loss=1.1).changes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from vgrad.config import RunConfig
 from vgrad.errors import VgradError
 from vgrad.session import Session
@@ -27,6 +29,8 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     Raises:
         VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
     """
+    for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
+        os.environ.pop(name, None)
     TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
     session = Session.from_config(config)
     summarizer = Summarizer(config.recipe, config.seed)

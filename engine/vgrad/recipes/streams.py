@@ -36,7 +36,8 @@ class WindowStream:
     def next(self) -> Microbatch:
         """Return the next windows: inputs and targets int64 of shape ``(batch_size, seq_len)``."""
         starts = torch.randint(len(self._windows), (self._batch_size,), generator=self._generator)
-        return _next_token_batch(self._windows[starts.to(self._windows.device)].to(self._device))
+        windows = self._windows[_sent(starts, self._windows.device)]
+        return _next_token_batch(_sent(windows, self._device))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the generator's state: the windows are drawn independently of one another."""
@@ -70,7 +71,8 @@ class EpochStream:
         if self._position >= len(self._order):
             self._order = torch.randperm(len(self._order), generator=self._generator)
             self._position = 0
-        rows = self._order[self._position : self._position + self._batch_size].to(self._inputs.device)
+        rows = self._order[self._position : self._position + self._batch_size]
+        rows = _sent(rows, self._inputs.device)
         self._position += len(rows)
         return Microbatch(
             self._inputs[rows],
@@ -122,6 +124,16 @@ def even_windows(tokens: Tensor, seq_len: int, *, at_most: int = 128) -> Microba
     windows = _windows(tokens, seq_len)
     starts = torch.linspace(0, len(windows) - 1, min(at_most, len(windows))).long()
     return _next_token_batch(windows[starts])
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``, in stream order and without waiting for the steps already queued there.
+
+    Only from pinned memory does a copy run by itself; torch keeps that memory until the copy is done.
+    """
+    if tensor.device == device or device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _windows(tokens: Tensor, seq_len: int) -> Tensor:

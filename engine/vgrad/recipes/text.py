@@ -46,7 +46,7 @@ def load_text(path: Path | None) -> Text:
     """Read ``path``, or the built-in text when it is None, and number its characters.
 
     Raises:
-        DataError: If the text cannot be read, is not UTF-8, or is empty.
+        DataError: If the text is not in a regular file, cannot be read, is not UTF-8, or is empty.
     """
     return encode(_builtin_text() if path is None else _read(path))
 
@@ -76,9 +76,8 @@ def _builtin_text() -> str:
 
 
 def _read(path: Path) -> str:
-    if path.is_dir():
-        raise DataError(f"{path} is a directory: give a text file")
     try:
+        _require_regular(path)
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the path of the text") from None
@@ -88,3 +87,13 @@ def _read(path: Path) -> str:
         ) from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; give a readable text file") from None
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse what need not have an end: reading a pipe or ``/dev/zero`` could take for ever."""
+    if path.is_dir():
+        raise DataError(f"{path} is a directory: give a text file")
+    if path.exists() and not path.is_file():
+        raise DataError(
+            f"{path} is a pipe, a socket or a device: save its text in a file first, and give that file"
+        )

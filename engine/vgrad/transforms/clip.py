@@ -18,10 +18,10 @@ class ClipGradNorm:
     Direction is kept; only length changes. A step below the limit is untouched.
 
     Args:
-        max_norm: Largest joint norm that passes, in loss units per parameter unit; > 0.
+        max_norm: Largest joint norm that passes, in loss units per parameter unit; 1e-30 to 1e30.
 
     Raises:
-        ConfigError: If ``max_norm`` is not a positive finite number.
+        ConfigError: If ``max_norm`` is not a number in that range.
 
     Source:
         Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, algorithm 1; the ``1e-6`` in the
@@ -45,10 +45,10 @@ class ClipGradValue:
     Changes the direction of the step as well as its length.
 
     Args:
-        clip_value: Largest absolute entry that passes; > 0.
+        clip_value: Largest absolute entry that passes; 1e-30 to 1e30.
 
     Raises:
-        ConfigError: If ``clip_value`` is not a positive finite number.
+        ConfigError: If ``clip_value`` is not a number in that range.
 
     Source:
         ``torch.nn.utils.clip_grad_value_``.
