@@ -10,10 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from textual import events
-from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -24,21 +21,20 @@ from vgrad_tui import steering
 from vgrad_tui.bridge import Bridge
 from vgrad_tui.keys import KEYS
 from vgrad_tui.pace import Pace
-from vgrad_tui.painter import Painter, Written
 from vgrad_tui.plots import warm_up
 from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
 from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.sources import Source
 from vgrad_tui.state import State
-from vgrad_tui.terminal import TerminalDriver
+from vgrad_tui.thrift import ThriftyApp
 from vgrad_tui.widgets.chart import LossPane
 from vgrad_tui.widgets.controls import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layers import SORTS, LayerTable
 
 
-class VgradApp(App[None]):
+class VgradApp(ThriftyApp):
     """Watches one source and submits what the keys ask for.
 
     Args:
@@ -60,16 +56,14 @@ class VgradApp(App[None]):
     def __init__(
         self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
     ) -> None:
-        super().__init__(driver_class=TerminalDriver)
+        super().__init__()
         self._observe = observe
         self.state = State()
         self._source = source
         self._pace = Pace(frugal=frugal)
         self._bridge = Bridge(source, self._pace)
-        self._painter = Painter()
         self._until_chart = 0
         self._is_quitting = False
-        self._lost_a_frame = False
         self._shown_error = False
         self.was_interrupted = False
         self.spare_clip: Clip = ClipGradNorm(1.0)
@@ -110,11 +104,8 @@ class VgradApp(App[None]):
         self.state.take(event.batch)
         if self._observe is not None:
             self._observe(event.batch)
-        if self._driver_is_behind():
+        if not self.keeps_up():
             return  # frames are dropped, never queued; the news are not lost
-        if self._lost_a_frame:
-            self._lost_a_frame = False
-            self.screen.refresh()
         if not event.hurried:
             self._until_chart -= 1
         if changed or not event.hurried:
@@ -136,39 +127,9 @@ class VgradApp(App[None]):
         if isinstance(self.screen, LayerScreen | JournalScreen):
             self.screen.refresh_view()
 
-    # -- the terminal --------------------------------------------------------------------------
-
-    def _driver_is_behind(self) -> bool:
-        return isinstance(self._driver, TerminalDriver) and self._driver.is_behind
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Write only the cells that changed; nothing at all when none did, or no one reads."""
-        if isinstance(self._driver, TerminalDriver) and isinstance(renderable, ChopsUpdate | LayoutUpdate):
-            if self._driver.is_behind:
-                self._lost_a_frame = True
-                return
-            if self._batch_count or not self._running or self._closed:
-                return
-            text = self._painter.reduce(renderable, self.console)
-            if text:
-                super()._display(screen, Written(text))
-        else:
-            super()._display(screen, renderable)
-
-    async def on_event(self, event: events.Event) -> None:
-        """A resized terminal may show anything."""
-        if isinstance(event, events.Resize):
-            self._painter.forget()
-        await super().on_event(event)
-
     def on_resize(self) -> None:
         """Draw for the new size at once."""
         self.call_after_refresh(self._refresh_view, chart=True)
-
-    def action_redraw(self) -> None:
-        """Write every cell anew."""
-        self._painter.forget()
-        self.screen.refresh()
 
     # -- commands ------------------------------------------------------------------------------
 
