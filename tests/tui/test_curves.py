@@ -13,8 +13,14 @@ points = st.lists(
 ).map(sorted)
 
 
+def rows_with_dots(bits: np.ndarray, column: int) -> list[int]:
+    """Dot rows, from the top, that are set in a column of cells."""
+    order = (0x01 | 0x08, 0x02 | 0x10, 0x04 | 0x20, 0x40 | 0x80)
+    return [4 * row + dot for row in range(len(bits)) for dot in range(4) if bits[row, column] & order[dot]]
+
+
 @given(points)
-def test_a_band_keeps_the_extremes_of_every_column_in_two_points(
+def test_a_band_reaches_from_the_lowest_to_the_highest_of_every_column(
     found: list[tuple[float, float, float, bool]],
 ) -> None:
     columns, one, other, finite = (np.array(part) for part in zip(*found, strict=True)) if found else (
@@ -22,16 +28,23 @@ def test_a_band_keeps_the_extremes_of_every_column_in_two_points(
     )  # fmt: skip
     low, high = np.minimum(one, other), np.maximum(one, other)
     finite = finite.astype(bool)
-    curve = band(columns, finite, low, high, dot=0.0)
+    bits = band(columns, finite, low, high, (10, 30))
     for column in range(30):
         here = finite & (np.floor(columns) == column)
-        drawn = curve.heights[np.floor(curve.columns) == column]
-        assert len(drawn) <= 2 * (1 + np.count_nonzero(~finite & (np.floor(columns) == column)))
+        dots = rows_with_dots(bits, column)
         if here.any():
-            assert drawn.min() == low[here].min()
-            assert drawn.max() == high[here].max()
-        else:
-            assert not len(drawn)
+            assert dots[0] <= min(39, int((1 - high[here].max()) * 40))
+            assert dots[-1] >= min(39, int((1 - low[here].min()) * 40))
+        elif not (finite & (columns < column) & (columns >= column - 3)).any():
+            assert not dots
+
+
+def test_points_two_cells_apart_make_an_area_and_points_further_apart_stay_dots() -> None:
+    one = np.array([True] * 4)
+    near = band(np.arange(0.0, 8.0, 2.0), one, np.zeros(4), np.ones(4), (1, 8))
+    assert near[0, :6].tolist() == [0xFF] * 6
+    far = band(np.arange(0.0, 12.0, 3.0), one, np.zeros(4), np.ones(4), (1, 12))
+    assert far[0].tolist() == [0x47, 0, 0] * 4
 
 
 def test_no_stroke_crosses_a_gap() -> None:
@@ -39,7 +52,7 @@ def test_no_stroke_crosses_a_gap() -> None:
     finite = np.array([True, True, False, True, True, True])
     heights = np.linspace(0, 1, 6)
     assert line(columns, finite, heights).joined.tolist() == [False, True, False, True, True]
-    assert band(columns, finite, heights, heights, 0.1).joined.tolist() == [False, True, False, True, True]
+    assert band(columns, finite, np.zeros(6), np.ones(6), (1, 6))[0, 1] == 0x47
 
 
 def test_a_gap_within_a_column_is_a_gap() -> None:
@@ -52,5 +65,5 @@ def test_a_gap_within_a_column_is_a_gap() -> None:
 
 def test_nothing_to_draw_is_no_error() -> None:
     nothing, no_bools = np.empty(0), np.empty(0, dtype=bool)
-    assert not len(band(nothing, no_bools, nothing, nothing, 0.1).columns)
+    assert not band(nothing, no_bools, nothing, nothing, (3, 4)).any()
     assert not len(line(np.arange(3.0), np.zeros(3, dtype=bool), np.full(3, np.nan)).columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -90,6 +91,10 @@ class VgradApp(ThriftyApp):
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 loop.add_signal_handler(number, self._interrupt)
         self._refresh_view(chart=True)
+        # Training needs the interpreter for microseconds between two operations; in 5 ms turns it
+        # would wait for the screen's whole turn. Measured at 20 ms a step: 0.97 of full speed with
+        # the usual turns, 0.99 with these.
+        sys.setswitchinterval(0.0005)
         # What has been made by now stays to the end: later collections need not look through it.
         gc.freeze()
         gc.enable()

@@ -25,10 +25,10 @@ class Pace:
     _SHARE = 0.03  # of one core, for all that the UI thread does
 
     def __init__(self, *, frugal: bool) -> None:
-        self._shortest_s = 1.0 if frugal else 0.25
-        self._longest_s = 2.0 if frugal else 1.0
-        self.refreshes_per_chart = 6 if frugal else 4
-        self.column_s = 8.0 if frugal else 1.0
+        self._shortest_s = 2.0 if frugal else 0.25
+        self._longest_s = 4.0 if frugal else 1.0
+        self.refreshes_per_chart = 8 if frugal else 4
+        self.column_s = 10.0 if frugal else 1.0
         self._cost_s = 0.0
         self._spent_s = time.thread_time()
 

@@ -26,6 +26,7 @@ __all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "nice
 Role = Literal["axis", "raw", "smooth", "val", "mark", "mark-label", "text", "plain", "bad"]
 Row = list[tuple[str, str]]
 
+_BRAILLE, _FULL = 0x2800, 0xFF  # the empty pattern, and the bits of the full one
 _PEN_ROLES: tuple[Role, ...] = ("plain", "raw", "smooth", "val")  # by plotext's colour number
 _MIN_WIDTH_FOR_VALUES = 20
 _MIN_HEIGHT_FOR_STEPS = 4
@@ -114,11 +115,12 @@ def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
     canvas = _Canvas(width - margin, num_rows, chart.first, chart.last)
     columns = canvas.column(chart.steps)
     finite = np.isfinite(low) & np.isfinite(high) & np.isfinite(smooth)
-    canvas.curve("raw", band(columns, finite, axis.place(low), axis.place(high), 1 / (4 * num_rows)))
+    area = band(columns, finite, axis.place(low), axis.place(high), (num_rows, canvas.num_columns))
     canvas.curve("smooth", line(columns, finite, axis.place(smooth)))
     val_columns = canvas.column(chart.val_steps)
     canvas.dots("val", val_columns[np.isfinite(val)], axis.place(val[np.isfinite(val)]))
     canvas.paint()
+    canvas.lay_area(area)
     bad_columns = np.concatenate((columns[~finite], val_columns[~np.isfinite(val)]))
     canvas.lay_bad(np.unique(bad_columns.astype(int)).tolist())
     canvas.lay_marks(chart.marks)
@@ -185,6 +187,16 @@ class _Canvas:
                 roles += [_PEN_ROLES[int(number or 0)]] * len(text)
             self._cells.append(cells)
             self._roles.append(roles)
+
+    def lay_area(self, area: NDArray[np.uint8]) -> None:
+        """Put an area behind what has been drawn; a curve in it stays a line."""
+        for row, column in np.argwhere(area).tolist():
+            bits = int(area[row, column])
+            cell = self._cells[row][column]
+            if cell == " ":
+                self._lay(row, column, chr(_BRAILLE + bits), "raw")
+            elif bits != _FULL and _BRAILLE <= ord(cell) <= _BRAILLE + _FULL:
+                self._cells[row][column] = chr(ord(cell) | bits)
 
     def lay_bad(self, columns: list[int]) -> None:
         """Say at the top of these columns that something there was not finite."""

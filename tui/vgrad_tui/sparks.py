@@ -84,8 +84,10 @@ def draw(
     Returns:
         Runs per layer, and the decades that all of them span.
     """
-    buckets = history.tail(level, columns, layers)
-    values = buckets.max.T  # (layers, columns)
+    width = history.fanout**level
+    num_buckets = min(columns, history.last_step // width - history.first_step // width + 1)
+    buckets = history.tail(level, num_buckets, layers)
+    values = buckets.max.T  # (layers, buckets)
     spanned = decades_of(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(values)
@@ -102,7 +104,9 @@ def draw(
     codes[values == 0] = _ZERO
     codes[~np.isfinite(values)] = _NOT_FINITE
     codes[:, buckets.count == 0] = _EMPTY
-    return [_row_runs(row) for row in _GLYPHS[codes]], spanned
+    # While the run fits it grows to the right: what has been drawn stays where it is.
+    rest = " " * (columns - num_buckets)
+    return [_row_runs(row, rest) for row in _GLYPHS[codes]], spanned
 
 
 def _range_per_row(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -113,8 +117,8 @@ def _range_per_row(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ND
     return np.where(np.isfinite(low), low, 0), np.where(np.isfinite(high), high, 0)
 
 
-def _row_runs(row: NDArray[np.str_]) -> Runs:
-    text = "".join(row)
+def _row_runs(row: NDArray[np.str_], rest: str) -> Runs:
+    text = "".join(row) + rest
     if "×" not in text:
         return [(text, "smooth")]
     return [
