@@ -13,7 +13,7 @@ from tests.e2e.terminal import VGRAD_TUI, Terminal
 
 def figures(quick: bool) -> Iterator[Figure]:
     """`--help`, and the first frame of the screen, long before torch is in."""
-    num = 5 if quick else 15
+    num = 3 if quick else 15
     yield _figure("start.help", _help, num, 0.2, "vgrad-tui --help, as a process")
     yield _figure("start.first_frame", _first_frame, num, 0.5, "to 'importing torch' on a screen of 160x50")
 

@@ -30,9 +30,9 @@ class Case:
 
 
 CASES = (
-    Case("gpt", gpt, 1.02, Effort(3, 12, 4), Effort(1, 7, 1)),
+    Case("gpt", gpt, 1.02, Effort(3, 12, 4), Effort(1, 5, 1)),
     Case("mlp", mlp, 1.06, Effort(100, 15, 60), Effort(40, 7, 15)),
-    Case("10k-tensors", many_tensors, 1.03, Effort(2, 12, 2), Effort(1, 3, 1)),
+    Case("10k-tensors", many_tensors, 1.03, Effort(2, 12, 2), Effort(1, 2, 1)),
 )
 
 
