@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         DataError,
         MissingExtra,
         RecipeError,
-        RunFailed,
         VgradError,
     )
     from vgrad.factory import build
@@ -64,7 +63,7 @@ _HOMES = {
         *("StepOnce", "Stop", "reduce"),
     ),
     "effect": ("Effect", "judge_effect"),
-    "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "RunFailed", "VgradError"),
+    "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "VgradError"),
     "factory": ("build",),
     "history": ("History",),
     "recipes": ("RECIPES", "Recipe"),
@@ -83,7 +82,7 @@ __version__ = "0.1.0"
 __all__ = [
     "RECIPES", "Batch", "ClipGradNorm", "ClipGradValue", "Command", "CommandApplied", "CommandRejected",
     "ConfigError", "Controls", "DataError", "Effect", "History", "LayerStats", "MissingExtra", "Pause",
-    "Preparing", "Recipe", "RecipeError", "Resume", "RunConfig", "RunEnded", "RunFailed", "RunInfo",
+    "Preparing", "Recipe", "RecipeError", "Resume", "RunConfig", "RunEnded", "RunInfo",
     "RunStarted", "Session", "SetAccumulation", "SetClip", "SetLrScale", "StepOnce", "StepRecord", "Stop",
     "Tap", "Trainer", "Validated", "Verdict", "VerdictChanged", "VgradError", "build", "judge_effect",
     "reduce",

@@ -4,8 +4,7 @@ VgradError
 ├── ConfigError      a value that makes no sense: a flag, a TOML key, a threshold
 │   └── RecipeError  a recipe that does not exist
 ├── DataError        text that cannot be read, is empty, or is too short
-├── MissingExtra     an optional package is needed and is not installed
-└── RunFailed        training itself raised; carries the original traceback as text
+└── MissingExtra     an optional package is needed and is not installed
 """
 
 from __future__ import annotations
@@ -29,15 +28,3 @@ class DataError(VgradError):
 
 class MissingExtra(VgradError, ImportError):
     """An optional dependency is not installed."""
-
-
-class RunFailed(VgradError):
-    """An exception ended the training.
-
-    Attributes:
-        traceback_text: The traceback of the original exception, as Python prints it.
-    """
-
-    def __init__(self, message: str, traceback_text: str) -> None:
-        super().__init__(message)
-        self.traceback_text = traceback_text

@@ -21,7 +21,7 @@ from vgrad.controls import (
     Stop,
 )
 from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
-from vgrad_tui.format import SCI_WIDTH, count, describe, duration, percent, rate, safe, sci
+from vgrad_tui.format import SCI_WIDTH, count, describe, duration, number, percent, rate, safe, sci
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,13 @@ def test_every_command_has_words_of_its_own() -> None:
 def test_nonsense_is_described_without_harm(value: object) -> None:
     for command in (SetClip(value), SetAccumulation(value), SetLrScale(value), value):  # type: ignore[arg-type]
         assert safe(describe(command)) == describe(command)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9999, "1.00"), (1.0, "1.00"), (0.0848, "0.0848"), (412.4, "412"), (-2.5, "-2.50"), (0.0, "0"),
+     (3e-3, "3.0e-3"), (12345.0, "1.2e4"), (math.nan, "nan"), (math.inf, "inf")],
+)  # fmt: skip
+def test_numbers_read_plainly_where_they_can(value: float, text: str) -> None:
+    assert number(value).strip() == text
+    assert len(number(value)) == 7

@@ -43,7 +43,7 @@ def number(value: float) -> str:
 
     ``nan``, ``inf`` and an exact 0 stay what they are.
     """
-    size = abs(value)
+    size = float(f"{abs(value):.3g}")  # as it will be written: 0.9999 is 1.00
     if not 0.01 <= size < 9999.5:  # also NaN
         return sci(value)
     decimals = max(0, 2 - math.floor(math.log10(size)))

@@ -66,11 +66,9 @@ class TerminalDriver(LinuxDriver):
 
     Attributes:
         ascii_only: Whether every character is translated to ASCII on its way out.
-        num_bytes: Bytes written so far.
     """
 
     ascii_only: ClassVar[bool] = False
-    num_bytes: int = 0
 
     @property
     def is_behind(self) -> bool:
@@ -81,5 +79,4 @@ class TerminalDriver(LinuxDriver):
         """Write to the terminal, from a thread that may wait for it."""
         if self.ascii_only:
             data = data.translate(TO_ASCII)
-        self.num_bytes += len(data.encode())
         super().write(data)

@@ -16,7 +16,7 @@ from textual.message import Message
 
 from vgrad.controls import Pause, Resume, SetAccumulation, SetClip, SetLrScale, StepOnce
 from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
-from vgrad_tui.format import describe, number
+from vgrad_tui.format import describe, number, percent
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs
 
@@ -149,7 +149,7 @@ class Controls(Container):
             return [("…", "dim")]
         return [
             ("fires ", "dim"),
-            (f"{fires:.0%}", "strong" if fires else "text"),
+            (percent(fires), "strong" if fires else "text"),
             (f"  {number(before).strip()} → {number(after).strip()}", "text"),
         ]
 

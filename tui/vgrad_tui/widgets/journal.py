@@ -43,6 +43,3 @@ class Journal(Roles, ScrollView, can_focus=False):
             entry = self._entries[row]
             runs = [(f"{entry.clock}  ", "dim"), (safe(entry.text), _ROLES[entry.kind])]
         return self.strip(runs, self.size.width)
-
-    def forget_strips(self) -> None:
-        """Nothing is kept: entries are few and seldom drawn."""

@@ -89,8 +89,7 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
         self.forget_strips()
 
     def forget_strips(self) -> None:
-        """Draw every row anew when it is next asked for."""
-        raise NotImplementedError
+        """Draw every row anew when it is next asked for; for widgets that keep what they drew."""
 
 
 class Lines(Roles, Widget):
