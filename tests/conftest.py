@@ -7,9 +7,15 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 # Set before any test imports torch: workers share the cores, and sums must not depend on how many.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shared machine may take its time over any single example: what is tested is laws, not speed.
+# New examples are looked for at the desk; the build server tries the same ones every time.
+settings.register_profile("laws", deadline=None, max_examples=60, derandomize="CI" in os.environ)
+settings.load_profile("laws")
 
 RequireTool = Callable[[str], str]
 
