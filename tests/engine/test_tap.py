@@ -85,8 +85,6 @@ def assert_watching_changes_nothing(bare: Task, watched: Task, num_steps: int) -
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_watched_recipe_is_bit_identical_to_a_bare_one(recipe: str) -> None:
-    if recipe.startswith("depth"):
-        pytest.importorskip("sklearn", reason="these recipes read scikit-learn's digits")
     cpu = torch.device("cpu")
     bare, watched = (build_task(RunConfig.make(recipe=recipe, seed=3), cpu) for _ in range(2))
     assert_watching_changes_nothing(bare, watched, 8)

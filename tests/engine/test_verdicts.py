@@ -22,8 +22,6 @@ UNTOUCHED = Controls()
 
 def judged_run(recipe: str, num_steps: int, **settings: Any) -> tuple[list[str], Verdict]:
     """The verdicts of a real run, in their order, and the last one in full."""
-    if recipe.startswith("depth"):
-        pytest.importorskip("sklearn", reason="these recipes read scikit-learn's digits")
     trainer = build(recipe, seed=0, device="cpu", watch_budget=1.0, **settings)
     judge = Judge(trainer.info())
     changes = []
