@@ -2,7 +2,7 @@
 
     trainer = vgrad.build("charlm-rnn", seed=0)
     record = trainer.train_step()
-    trainer.apply(vgrad.SetClip(vgrad.ClipGradNorm(1.0)))
+    trainer.apply(vgrad.Set("clip", "norm:1"))
 
 Importing this is cheap: torch is loaded when something needs it.
 """
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
     from vgrad.controls import (
+        CheckGradients,
         Command,
         Controls,
         Pause,
+        Reinit,
         Resume,
-        SetAccumulation,
-        SetClip,
-        SetLrScale,
+        Set,
         StepOnce,
         Stop,
+        UndoReinit,
         reduce,
     )
     from vgrad.effect import Effect, judge_effect
@@ -59,8 +60,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "config": ("RunConfig",),
     "controls": (
-        *("Command", "Controls", "Pause", "Resume", "SetAccumulation", "SetClip", "SetLrScale"),
-        *("StepOnce", "Stop", "reduce"),
+        *("CheckGradients", "Command", "Controls", "Pause", "Reinit", "Resume", "Set", "StepOnce", "Stop"),
+        *("UndoReinit", "reduce"),
     ),
     "effect": ("Effect", "judge_effect"),
     "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "VgradError"),
@@ -80,12 +81,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
-    "RECIPES", "Batch", "ClipGradNorm", "ClipGradValue", "Command", "CommandApplied", "CommandRejected",
-    "ConfigError", "Controls", "DataError", "Effect", "History", "LayerStats", "MissingExtra", "Pause",
-    "Preparing", "Recipe", "RecipeError", "Resume", "RunConfig", "RunEnded", "RunInfo",
-    "RunStarted", "Session", "SetAccumulation", "SetClip", "SetLrScale", "StepOnce", "StepRecord", "Stop",
-    "Tap", "Trainer", "Validated", "Verdict", "VerdictChanged", "VgradError", "build", "judge_effect",
-    "reduce",
+    "RECIPES", "Batch", "CheckGradients", "ClipGradNorm", "ClipGradValue", "Command", "CommandApplied",
+    "CommandRejected", "ConfigError", "Controls", "DataError", "Effect", "History", "LayerStats",
+    "MissingExtra", "Pause", "Preparing", "Recipe", "RecipeError", "Reinit", "Resume", "RunConfig",
+    "RunEnded", "RunInfo", "RunStarted", "Session", "Set", "StepOnce", "StepRecord", "Stop", "Tap",
+    "Trainer", "UndoReinit", "Validated", "Verdict", "VerdictChanged", "VgradError", "build",
+    "judge_effect", "reduce",
 ]  # fmt: skip
 
 

@@ -39,6 +39,19 @@ def positive_float(name: str, value: object, *, at_least: float = 1e-30, at_most
     return number
 
 
+def number(name: str, value: object, *, at_least: float, at_most: float) -> float:
+    """Return ``value`` as a float in ``[at_least, at_most]``.
+
+    Raises:
+        ConfigError: If it is not a number, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name} must be a number, got {brief(value)}")
+    if not at_least <= value <= at_most:  # also rejects NaN
+        raise ConfigError(f"{name} must be from {at_least:g} to {at_most:g}, got {brief(value)}")
+    return float(value)
+
+
 def count(name: str, value: object, *, at_most: int) -> int:
     """Return ``value`` as an int in ``[1, at_most]``; ``4.0`` counts as 4.
 

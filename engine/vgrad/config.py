@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from types import MappingProxyType
+from typing import Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from vgrad.controls import MAX_ACCUMULATION_STEPS, MAX_LR_SCALE, MIN_LR_SCALE, Controls
+from vgrad.catalog import CONTROLS, find_control
+from vgrad.controls import Controls
 from vgrad.errors import ConfigError
-from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
 
 DEFAULT_RECIPE = "charlm-rnn"
 
 
-def parse_clip(text: str) -> Clip | None:
-    """Read ``"off"``, ``"norm:1.0"`` or ``"value:0.5"``.
-
-    Raises:
-        ConfigError: If the text is none of these.
-    """
-    kind, _, threshold = text.strip().partition(":")
-    try:
-        match kind:
-            case "off" | "none" if not threshold:
-                return None
-            case "norm":
-                return ClipGradNorm(float(threshold or 1.0))
-            case "value":
-                return ClipGradValue(float(threshold or 0.5))
-    except ConfigError:
-        raise
-    except ValueError:
-        pass  # not a number: the message below says what is
-    raise ConfigError(f"clip must be off, norm:NUMBER or value:NUMBER, got {text[:40]!r}")
-
-
-def format_clip(clip: Clip | None) -> str:
-    """The text that `parse_clip` reads back as ``clip``."""
-    match clip:
-        case ClipGradNorm(max_norm=threshold):
-            return f"norm:{threshold!r}"
-        case ClipGradValue(clip_value=threshold):
-            return f"value:{threshold!r}"
-        case None:
-            return "off"
-
-
-def _checked_clip(text: object) -> object:
-    return format_clip(parse_clip(text)) if isinstance(text, str) else text
-
-
 class RunConfig(BaseModel):
     """A whole run. Every field has the default of `vgrad-tui run`; None leaves it to the recipe.
+
+    The fields from ``detect`` to ``layer_norm`` are the controls of the first step, as text:
+    `vgrad.catalog.CONTROLS` says what each can be.
 
     Attributes:
         recipe: Name of a recipe, see `vgrad.recipes`.
@@ -61,10 +29,23 @@ class RunConfig(BaseModel):
         device: ``auto`` (an accelerator where there is one), or a torch device.
         steps: Optimizer steps to run, or None for no end.
         text: Text file for the recipes that read text.
-        clip: ``off``, ``norm:MAX_NORM`` or ``value:CLIP_VALUE``.
-        accumulation_steps: Microbatches per optimizer step.
-        lr: Base learning rate.
-        lr_scale: Multiplies ``lr``.
+        detect: ``off``, ``sam:RHO``, or the article's detection.
+        accumulate: ``K`` or ``mean:K`` microbatches per optimizer step, ``sum:K``, or the article's.
+        skip_non_finite: ``on`` or ``off``.
+        freeze: ``off``, or patterns of layer names.
+        centralize: ``on`` or ``off``.
+        normalize: ``off`` or ``lars:TRUST``.
+        omega: ``off``, or the weight of Pascanu's regulariser.
+        clip: ``off``, ``norm:MAX_NORM``, ``value:CLIP_VALUE``, ``agc:CLIPPING`` and others.
+        noise: ``off``, or η of the gradient noise.
+        precision: ``fp32``, ``bf16``, ``fp16:SCALE``.
+        optimizer: ``recipe``, ``sgd:LR``, ``adam:LR`` and others.
+        schedule: ``constant``, ``cosine:WARMUP_STEPS`` or ``step:EVERY``.
+        lr: Base learning rate of the recipe's own optimizer.
+        lr_scale: Multiplies the learning rate.
+        activation: The model's nonlinearity, or ``as-built``.
+        skip: Skip connections ``on`` or ``off``, or ``as-built``.
+        layer_norm: ``on`` or ``off``, or ``as-built``.
         batch_size: Samples per microbatch.
         eval_every: Optimizer steps between two validations; 0 for only one at the end.
         watch_budget: Share of the step time for the dear statistics, 0 for none of them.
@@ -79,15 +60,51 @@ class RunConfig(BaseModel):
     device: str = "auto"
     steps: int | None = Field(default=None, ge=1)
     text: Path | None = None
-    clip: Annotated[str, BeforeValidator(_checked_clip)] = "off"
-    accumulation_steps: int = Field(default=1, ge=1, le=MAX_ACCUMULATION_STEPS)
+    detect: str | None = None
+    accumulate: str | None = None
+    skip_non_finite: str | None = None
+    freeze: str | None = None
+    centralize: str | None = None
+    normalize: str | None = None
+    omega: str | None = None
+    clip: str | None = None
+    noise: str | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
     lr: float | None = Field(default=None, ge=1e-12, le=1e6, allow_inf_nan=False)
-    lr_scale: float = Field(default=1.0, ge=MIN_LR_SCALE, le=MAX_LR_SCALE, allow_inf_nan=False)
+    lr_scale: str | None = None
+    activation: str | None = None
+    skip: str | None = None
+    layer_norm: str | None = None
     batch_size: int | None = Field(default=None, ge=1, le=1_000_000)
     eval_every: int = Field(default=100, ge=0)
     watch_budget: float = Field(default=0.02, ge=0, le=1, allow_inf_nan=False)
     threads: int = Field(default=1, ge=0, le=1024)
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+
+    @field_validator(*CONTROLS, mode="before")
+    @classmethod
+    def _canonical(cls, value: object, info: ValidationInfo) -> str | None:
+        """The one text for what was typed: ``4`` and ``mean:4`` are the same run."""
+        if value is None:
+            return None
+        control = find_control(info.field_name)
+        return control.format(control.read("on" if value is True else "off" if value is False else value))
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _flat(cls, value: object) -> object:
+        """``model.hidden = 8`` in a TOML file is a table in a table: one dotted name for it."""
+        if not isinstance(value, dict):
+            return value
+        flat: dict[object, object] = {}
+        for name, inner in value.items():
+            if isinstance(inner, dict):
+                flat.update({f"{name}.{part}": setting for part, setting in inner.items()})
+            else:
+                flat[name] = inner
+        return flat
 
     @classmethod
     def make(cls, /, **values: Any) -> Self:
@@ -119,13 +136,11 @@ class RunConfig(BaseModel):
             options = {**options, **more}
         return cls.make(**{**values, **overrides, "options": options})
 
-    def controls(self) -> Controls:
-        """The controls at the first step."""
-        return Controls(
-            clip=parse_clip(self.clip),
-            accumulation_steps=self.accumulation_steps,
-            lr_scale=self.lr_scale,
-        )
+    def controls(self, defaults: Mapping[str, str] = MappingProxyType({})) -> Controls:
+        """The controls at the first step: this config's, else the recipe's ``defaults``."""
+        texts = {**defaults, **{name: text for name in CONTROLS if (text := getattr(self, name)) is not None}}
+        values: dict[str, Any] = {name: find_control(name).read(text) for name, text in texts.items()}
+        return Controls(**values)
 
 
 def _readable(error: ValidationError) -> str:

@@ -40,15 +40,22 @@ class ExplosionWatch:
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._jumps: deque[int] = deque(maxlen=3)
+        self._step = 0
         self._since: int | None = None
         self._loss_first = math.nan
         self._loss_healed = math.nan
+
+    @property
+    def has_spiked(self) -> bool:
+        """Whether the norm has jumped in the last 100 steps."""
+        return bool(self._jumps) and self._step - self._jumps[-1] < WINDOW
 
     def observe(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
         """Take one finite step into account; True while the run explodes."""
         if math.isnan(self._loss_first):
             self._loss_first = self.calm_loss = loss
             self.calm_norm = grad_norm
+        self._step = step
         self._norms.append(grad_norm)
         self._losses.append(loss)
         if self._since is not None:

@@ -44,7 +44,7 @@ def build(
     if config.threads:
         torch.set_num_threads(config.threads)
     task = build_task(config, find_device(config.device))
-    return Trainer(task, config, recipe.summary)
+    return Trainer(task, config, recipe.summary, config.controls(recipe.controls))
 
 
 def find_device(name: str) -> torch.device:

@@ -24,12 +24,16 @@ class Layers:
         params: All trainable parameters, each once; a layer's are neighbours.
         starts: Index into ``params`` of each layer's first, int64 of shape ``(num_layers,)``.
         sizes: Number of entries of each layer.
+        param_names: Name of each of ``params``, as `named_parameters` has it.
+        last_linear: Weight and bias of the layer that makes the output; see `find_layers`.
     """
 
     names: tuple[str, ...]
     params: tuple[nn.Parameter, ...]
     starts: NDArray[np.int64]
     sizes: tuple[int, ...]
+    param_names: tuple[str, ...]
+    last_linear: frozenset[nn.Parameter]
 
     def params_of(self, index: int) -> tuple[nn.Parameter, ...]:
         """The parameters of layer number ``index``."""
@@ -57,11 +61,17 @@ def find_layers(model: nn.Module) -> Layers:
     gives a layer per parameter, ``rnn.weight_hh_l0``, for there the recurrent matrix is what
     one came to see. A shared parameter counts once, where it first appears.
 
+    The last linear layer is the last registered module that owns exactly one matrix and is no
+    embedding. So a recurrent network is none, and an embedding tied to the head counts as the
+    head, for it is the head's weight. A head that is no module, as in ``F.linear(x, embed.weight)``,
+    cannot be seen: the layer before it is taken for the last.
+
     Raises:
         ConfigError: If nothing in the model is trainable.
     """
     names: list[str] = []
     params: list[nn.Parameter] = []
+    param_names: list[str] = []
     starts: list[int] = []
     seen: set[int] = set()
     for module_name, module in model.named_modules():
@@ -76,8 +86,27 @@ def find_layers(model: nn.Module) -> Layers:
                 starts.append(len(params))
                 names.append(module_name if together else f"{module_name}.{name}".lstrip("."))
             params.append(param)
+            param_names.append(f"{module_name}.{name}".lstrip("."))
     if not params:
         raise ConfigError("the model has no trainable parameters: every requires_grad is False")
     edges = [*starts, len(params)]
     sizes = tuple(sum(param.numel() for param in params[start:stop]) for start, stop in pairwise(edges))
-    return Layers(tuple(names), tuple(params), np.array(starts, dtype=np.int64), sizes)
+    return Layers(
+        tuple(names),
+        tuple(params),
+        np.array(starts, dtype=np.int64),
+        sizes,
+        tuple(param_names),
+        _last_linear(model),
+    )
+
+
+def _last_linear(model: nn.Module) -> frozenset[nn.Parameter]:
+    from torch import nn
+
+    last: frozenset[nn.Parameter] = frozenset()
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if sum(param.dim() == 2 for param in own) == 1 and not isinstance(module, nn.Embedding):
+            last = frozenset(own)
+    return last

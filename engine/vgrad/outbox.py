@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from vgrad.records import Batch, LayerStats, Notice, StepRecord, Verdict
+from vgrad.records import Batch, LayerStats, Notice, StepRecord, TimeStats, Verdict
 
 # What undrained records may hold of memory: beyond it the oldest go.
 _MAX_BYTES = 8 * 2**20
@@ -27,6 +27,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._notices: list[Notice] = []
         self._stats: LayerStats | None = None
+        self._time: TimeStats | None = None
         self._verdict: Verdict | None = None
         self._num_dropped = 0
         self._records: deque[StepRecord] = deque()
@@ -49,11 +50,14 @@ class Outbox:
         with self._lock:
             self._notices.append(notice)
 
-    def publish(self, stats: LayerStats, verdict: Verdict | None = None) -> None:
+    def publish(
+        self, stats: LayerStats, verdict: Verdict | None = None, time: TimeStats | None = None
+    ) -> None:
         """Replace the statistics and the verdict's evidence: only the newest are of use."""
         with self._lock:
             self._stats = stats
             self._verdict = verdict
+            self._time = time
 
     def drain(self) -> Batch:
         """Take all that is there. Never blocks for longer than a put takes."""
@@ -62,5 +66,6 @@ class Outbox:
             notices, self._notices = self._notices, []
             stats, self._stats = self._stats, None
             verdict, self._verdict = self._verdict, None
+            time, self._time = self._time, None
             num_dropped, self._num_dropped = self._num_dropped, 0
-        return Batch(tuple(records), tuple(notices), stats, verdict, num_dropped)
+        return Batch(tuple(records), tuple(notices), stats, verdict, num_dropped, time)

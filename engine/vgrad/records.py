@@ -6,10 +6,12 @@ Numbers per layer travel as one array, never as an object per layer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vgrad.controls import Command, Controls
+from vgrad.gradcheck import GradCheck
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +43,11 @@ class StepRecord:
         elapsed_s: Seconds of training up to the end of this step, pauses left out.
         step_s: Seconds this step took, watching included.
         watch_s: Seconds of ``step_s`` spent on watching.
+        links: Labels of the chain's links, in the order in which they acted.
+        link_norms: Joint norm after each link, float32; before the first it is ``grad_norm``.
+        microbatch_square: Mean squared norm of the microbatches' gradients; NaN for a single one.
+        skipped: Whether the step was dropped because its gradient was not finite.
+        loss_scale: What the loss was multiplied with for the backward pass, and its gradient divided by.
     """
 
     step: int
@@ -56,6 +63,11 @@ class StepRecord:
     elapsed_s: float
     step_s: float
     watch_s: float
+    links: tuple[str, ...] = ()
+    link_norms: Float32s | None = None
+    microbatch_square: float = math.nan
+    skipped: bool = False
+    loss_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +82,8 @@ class LayerStats:
         update_ratio: L2 norm of the real update over that of the weights.
         grad_max: Largest absolute entry of the gradient, before any transform.
         zero_share: Share of exactly zero gradient entries, in [0, 1].
+        underflow_share: Share of entries that float16 would round to zero at the present loss scale.
+        num_non_finite: Number of entries that are NaN or inf.
         histogram: Shares of gradient entries by magnitude, float32 of shape
             ``(num_layers, num_decades)``; the decades are `HISTOGRAM_DECADES`.
     """
@@ -79,7 +93,34 @@ class LayerStats:
     update_ratio: Float32s
     grad_max: Float32s
     zero_share: Float32s
+    underflow_share: Float32s
+    num_non_finite: Float32s
     histogram: Float32s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimeStats:
+    """The gradient through time of a recurrent model, as measured last.
+
+    Attributes:
+        step: Step after which it was measured.
+        norms: ‖dE/dh_t‖ per recurrent layer and time step, L2 over batch and units, float32 of shape
+            ``(num_layers, seq_len)``; time step 0 reads the first input.
+        slope: Slope of its log10 per step backwards, in the last layer; NaN: undetermined.
+        ratio: That of the first time step over that of the last; NaN: undetermined.
+        spectral_radius: Largest |eigenvalue| of the recurrent matrices; NaN: too large to know.
+        names: Names of the recurrent matrices.
+    """
+
+    step: int
+    norms: Float32s
+    slope: float
+    ratio: float
+    spectral_radius: float
+    names: tuple[str, ...]
+
+
+Kind = Literal["starting", "healthy", "vanishing", "exploding", "dead", "non-finite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +133,21 @@ class Verdict:
         layers: Indices of the layers it is about; empty when it is about all.
         remedy: A command that may help, or None where none of ours does.
         advice: What to do, in words.
+        rule: Which of the rules of this kind found it; see `vgrad.findings`.
+        tags: What is worth knowing though it is no sickness: ``compensated``, ``cold``, ``hot``,
+            ``spike``, ``underflow``.
+        confidence: In [0, 1], from the share of runs with a known ending that really had this when
+            this rule said so; see `vgrad.confidence`. None where it never spoke of one.
     """
 
-    kind: Literal["starting", "healthy", "vanishing", "exploding", "non-finite"]
+    kind: Kind
     evidence: str
     layers: tuple[int, ...] = ()
     remedy: Command | None = None
     advice: str = ""
+    rule: str = ""
+    tags: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +164,9 @@ class RunInfo:
         unit: What is counted for the speed: ``"tokens"`` or ``"samples"``.
         num_steps: Optimizer steps asked for, or None for no end.
         controls: The controls at the first step.
+        recurrent: Whether the model has a dimension of time.
+        structure: Parts of the model that can be changed mid-run, each with what it can be.
+        built: What each of these parts is where no control says otherwise.
     """
 
     recipe: str
@@ -126,6 +178,9 @@ class RunInfo:
     unit: Literal["tokens", "samples"]
     num_steps: int | None
     controls: Controls
+    recurrent: bool = False
+    structure: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    built: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +231,22 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True)
+class Checking:
+    """A gradient check is at work, and training waits for it."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GradientsChecked:
+    """A gradient check has ended; ``step`` optimizer steps had been done."""
+
+    step: int
+    check: GradCheck
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictChanged:
     """The verdict is another one from ``step`` on."""
 
@@ -208,7 +279,17 @@ class RunEnded:
     traceback_text: str | None = None
 
 
-Notice = Preparing | RunStarted | CommandApplied | CommandRejected | Validated | VerdictChanged | RunEnded
+Notice = (
+    Preparing
+    | RunStarted
+    | CommandApplied
+    | CommandRejected
+    | Validated
+    | Checking
+    | GradientsChecked
+    | VerdictChanged
+    | RunEnded
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,6 +300,7 @@ class Batch:
         records: Steps, oldest first; the newest always among them.
         notices: Notices, oldest first, none missing.
         stats: The newest statistics, or None if they have not changed.
+        time: The newest gradient through time, or None if there is none.
         verdict: The verdict with its newest evidence, or None if that has not changed.
         num_dropped: Records that were lost because nobody drained in time.
     """
@@ -228,3 +310,4 @@ class Batch:
     stats: LayerStats | None = None
     verdict: Verdict | None = None
     num_dropped: int = field(default=0)
+    time: TimeStats | None = None

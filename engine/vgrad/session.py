@@ -9,10 +9,13 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Self
 
-from vgrad.controls import Command, StepOnce, Stop
+from vgrad.controls import CheckGradients, Command, Reinit, StepOnce, Stop, UndoReinit
 from vgrad.errors import VgradError
 from vgrad.outbox import Outbox
 from vgrad.records import (
+    Checking,
+    CommandApplied,
+    GradientsChecked,
     Preparing,
     RunStarted,
     Validated,
@@ -117,7 +120,7 @@ class Session:
         judge = Judge(info)
         reason: Literal["done", "stopped"] = "stopped"
         try:
-            while self._apply_pending(trainer):
+            while self._apply_pending(trainer, judge):
                 if trainer.step == info.num_steps or trainer.is_exhausted:
                     reason = "done"
                     break
@@ -129,22 +132,35 @@ class Session:
                 self._report(record, trainer, judge)
             if self._tally.validated_step < trainer.step:
                 self._validate(trainer)
-            self._outbox.publish(trainer.stats(), judge.verdict)
+            self._outbox.publish(trainer.stats(), judge.verdict, trainer.time_stats())
         finally:
             trainer.close()
         return reason
 
-    def _apply_pending(self, trainer: Trainer) -> bool:
+    def _apply_pending(self, trainer: Trainer, judge: Judge) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop."""
         while not self._commands.empty() or trainer.controls.paused:
             command = self._commands.get()  # this thread is the only reader
-            self._outbox.notify(trainer.apply(command))
+            answer = trainer.apply(command)
+            self._outbox.notify(answer)
             match command:
+                case CheckGradients() if isinstance(answer, CommandApplied):
+                    self._check_gradients(trainer)
+                case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
+                    judge.restart()
                 case Stop():
                     return False
                 case StepOnce():
                     return True  # what was asked for after it comes after that step
         return True
+
+    def _check_gradients(self, trainer: Trainer) -> None:
+        """Training waits meanwhile, and is told how far it has come."""
+
+        def say(done: int, total: int) -> None:
+            self._outbox.notify(Checking(done, total))
+
+        self._outbox.notify(GradientsChecked(trainer.step, trainer.check_gradients(say)))
 
     def _report(self, record: StepRecord, trainer: Trainer, judge: Judge) -> None:
         self._outbox.put(record)
@@ -153,8 +169,8 @@ class Session:
         if now_s - self._stats_at_s > _STATS_EVERY_S:
             self._stats_at_s = now_s
             self._stats = trainer.stats()
-            self._outbox.publish(self._stats, judge.verdict)
-        verdict = judge.observe(record, self._stats, trainer.controls)
+            self._outbox.publish(self._stats, judge.verdict, trainer.time_stats())
+        verdict = judge.observe(record, self._stats, trainer.controls, trainer.time_stats())
         if verdict is not None:
             self._outbox.notify(VerdictChanged(record.step, verdict))
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vgrad.config import format_clip
-from vgrad.controls import Command, SetAccumulation, SetClip, SetLrScale
+from vgrad.catalog import find_control
+from vgrad.controls import Command, Reinit, Set, UndoReinit
 from vgrad.errors import ConfigError
 from vgrad.printable import printable
 from vgrad.records import Batch, CommandApplied, RunEnded, Validated, VerdictChanged
+from vgrad.words import describe
 
 _MAX_COMMAND_LINES = 8
 
@@ -77,15 +78,14 @@ class RunSummary:
             val = "" if self.val_loss is None else f", validation {self.val_loss:.4g}"
             lines.append(f"loss {self.loss_first:.4g} -> {self.loss_last:.4g}{val}; gradients {self.verdict}")
         changes = [
-            applied
-            for applied in self.commands
-            if isinstance(applied.command, SetClip | SetAccumulation | SetLrScale)
+            applied for applied in self.commands if isinstance(applied.command, Set | Reinit | UndoReinit)
         ]
         if len(changes) > _MAX_COMMAND_LINES:
             lines.append(f"  {len(changes) - _MAX_COMMAND_LINES:,} earlier changes")
-        for applied in changes[-_MAX_COMMAND_LINES:]:
-            words = " ".join(str(value) for value in command_to_dict(applied.command).values())
-            lines.append(f"  from step {applied.step:,}: {words}")
+        lines.extend(
+            f"  from step {applied.step:,}: {describe(applied.command)}"
+            for applied in changes[-_MAX_COMMAND_LINES:]
+        )
         if self.error:
             lines.append(f"error: {printable(self.error)}")
         return "\n".join(lines)
@@ -156,10 +156,10 @@ class Summarizer:
 
 
 def command_to_dict(command: Command) -> dict[str, object]:
-    """A command as plain values: ``{"command": "set_clip", "clip": "norm:1.0"}``."""
+    """A command as plain values: ``{"command": "set", "control": "clip", "value": "norm:1.0"}``."""
     values = {field.name: getattr(command, field.name) for field in fields(command)}
-    if isinstance(command, SetClip):
-        values["clip"] = format_clip(command.clip)
+    if isinstance(command, Set):
+        values["value"] = find_control(command.control).format(command.value)
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower()
     return {"command": name, **values}
 

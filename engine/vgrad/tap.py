@@ -1,6 +1,6 @@
 """The one place where gradients are read and changed: the optimizer's step hooks.
 
-    backward -> step(): collect -> probe(raw) -> transforms -> probe(applied) -> the real step
+    backward -> step(): collect -> probe(raw) -> the chain's links -> probe(applied) -> the real step
 
 A step pre-hook sees gradients after backward, after an all-reduce and after unscaling, for any
 loop. While an accumulation window is open it keeps the gradients aside and sets ``p.grad`` to
@@ -13,22 +13,29 @@ gradient, weight or random state is written.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vgrad.budget import Budget
+from vgrad.chain import Chain
 from vgrad.controls import Controls
 from vgrad.errors import ConfigError
-from vgrad.grads import Grads, NormPlan
+from vgrad.grads import Grads
 from vgrad.layers import find_layers
+from vgrad.norms import NormPlan
 from vgrad.probes.layers import LayerProbe
 from vgrad.records import LayerStats, StepRecord
 from vgrad.transfer import HostCopy
+from vgrad.transforms.accumulate import SumOver
 from vgrad.window import Window
 
 # Steps that may stay in flight on an accelerator, so that nobody waits for the device.
@@ -42,7 +49,11 @@ class _InFlight:
     step: int
     copy: HostCopy
     present: list[int] | None
+    has_square: bool
     measured: list[int]
+    links: tuple[str, ...]
+    skipped: bool
+    loss_scale: float
     lr: float
     base_lr: float
     num_tokens: int
@@ -62,13 +73,16 @@ class Tap:
     Args:
         model: The model; its trainable parameters are fixed from here on.
         optimizer: Its optimizer. Hooks are registered on it.
-        controls: What is done to the gradients from the first step on.
+        controls: What is done to the gradients from the first step on. Passes, precision, the
+            optimizer and the model are the training loop's, and those controls are not looked at here.
         watch_budget: Share of the step time for the dear statistics, in [0, 1].
+        seed: Seed of the transforms that draw random numbers, each from a generator of its own.
 
     Attributes:
-        controls: Assign between two optimizer steps only.
         layers: The layers that records speak of, in their order.
         step: Number of optimizer steps done so far.
+        step_s: Seconds that the last one took.
+        loss_scale: What the loop scales its loss with, for the records alone.
 
     Raises:
         ConfigError: If the model has nothing to train, or a learning rate lives on an accelerator.
@@ -81,12 +95,16 @@ class Tap:
         *,
         controls: Controls | None = None,
         watch_budget: float = 0.02,
+        seed: int = 0,
     ) -> None:
-        self.controls = controls or Controls()
         self.layers = find_layers(model)
+        self._chain = Chain(self.layers, seed)
+        self.controls = controls or Controls()
         self.step = 0
+        self.step_s = 0.0
+        self.loss_scale = 1.0
         self._optimizer = optimizer
-        self._base_lrs(optimizer)  # fails early
+        _require_readable_lrs(optimizer)
         self._budget = Budget(watch_budget)
         self._probe = LayerProbe(self.layers, self._budget)
         self._window = Window(self.layers.params)
@@ -94,15 +112,19 @@ class Tap:
         self._plan_for: list[int] | None = None
         self._grads: Grads | None = None
         self._norms: tuple[Tensor, Tensor] | None = None
-        self._applied: Tensor | None = None
+        self._applied: list[Tensor] = []
         self._lrs: list[float | Tensor] = []
         self._in_flight: deque[_InFlight] = deque()
         self._watch_s = 0.0
         self._elapsed_s = 0.0
         self._step_began = time.perf_counter()
+        self._handles: tuple[RemovableHandle, ...] = ()
+        self._hook()
+
+    def _hook(self) -> None:
         self._handles = (
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
+            self._optimizer.register_step_pre_hook(self._before_step),
+            self._optimizer.register_step_post_hook(self._after_step),
         )
 
     def __enter__(self) -> Self:
@@ -116,6 +138,35 @@ class Tap:
         for handle in self._handles:
             handle.remove()
 
+    def move_to(self, optimizer: torch.optim.Optimizer) -> None:
+        """Watch and steer the steps of another optimizer from here on, over the same parameters.
+
+        Raises:
+            ConfigError: If a learning rate of it lives on an accelerator.
+        """
+        _require_readable_lrs(optimizer)
+        self.remove()
+        self._optimizer = optimizer
+        self._hook()
+
+    @property
+    def controls(self) -> Controls:
+        """What is done to the gradients. Assign between two optimizer steps only.
+
+        Assigning raises `ConfigError`, and changes nothing, if a layer to freeze does not exist.
+        """
+        return self._controls
+
+    @controls.setter
+    def controls(self, controls: Controls) -> None:
+        self._chain.set(controls)
+        self._controls = controls
+
+    @property
+    def was_skipped(self) -> bool:
+        """Whether the last step was dropped for a gradient that was not finite."""
+        return self._chain.skipped
+
     @property
     def window_is_open(self) -> bool:
         """Whether microbatches have been accumulated that no step has used yet."""
@@ -126,7 +177,13 @@ class Tap:
         self._step_began = time.perf_counter()
 
     def microbatch(
-        self, loss: Tensor, *, num_tokens: int = 0, num_samples: int = 1, closes_window: bool = False
+        self,
+        loss: Tensor,
+        *,
+        num_tokens: int = 0,
+        num_samples: int = 1,
+        closes_window: bool = False,
+        extras: Mapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         """Say what the next ``optimizer.step()`` is about.
 
@@ -136,8 +193,9 @@ class Tap:
             num_samples: Samples in the microbatch; weighs it where there are no tokens.
             closes_window: Step with what there is, though the window may not be full: the
                 data or the epoch ends here.
+            extras: Gradients of a regulariser, by parameter, which the chain's Ω adds.
         """
-        self._window.announce(loss.detach(), num_tokens, num_samples, closes_window)
+        self._window.announce(loss.detach(), num_tokens, num_samples, closes_window, extras)
 
     def close_window(self) -> None:
         """Make the next ``optimizer.step()`` use the open window as it is: the data has ended."""
@@ -149,10 +207,9 @@ class Tap:
         On a CPU that is every step so far. On an accelerator the newest step stays in flight,
         so that nobody waits for the device, unless ``wait`` asks for it.
         """
-        keep = 0 if wait or not self._in_flight or self._on_host() else _IN_FLIGHT
-        finished = []
-        while len(self._in_flight) > keep:
-            finished.append(self._land(self._in_flight.popleft()))
+        flights, finished = self._in_flight, []
+        while flights and (wait or flights[0].copy.is_here or len(flights) > _IN_FLIGHT):
+            finished.append(self._land(flights.popleft()))
         return finished
 
     def stats(self) -> LayerStats:
@@ -166,27 +223,26 @@ class Tap:
         window = self._window
         if not window.is_announced:
             raise ConfigError("call Tap.microbatch(loss) before every optimizer.step()")
-        if not window.close_if_full(self.controls.accumulation_steps):
+        rule = self._controls.accumulate
+        if not window.close_if_full(self._controls.accumulation_steps, is_sum=isinstance(rule, SumOver)):
             self._watch_s += time.perf_counter() - begin
             return  # every p.grad is None now, so step() changes nothing
         grads = self._collect()
         self._grads = grads
         self._norms = (grads.norms(), grads.norm())
+        self._probe.loss_scale = self.loss_scale
         self._probe.before_transforms()
         self._watch_s += time.perf_counter() - begin
 
-        if self.controls.clip is not None:
-            self.controls.clip.apply_(grads, step=self.step + 1)
+        self._applied = self._chain.run_(grads, step=self.step + 1)
 
         begin = time.perf_counter()
-        self._applied = grads.norm()
         self._probe.before_step()
         self._scale_lr()
-        self._watch_s += time.perf_counter() - begin
+        self._watch_s += time.perf_counter() - begin + self._chain.watch_s
 
-    @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
-        if self._grads is None or self._norms is None or self._applied is None:
+        if self._grads is None or self._norms is None:
             return  # the window is still open
         begin = time.perf_counter()
         lr = float(self._optimizer.param_groups[0]["lr"])
@@ -195,19 +251,24 @@ class Tap:
         measured, vectors = self._probe.after_step()
         window = self._window
         norms, norm = self._norms
-        scalars = torch.stack((norm, self._applied, window.loss))  # of the widest dtype among them
-        copy = HostCopy(torch.cat((scalars, norms, *vectors)))
+        square = window.microbatch_square
+        squares = () if square is None else (square,)
+        copy = HostCopy((norm, window.loss, *self._applied, *squares), (norms, *vectors))
         self.step += 1
         now = time.perf_counter()
         self._watch_s += now - begin
-        step_s = now - self._step_began
+        self.step_s = step_s = now - self._step_began
         self._elapsed_s += step_s
         self._in_flight.append(
             _InFlight(
                 step=self.step,
                 copy=copy,
                 present=self._plan_for,
+                has_square=square is not None,
                 measured=measured,
+                links=self._chain.labels,
+                skipped=self._chain.skipped,
+                loss_scale=self.loss_scale,
                 lr=lr,
                 base_lr=float(self._lrs[0]),
                 num_tokens=window.num_tokens,
@@ -220,7 +281,7 @@ class Tap:
         )
         self._budget.earn(step_s, self._watch_s - self._probe.spent_s, at_most_s=2 * self._probe.dearest_s)
         window.clear()
-        self._grads = self._norms = self._applied = None
+        self._grads = self._norms = None
         self._watch_s = 0.0
         self._step_began = time.perf_counter()
 
@@ -236,44 +297,44 @@ class Tap:
         if self._plan is None or present != self._plan_for:
             self._plan = NormPlan(found)
             self._plan_for = present
-        return Grads(found, self._plan)
+        names: Sequence[str] = self.layers.param_names
+        return Grads(
+            found,
+            self._plan,
+            params=params if present is None else [params[index] for index in present],
+            names=names if present is None else [names[index] for index in present],
+            last_linear=self.layers.last_linear,
+            extras=self._window.extras,
+        )
 
     def _scale_lr(self) -> None:
         """Scale the learning rates for this one step, so that any scheduler composes with it."""
         groups = self._optimizer.param_groups
-        self._lrs = self._base_lrs(self._optimizer)
-        if self.controls.lr_scale != 1.0:
-            for group, base_lr in zip(groups, self._lrs, strict=True):
-                group["lr"] = base_lr * self.controls.lr_scale
-
-    @staticmethod
-    def _base_lrs(optimizer: torch.optim.Optimizer) -> list[float | Tensor]:
-        lrs: list[float | Tensor] = [group["lr"] for group in optimizer.param_groups]
-        if any(isinstance(lr, Tensor) and lr.device.type != "cpu" for lr in lrs):
-            raise ConfigError("a learning rate on an accelerator cannot be read without waiting: use a float")
-        return lrs
-
-    def _on_host(self) -> bool:
-        return self.layers.params[0].device.type == "cpu"
+        self._lrs = [group["lr"] for group in groups]
+        scale = self._controls.lr_scale
+        if scale != 1.0:
+            for group in groups:
+                group["lr"] = group["lr"] * scale
 
     def _land(self, flight: _InFlight) -> StepRecord:
         """Turn the numbers of a step into its record."""
-        values = flight.copy.read()
+        (norm, loss, *steering), values = flight.copy.read()
+        square = steering.pop() if flight.has_square else math.nan
         num_norms = len(self.layers.params) if flight.present is None else len(flight.present)
-        norms = values[3 : 3 + num_norms]
+        norms = values[:num_norms]
         if flight.present is not None:  # no gradient reads as a norm of 0: nothing reached it
             everywhere = norms.dtype.type(0).repeat(len(self.layers.params))
             everywhere[flight.present] = norms
             norms = everywhere
         if flight.measured:
-            self._probe.store(flight.step, flight.measured, values[3 + num_norms :])
+            self._probe.store(flight.step, flight.measured, values[num_norms:])
         return StepRecord(
             step=flight.step,
-            loss=float(values[2]),
+            loss=loss,
             lr=flight.lr,
             base_lr=flight.base_lr,
-            grad_norm=float(values[0]),
-            applied_norm=float(values[1]),
+            grad_norm=norm,
+            applied_norm=steering[-1] if steering else norm,
             grad_norms=self.layers.reduce(norms),
             num_tokens=flight.num_tokens,
             num_samples=flight.num_samples,
@@ -281,4 +342,15 @@ class Tap:
             elapsed_s=flight.elapsed_s,
             step_s=flight.step_s,
             watch_s=flight.watch_s,
+            links=flight.links,
+            link_norms=np.array(steering, dtype=np.float32),
+            microbatch_square=square,
+            skipped=flight.skipped,
+            loss_scale=flight.loss_scale,
         )
+
+
+def _require_readable_lrs(optimizer: torch.optim.Optimizer) -> None:
+    lrs = [group["lr"] for group in optimizer.param_groups]
+    if any(isinstance(lr, Tensor) and lr.device.type != "cpu" for lr in lrs):
+        raise ConfigError("a learning rate on an accelerator cannot be read without waiting: use a float")

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vgrad.controls import Command, Controls, SetAccumulation, SetLrScale, reduce
+import torch
+from torch import Tensor
+
+from vgrad.controls import Command, Controls, Reinit, UndoReinit, as_applied, reduce
 from vgrad.errors import ConfigError
+from vgrad.fits import STRUCTURE, require_fit
+from vgrad.gradcheck import check_gradients
+from vgrad.passes import Passes
+from vgrad.recipes.structure import current, set_structure_, structure_of
+from vgrad.recipes.through_time import is_recurrent
+from vgrad.recipes.weights import reinit_
 from vgrad.records import CommandApplied, CommandRejected, RunInfo
+from vgrad.stepper import Memory, Stepper
 from vgrad.tap import Tap
+from vgrad.time_probe import TimeProbe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vgrad.config import RunConfig
-    from vgrad.recipes.task import Task
-    from vgrad.records import LayerStats, StepRecord
+    from vgrad.gradcheck import GradCheck
+    from vgrad.recipes.task import Microbatch, Task
+    from vgrad.records import LayerStats, StepRecord, TimeStats
+
+# Of the budget, where a model is recurrent: its layers get the rest.
+_TIME_SHARE = 0.5
 
 
 class Trainer:
@@ -22,18 +39,37 @@ class Trainer:
 
     Args:
         task: Model, optimizer and data.
-        config: The run; its controls hold from the first step.
+        config: The run.
         description: One line of what the run shows.
+        controls: The controls of the first step; those of ``config`` unless given.
+
+    Raises:
+        ConfigError: If the controls do not fit the model or its device.
     """
 
-    def __init__(self, task: Task, config: RunConfig, description: str = "") -> None:
+    def __init__(
+        self, task: Task, config: RunConfig, description: str = "", controls: Controls | None = None
+    ) -> None:
         self.task = task
         self.config = config
-        self._tap = Tap(
-            task.model, task.optimizer, controls=config.controls(), watch_budget=config.watch_budget
-        )
         self._description = description
         self._exhausted = False
+        self._batch: Microbatch | None = None
+        self._built = current(task.model)
+        self._before_reinit: tuple[list[Tensor], Memory] | None = None
+        self._time: TimeProbe | None = None
+        budget = config.watch_budget
+        if is_recurrent(task.model):
+            self._time = TimeProbe(task, _TIME_SHARE * budget)
+            budget *= 1 - _TIME_SHARE
+        self._tap = Tap(task.model, task.optimizer, watch_budget=budget, seed=config.seed)
+        self._passes = Passes(task, seed=config.seed)
+        self._stepper = Stepper(task.optimizer, self._tap.layers.params)
+        try:
+            self._use(None, config.controls() if controls is None else controls)
+        except ConfigError:
+            self._tap.remove()
+            raise
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -55,25 +91,32 @@ class Trainer:
         """Whether the data has ended; it never does in the built-in recipes."""
         return self._exhausted
 
+    @property
+    def _device(self) -> torch.device:
+        return self._tap.layers.params[0].device
+
     def info(self) -> RunInfo:
         """What this run is."""
         return RunInfo(
             recipe=self.config.recipe,
             description=self._description,
             seed=self.config.seed,
-            device=str(self._tap.layers.params[0].device),
+            device=str(self._device),
             layers=self.layers,
             layer_sizes=self._tap.layers.sizes,
             unit=self.task.unit,
             num_steps=self.config.steps,
             controls=self.controls,
+            recurrent=self._time is not None,
+            structure=tuple(structure_of(self.task.model).items()),
+            built=tuple(self._built.items()),
         )
 
     def apply(self, command: Command) -> CommandApplied | CommandRejected:
         """Carry out a command between two optimizer steps.
 
-        Never raises for a bad command: training goes on and the answer says why. Pausing and
-        stopping are only noted here; whoever drives the trainer acts on them.
+        Never raises for a bad command: training goes on as before and the answer says why. Pausing,
+        stopping and checking gradients are only noted here; whoever drives the trainer acts on them.
 
         Returns:
             The answer, with the first step that the command affects and the value applied.
@@ -81,10 +124,44 @@ class Trainer:
         step = self.step + 1
         try:
             controls = reduce(self.controls, command)
+            self._use(self.controls, controls)
+            if isinstance(command, Reinit):
+                self._reinit(command.scheme)
+            elif isinstance(command, UndoReinit):
+                self._undo_reinit()
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
-        self._tap.controls = controls
-        return CommandApplied(step, _as_applied(command, controls), controls)
+        return CommandApplied(step, as_applied(command, controls), controls)
+
+    def _use(self, before: Controls | None, controls: Controls) -> None:
+        """Bring everything from the controls ``before`` (None: as built) to ``controls``.
+
+        What can be refused is asked first, so that a refusal leaves everything as it was.
+        """
+        require_fit(controls, self.task.model, self._device)
+        self._tap.controls = controls  # refuses layers to freeze that do not exist
+        self._passes.set(before, controls)
+        for name in STRUCTURE:
+            wanted = getattr(controls, name)
+            if wanted != (None if before is None else getattr(before, name)):
+                set_structure_(self.task.model, name, self._built[name] if wanted is None else wanted)
+        if controls.optimizer != (None if before is None else before.optimizer):
+            self._tap.move_to(self._stepper.use(controls.optimizer))
+
+    def _reinit(self, scheme: str) -> None:
+        params = [param.detach().clone() for param in self._tap.layers.params]
+        reinit_(self.task.model, scheme, seed=self.config.seed + self.step)
+        self._before_reinit = params, self._stepper.memory()
+        self._stepper.forget()
+
+    def _undo_reinit(self) -> None:
+        if self._before_reinit is None:
+            raise ConfigError("no weights to bring back: nothing has been drawn anew")
+        params, memory = self._before_reinit
+        self._before_reinit = None
+        with torch.no_grad():
+            torch._foreach_copy_(list(self._tap.layers.params), params)
+        self._stepper.remember(memory)
 
     def advance(self) -> list[StepRecord]:
         """Train for one optimizer step, however many microbatches that takes.
@@ -93,28 +170,34 @@ class Trainer:
             The records that arrived: this step's on a CPU; on an accelerator, where nothing
             waits for the device, the one before. Empty at first, or once the data has ended.
         """
-        tap, task = self._tap, self.task
+        tap, optimizer = self._tap, self._stepper.optimizer
         tap.begin()
         goal = tap.step + 1
+        self._stepper.set_lr(self.controls.schedule, goal)
         while tap.step < goal:
             try:
-                batch = task.stream.next()
+                batch = self.task.stream.next()
             except StopIteration:
                 self._exhausted = True
                 if tap.window_is_open:  # the last window is a short one
                     tap.close_window()
-                    task.optimizer.step()
+                    optimizer.step()
                 return tap.records(wait=True)
-            task.optimizer.zero_grad(set_to_none=True)
-            loss = task.loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            self._batch = batch
+            optimizer.zero_grad(set_to_none=True)
+            loss = self._passes.backward(batch)
+            tap.loss_scale = self._passes.loss_scale
             tap.microbatch(
                 loss,
                 num_tokens=batch.num_tokens,
                 num_samples=batch.num_samples,
                 closes_window=batch.ends_epoch,
+                extras=self._passes.extras,
             )
-            task.optimizer.step()
+            optimizer.step()
+        self._passes.stepped(skipped=tap.was_skipped)
+        if self._time is not None:
+            self._time.after_step(batch, step=tap.step, step_s=tap.step_s)
         return tap.records()
 
     def train_step(self) -> StepRecord:
@@ -136,6 +219,24 @@ class Trainer:
         """The dear statistics of every layer, each as old as the budget made it."""
         return self._tap.stats()
 
+    def time_stats(self) -> TimeStats | None:
+        """The gradient through time as measured last; None where there is none."""
+        return None if self._time is None else self._time.stats()
+
+    def check_gradients(self, on_progress: Callable[[int, int], None] | None = None) -> GradCheck:
+        """Compare autograd with central differences, on the newest microbatch; changes nothing.
+
+        Args:
+            on_progress: Is told how many of how many entries have been compared.
+        """
+        task, batch = self.task, self._batch or self.task.validation
+        return check_gradients(
+            task.model,
+            lambda model: task.loss_fn(model(batch.inputs), batch.targets),
+            self._tap.layers,
+            on_progress=on_progress,
+        )
+
     def validate(self) -> float:
         """Return the mean loss on the validation data; touches neither weights nor random state."""
         return self.task.validate()
@@ -143,14 +244,3 @@ class Trainer:
     def close(self) -> None:
         """Take the hooks off the optimizer."""
         self._tap.remove()
-
-
-def _as_applied(command: Command, controls: Controls) -> Command:
-    """The command with the values that were really applied, coerced as `reduce` did."""
-    match command:
-        case SetAccumulation():
-            return SetAccumulation(controls.accumulation_steps)
-        case SetLrScale():
-            return SetLrScale(controls.lr_scale)
-        case _:
-            return command

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 # Devices whose copies to pinned memory run beside the computation, with an event to say when done.
@@ -16,27 +18,46 @@ _ASYNCHRONOUS = ("cuda", "xpu")
 
 
 class HostCopy:
-    """A vector of numbers on its way to the host.
+    """Numbers on their way to the host, all in one copy.
 
     Args:
-        values: 1-d tensor on any device. On a CPU it is read in place, without a copy.
+        scalars: Tensors of one number each.
+        vectors: 1-d tensors, at least one, all on the scalars' device; nobody writes into them any more.
+
+    Attributes:
+        is_here: Whether reading never waits, for the numbers were on the host from the first.
     """
 
-    __slots__ = ("_event", "_host")
+    __slots__ = ("_event", "_host", "_num_scalars", "_read", "is_here")
 
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, scalars: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
+        first = (*scalars, *vectors)[0]
+        self.is_here = first.is_cpu
+        if self.is_here:
+            # Read now, for a loop may write into its loss next, and without another call into torch.
+            self._read = [float(scalar) for scalar in scalars], _joined(vectors)
+            return
+        self._num_scalars = len(scalars)
+        values = torch.cat([*(scalar.reshape(1) for scalar in scalars), *vectors])
         self._event: Any = None
-        if values.device.type in _ASYNCHRONOUS:
+        if first.device.type in _ASYNCHRONOUS:
             self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._host.copy_(values, non_blocking=True)
-            self._event = torch.Event(device=values.device)
+            self._event = torch.Event(device=first.device)
             self._event.record()
         else:
             self._host = values.to("cpu")
 
-    def read(self) -> NDArray[np.floating]:
-        """The numbers, once they are there: call it a step later and it does not wait."""
+    def read(self) -> tuple[list[float], NDArray[np.floating]]:
+        """The scalars, and the vectors in a row, once they are there: a step later it does not wait."""
+        if self.is_here:
+            return self._read
         if self._event is not None:
             self._event.synchronize()
         array: NDArray[np.floating] = self._host.numpy()
-        return array
+        return array[: self._num_scalars].tolist(), array[self._num_scalars :]
+
+
+def _joined(vectors: Sequence[Tensor]) -> NDArray[np.floating]:
+    arrays: list[NDArray[np.floating]] = [vector.numpy() for vector in vectors]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,36 +1,43 @@
-"""What to make of the gradients: healthy, vanishing, exploding, or not even finite.
+"""What to make of the gradients: healthy, vanishing, exploding, dead, or not even finite.
 
 Every verdict rests on numbers and says which. The rules compare a run with its own past, for
 absolute thresholds mislead: a default LSTM starts with a gradient that has all but vanished
-through time, and learns.
+through time, and learns. How often they are right is measured: `vgrad.calibration`.
+
+A verdict stops nothing. A run without a screen has nobody to answer a pause, so a run that is
+lost trains on, and says so, until somebody acts.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vgrad.controls import Controls, SetClip
+from vgrad.confidence import CONFIDENCE
+from vgrad.controls import Controls
 from vgrad.explosions import WINDOW, ExplosionWatch
-from vgrad.records import LayerStats, RunInfo, StepRecord, Verdict
-from vgrad.transforms.clip import ClipGradNorm
+from vgrad.findings import Symptoms, find, tags
+from vgrad.precision import Float16
+from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
+from vgrad.remedies import against, against_explosion, against_non_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 STALL_STEPS = 200  # no progress in this many steps is a stall
 _WARM_UP = 20  # steps before anything but exploding and non-finite is said
 _EVERY = 40  # steps between two looks at vanishing and health: they take their time, and looking costs some
+_MOST_SKIPPED = 20  # steps dropped in a row, after which skipping has become the whole of training
 
 _LEAST_PROGRESS = 0.01
-_RATIO_VANISHING = 1e-2
-_UPDATE_VANISHING = 5e-5
-_MEDIAN_UPDATE_VANISHING = 1e-5
-
-_REMEDY_NORMS = (1e-3, 1e6)
+_NOTHING_LEARNT = 0.9  # of the loss that the first steps left
+_ABOVE_START = 0.5
 
 _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps")
 
@@ -39,125 +46,152 @@ class Judge:
     """Follows a run and says when the verdict changes.
 
     Args:
-        info: The run, for its layers' names and sizes.
+        info: The run, for its layers' names and sizes, and for what of it can be changed.
 
     Attributes:
         verdict: The newest verdict, its evidence as of the last look.
     """
 
     def __init__(self, info: RunInfo) -> None:
-        self.verdict = _STARTING
-        self._names = info.layers
+        self._info = info
         self._roots = np.sqrt(np.array(info.layer_sizes, dtype=np.float64)[[0, -1]])
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the past: the weights are others now, and what was true of the old ones is not of these."""
+        self.verdict = _STARTING
         self._explosions = ExplosionWatch()
         self._losses: deque[float] = deque(maxlen=STALL_STEPS)
         self._ends: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._loss_first = math.nan
+        self._loss_early = math.nan  # once the first, steepest steps are over
+        self._loss_now = math.nan  # over the last half of a stall's steps, as of the last look
+        self._num_seen = 0
+        self._num_skipped = 0  # in a row
         self._is_stalled = False  # as of the last look
 
-    def observe(self, record: StepRecord, stats: LayerStats | None, controls: Controls) -> Verdict | None:
+    def observe(
+        self,
+        record: StepRecord,
+        stats: LayerStats | None,
+        controls: Controls,
+        time: TimeStats | None = None,
+    ) -> Verdict | None:
         """Take one step into account.
 
         Args:
             record: The step; feed every one, in order.
             stats: The newest statistics of the layers, or None while there are none.
             controls: The controls that the step was made with.
+            time: The newest gradient through time, or None where there is none.
 
         Returns:
             The new verdict if it is of another kind, else None.
         """
-        verdict = self._judge(record, stats, controls)
+        verdict = self._judge(record, stats, controls, time)
         if verdict is None:
             return None
         is_news = verdict.kind != self.verdict.kind
         self.verdict = verdict
         return verdict if is_news else None
 
-    def _judge(self, record: StepRecord, stats: LayerStats | None, controls: Controls) -> Verdict | None:
+    def _judge(
+        self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
+    ) -> Verdict | None:
         """The verdict after this step, or None where there is no new one."""
         if self.verdict.kind == "non-finite":
-            return None  # latched: what has become NaN does not heal by itself
+            return self._with_newest_remedy(controls)  # latched: what has become NaN does not heal by itself
         if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
-            return self._non_finite(record)
-        if not self._losses:
+            self._num_skipped += 1
+            is_dropped = record.skipped and self._num_skipped < _MOST_SKIPPED  # and has done no harm
+            return None if is_dropped else self._non_finite(record, controls)
+        self._num_skipped = 0
+        if not self._num_seen:
             self._loss_first = record.loss
+        self._num_seen += 1
         self._losses.append(record.loss)
         self._ends.append((float(record.grad_norms[0]), float(record.grad_norms[-1])))
         clipped = controls.clip is not None
         is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
-        is_look = record.step == _WARM_UP or record.step % _EVERY == 0
+        is_look = self._num_seen == _WARM_UP or record.step % _EVERY == 0
         if is_look:
-            self._is_stalled = self._has_stalled()
+            self._look_at_losses()
         is_lost = self._is_lost(record.step)
         if is_exploding or is_lost:
             return self._exploding(controls, is_lost=is_lost)
-        if not is_look:
+        if not is_look or self._num_seen < _WARM_UP:
             return None
-        updates = _natural_updates(record, stats, controls)
-        return self._vanishing(updates) or self._healthy(updates)
+        symptoms = self._symptoms(record, stats, controls, time)
+        return self._stalled(symptoms, controls) or self._healthy(symptoms)
 
-    def _non_finite(self, record: StepRecord) -> Verdict:
+    def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
         parts = []
         if not math.isfinite(record.loss):
             parts.append(f"the loss is {record.loss}")
         if bad.size:
-            parts.append(f"the gradient of {bad.size} of {len(self._names)} layers is not finite")
+            parts.append(f"the gradient of {bad.size} of {len(self._info.layers)} layers is not finite")
         elif not math.isfinite(record.grad_norm):
             parts.append(f"the gradient norm is {record.grad_norm}")
-        return Verdict(
+        remedy, advice = against_non_finite(controls, self._explosions.calm_norm)
+        return _verdict(
+            "non-finite",
             "non-finite",
             f"at step {record.step:,} " + " and ".join(parts),
             layers=tuple(bad.tolist()),
-            advice="the weights are lost: start again with clipping on or a lower learning rate",
+            remedy=remedy,
+            advice=advice,
         )
+
+    def _with_newest_remedy(self, controls: Controls) -> Verdict | None:
+        """The latched verdict once its remedy has been taken and the next is due."""
+        remedy, advice = against_non_finite(controls, self._explosions.calm_norm)
+        if remedy == self.verdict.remedy:
+            return None
+        return replace(self.verdict, remedy=remedy, advice=advice)
 
     def _is_lost(self, step: int) -> bool:
         """Whether an explosion left the run where it learns no more."""
+        if not self._is_stalled:
+            return False
         since = self._explosions.unhealed_since
-        return self._is_stalled and since is not None and step - since >= STALL_STEPS
+        if since is not None:
+            return step - since >= STALL_STEPS
+        # Far above where it began without a jump: a gradient that vanishes would have left it there.
+        return self._loss_now > self._loss_first + _ABOVE_START * abs(self._loss_first)
 
     def _exploding(self, controls: Controls, *, is_lost: bool) -> Verdict:
-        evidence, remedy = self._explosions.evidence, None
-        advice = "it explodes though it is clipped: lower the threshold or the learning rate"
-        if not isinstance(controls.clip, ClipGradNorm):
-            smallest, largest = _REMEDY_NORMS
-            limit = min(max(self._explosions.calm_norm, smallest), largest)
-            remedy = SetClip(ClipGradNorm(float(f"{limit:.0e}")))
-            advice = "clip by norm; weights that are already far off may not come back"
+        evidence = self._explosions.evidence
+        if not evidence:
+            evidence = f"the loss stands at {self._loss_now:.3g}, and began at {self._loss_first:.3g}"
         if is_lost:
             evidence += f"; it never recovered: the loss has not moved in {STALL_STEPS} steps"
-            advice = "start again with clipping on from the first step, or with a lower learning rate"
-        return Verdict("exploding", evidence, remedy=remedy, advice=advice)
+        remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=is_lost)
+        return _verdict("exploding", "lost" if is_lost else "jump", evidence, remedy=remedy, advice=advice)
 
-    def _vanishing(self, updates: NDArray[np.float64]) -> Verdict | None:
-        """Stalled, and what the first layers get, or most layers do, is next to nothing.
+    def _stalled(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
+        """What the gradients say of a run that does not learn.
 
         Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
         """
         is_thrown_off = self._explosions.unhealed_since is not None
-        if not self._is_stalled or is_thrown_off or not np.isfinite(updates).any():
+        if not self._is_stalled or is_thrown_off:
             return None
-        first, median, ratio = float(updates[0]), float(np.nanmedian(updates)), self._ratio()
-        stall = f"the loss has not moved in {STALL_STEPS} steps"
-        if ratio < _RATIO_VANISHING and first < _UPDATE_VANISHING:
-            evidence = (
-                f"{self._names[0]} gets {ratio:.0e} of the gradient of {self._names[-1]} and moves by"
-                f" {first:.0e} of its weights a step; {stall}"
-            )
-        elif median < _MEDIAN_UPDATE_VANISHING:
-            evidence = f"half of the layers move by less than {median:.0e} of their weights a step; {stall}"
-        elif self.verdict.kind == "vanishing":
-            return self.verdict  # until it learns again: a measurement at the threshold must not flicker
-        else:
-            return None
-        return Verdict(
-            "vanishing",
-            evidence,
-            layers=(0,),
-            advice="clipping, accumulation and the learning rate do not cure this:"
-            " another activation, skip connections or another initialisation do",
+        finding = find(symptoms)
+        if finding is None:
+            # Until it learns again: a measurement at a threshold must not flicker.
+            return self.verdict if self.verdict.kind in {"vanishing", "dead"} else None
+        remedy, advice = against(finding, self._info, controls)
+        return _verdict(
+            finding.kind, finding.rule, finding.evidence, layers=finding.layers, remedy=remedy, advice=advice
         )
+
+    def _look_at_losses(self) -> None:
+        if math.isnan(self._loss_early) and self._num_seen > _WARM_UP:
+            losses = list(self._losses)
+            # The first steps are steep: they find the mean answer. But not so if they explode.
+            self._loss_early = min(losses[0], float(np.median(losses[_WARM_UP:])))
+        self._is_stalled = self._has_stalled()
 
     def _has_stalled(self) -> bool:
         if len(self._losses) < STALL_STEPS:
@@ -167,13 +201,40 @@ class Judge:
         # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
         noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
         progress = max(_LEAST_PROGRESS * abs(before), noise)
-        return before - after < progress and after > 0.5 * self._loss_first
+        self._loss_now = after
+        return before - after < progress and after > 0.5 * self._loss_early
 
-    def _healthy(self, updates: NDArray[np.float64]) -> Verdict:
-        evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {self._ratio():.2g}"
-        if np.isfinite(updates).any():
-            evidence += f", weights move by {float(np.nanmedian(updates)):.0e} a step"
-        return Verdict("healthy", evidence)
+    def _symptoms(
+        self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
+    ) -> Symptoms:
+        unknown = np.full(len(self._info.layers), np.nan)
+        is_half = isinstance(controls.precision, Float16)
+        return Symptoms(
+            names=self._info.layers,
+            norms=record.grad_norms.astype(np.float64),
+            ratio=self._ratio(),
+            updates=unknown if stats is None else self._natural_updates(record, stats, controls),
+            zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),
+            underflow_shares=stats.underflow_share.astype(np.float64)
+            if stats is not None and is_half
+            else np.zeros_like(unknown),
+            time_slope=math.nan if time is None else time.slope,
+            time_ratio=math.nan if time is None else time.ratio,
+            never_learnt=self._loss_now > _NOTHING_LEARNT * self._loss_early,
+            stall=f"the loss has not moved in {STALL_STEPS} steps",
+        )
+
+    def _healthy(self, symptoms: Symptoms) -> Verdict:
+        evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
+        if np.isfinite(symptoms.updates).any():
+            evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
+        if self._is_stalled:
+            evidence += f"; {symptoms.stall}, and the gradients do not say why"
+        rule = "stalled" if self._is_stalled else "learning"
+        found = tags(symptoms)
+        if self._explosions.has_spiked:
+            found += ("spike",)
+        return _verdict("healthy", rule, evidence, tags=found)
 
     def _ratio(self) -> float:
         """Median ratio of the root-mean-square gradients of the first and the last layer."""
@@ -181,15 +242,19 @@ class Judge:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.median(ends[:, 0] / ends[:, 1]))
 
+    def _natural_updates(self, record: StepRecord, stats: LayerStats, controls: Controls) -> Floats:
+        """Update ratios as they would be without clipping and scaling, NaN where not measured.
 
-def _natural_updates(record: StepRecord, stats: LayerStats | None, controls: Controls) -> NDArray[np.float64]:
-    """Update ratios as they would be without clipping and scaling, NaN where not measured.
+        Small steps that somebody asked for are no sign of a vanishing gradient; nor is a frozen layer.
+        """
+        throttle = controls.lr_scale
+        if record.applied_norm < record.grad_norm:
+            throttle *= record.applied_norm / record.grad_norm
+        updates: Floats = stats.update_ratio.astype(np.float64) / max(throttle, 1e-30)
+        if controls.freeze is not None:
+            updates[list(controls.freeze.matching(self._info.layers))] = np.nan
+        return updates
 
-    Small steps that somebody asked for are no sign of a vanishing gradient.
-    """
-    if stats is None:
-        return np.full(1, np.nan)
-    throttle = controls.lr_scale
-    if record.applied_norm < record.grad_norm:
-        throttle *= record.applied_norm / record.grad_norm
-    return stats.update_ratio.astype(np.float64) / max(throttle, 1e-30)
+
+def _verdict(kind: Kind, rule: str, evidence: str, **more: Any) -> Verdict:
+    return Verdict(kind, evidence, rule=rule, confidence=CONFIDENCE.get(rule), **more)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from vgrad.norms import NormPlan
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _NO_LOSS = torch.tensor(float("nan"))
 
@@ -34,6 +36,8 @@ class Window:
 
     def __init__(self, params: Sequence[nn.Parameter]) -> None:
         self._params = params
+        self._plan: NormPlan | None = None
+        self._plan_for: list[int] = []
         self.clear()
 
     def clear(self) -> None:
@@ -44,16 +48,34 @@ class Window:
         self.num_microbatches = 0
         self.is_announced = False
         self._next: tuple[Tensor, int, int] | None = None
+        self._next_extras: Mapping[nn.Parameter, Tensor] = {}
         self._closes = False
         self._num_items = 0
         self._means: list[Tensor | None] = []
+        self._extras: dict[nn.Parameter, Tensor] = {}
+        self._squares: Tensor | None = None
 
-    def announce(self, loss: Tensor, num_tokens: int, num_samples: int, closes: bool) -> None:
+    def announce(
+        self,
+        loss: Tensor,
+        num_tokens: int,
+        num_samples: int,
+        closes: bool,
+        extras: Mapping[nn.Parameter, Tensor] | None = None,
+    ) -> None:
         """Take note of the microbatch whose gradients come next.
 
         It replaces one whose gradients never came, as when a `GradScaler` skips a step.
+
+        Args:
+            loss: Mean loss, 0-d.
+            num_tokens: Tokens that it is the mean over.
+            num_samples: Samples, where there are no tokens.
+            closes: Whether the window ends with it.
+            extras: Gradients of a regulariser, averaged like the others and kept apart from them.
         """
         self._next = (loss, num_tokens, num_samples)
+        self._next_extras = extras or {}
         self._closes = closes
         self.is_announced = True
 
@@ -62,24 +84,67 @@ class Window:
         self._next = None
         self._closes = self.is_announced = True
 
-    def close_if_full(self, size: int) -> bool:
+    @property
+    def extras(self) -> Mapping[nn.Parameter, Tensor]:
+        """Mean of the gradients that were kept apart."""
+        return self._extras
+
+    @property
+    def microbatch_square(self) -> Tensor | None:
+        """Mean squared norm of the microbatches' gradients, 0-d; None for a window of one."""
+        return None if self._squares is None else self._squares / self.num_microbatches
+
+    def close_if_full(self, size: int, *, is_sum: bool = False) -> bool:
         """Average the gradients in ``p.grad`` into the window.
 
+        Args:
+            size: Microbatches that fill it.
+            is_sum: Give the sum of the microbatches' mean gradients instead of the mean over all items.
+
         Returns:
-            True when the window is full (or told to close): ``p.grad`` holds the means.
+            True when the window is full (or told to close): ``p.grad`` holds the result.
             False when it stays open: ``p.grad`` is None everywhere.
         """
-        share = self._count()
+        was_announced = self._next is not None
+        share = self._count(is_sum=is_sum)
         full = self._closes or self.num_microbatches >= size
         if full and not self._means:
             return True  # a window of one: the gradients are untouched
-        self._average(share)
+        if was_announced:
+            self._square()
+        if is_sum:
+            self._add()
+        else:
+            self._average(share)
         if full:
             for param, mean in zip(self._params, self._means, strict=True):
                 param.grad = mean
         return full
 
-    def _count(self) -> float:
+    def _square(self) -> None:
+        """Read the squared norm of this microbatch's gradient: with the mean's it gives the noise scale."""
+        grads = [param.grad for param in self._params if param.grad is not None]
+        if not grads:
+            return
+        present = [index for index, param in enumerate(self._params) if param.grad is not None]
+        if self._plan is None or present != self._plan_for:
+            self._plan, self._plan_for = NormPlan(grads), present
+        square = self._plan.read(grads)[1] ** 2
+        self._squares = square if self._squares is None else self._squares + square
+
+    def _add(self) -> None:
+        """Add the gradients in ``p.grad`` to those so far."""
+        if not self._means:
+            self._means = [None] * len(self._params)
+        for index, param in enumerate(self._params):
+            grad, total = param.grad, self._means[index]
+            param.grad = None
+            if total is None:
+                self._means[index] = grad
+            elif grad is not None:
+                total.add_(grad)
+
+    def _count(self, *, is_sum: bool) -> float:
         """Count the announced microbatch in, and return its share of all items so far."""
         self.is_announced = False
         if self._next is None:
@@ -93,6 +158,13 @@ class Window:
         self.num_samples += num_samples
         self.num_microbatches += 1
         self.loss = loss if self.num_microbatches == 1 else self.loss.lerp(loss, share)
+        for param, extra in self._next_extras.items():
+            so_far = self._extras.get(param)
+            if so_far is None:
+                self._extras[param] = extra
+            else:
+                self._extras[param] = so_far + extra if is_sum else so_far.lerp(extra, share)
+        self._next_extras = {}
         return share
 
     def _average(self, share: float) -> None:

@@ -25,7 +25,18 @@ def test_importing_the_engine_is_cheap() -> None:
     assert modules_after("import vgrad").isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["recipes", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["recipes", "--help"],
+        ["study", "--help"],
+        ["verdicts", "--help"],
+        ["controls", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_waits_for_nothing_heavy(argv: list[str]) -> None:
     modules = modules_after("from vgrad_tui.cli import main; main()", *argv)
     assert "vgrad_tui" in modules
@@ -34,6 +45,12 @@ def test_help_waits_for_nothing_heavy(argv: list[str]) -> None:
 
 def test_a_name_that_does_not_exist_is_refused_without_torch() -> None:
     modules = modules_after("from vgrad_tui.cli import main; main()", "run", "no-such-recipe")
+    assert modules.isdisjoint({"torch", "textual"})
+
+
+def test_stored_runs_are_judged_without_torch() -> None:
+    modules = modules_after("from vgrad_tui.cli import main; main()", "verdicts")
+    assert "numpy" in modules
     assert modules.isdisjoint({"torch", "textual"})
 
 

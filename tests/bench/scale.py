@@ -18,6 +18,7 @@ _RECORDS_PER_FRAME = 3  # a model of thousands of layers does not take thousands
 _FEW, _MANY = 100, 10_000
 _SHORT, _LONG = 1_000, 1_000_000
 _LIMIT = 1.5
+_OTHER_VIEWS = ("heat", "histogram", "chain")
 
 
 def figures(quick: bool) -> Iterator[Figure]:
@@ -36,9 +37,13 @@ def figures(quick: bool) -> Iterator[Figure]:
     by_steps = costs[_MANY, _LONG] / costs[_MANY, _SHORT]
     yield Figure("scale.frame.by_layers", by_layers, "x", _LIMIT, note=f"{_MANY:,} layers against {_FEW}")
     yield Figure("scale.frame.by_steps", by_steps, "x", _LIMIT, note=f"{_LONG:,} steps against {_SHORT:,}")
+    for view in _OTHER_VIEWS:
+        few, many = (asyncio.run(_frame_ms(layers, _LONG, num_frames, view)) for layers in (_FEW, _MANY))
+        note = f"{_MANY:,} layers ({many:.1f} ms) against {_FEW} ({few:.1f} ms), {_LONG:,} steps"
+        yield Figure(f"scale.frame.{view}.by_layers", many / few, "x", _LIMIT, note=note)
 
 
-async def _frame_ms(num_layers: int, num_steps: int, num_frames: int) -> float:
+async def _frame_ms(num_layers: int, num_steps: int, num_frames: int, view: str = "layers") -> float:
     """Median milliseconds of the UI thread's processor time for a frame with new records."""
     source = ScriptedSource()
     app = VgradApp(source)
@@ -50,6 +55,7 @@ async def _frame_ms(num_layers: int, num_steps: int, num_frames: int) -> float:
         stride = max(1, num_steps // 2_000)
         for step in range(stride, num_steps + 1, stride):
             app.state.take(Batch((make_record(step, num_layers),)))
+        app.main.choose_view(view)
         await pilot.pause()
         step = num_steps
         random = np.random.default_rng(0)

@@ -10,12 +10,22 @@ from tests.bench.figures import Figure
 from tests.bench.harness import Comparison, Effort, Step, compare
 from tests.bench.models import Subject, gpt, many_tensors, mlp
 
+from vgrad.controls import Controls
 from vgrad.records import RunInfo
 from vgrad.tap import Tap
+from vgrad.transforms.centralize import CentralizeGrads
+from vgrad.transforms.clip import ClipGradNorm
+from vgrad.transforms.noise import AddGradNoise
+from vgrad.transforms.nonfinite import SkipNonFinite
 from vgrad.verdicts import Judge
 
 BUDGET = 0.02
 _BUDGET_LIMIT = 1.0 + BUDGET + 0.01
+
+# A long chain: a check, a projection, a rescaling, a random draw, and the norm after each.
+_CHAIN = Controls(
+    skip_non_finite=SkipNonFinite(), centralize=CentralizeGrads(), clip=ClipGradNorm(), noise=AddGradNoise()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ def figures(quick: bool) -> Iterator[Figure]:
             "bare": bare(case.make()),
             "watched": watched(case.make(), budget=0.0),
             "budgeted": watched(case.make(), budget=BUDGET),
+            "chain": watched(case.make(), budget=0.0, controls=_CHAIN),
             "foreach": foreach_norms(case.make()),
             "item": item_per_parameter(case.make()),
         }
@@ -58,6 +69,7 @@ def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
     notes = {
         "watched": "all norms, ratios, verdicts, every step",
         "budgeted": f"and the dear statistics within {BUDGET:.0%} of the step time",
+        "chain": "watched and steered: skip non-finite, centralise, clip by norm, noise",
         "foreach": "for comparison: the norms alone, torch._foreach_norm and one read",
         "item": "for comparison: .item() per parameter",
     }
@@ -85,9 +97,9 @@ def bare(subject: Subject) -> Step:
     return step
 
 
-def watched(subject: Subject, *, budget: float) -> Step:
+def watched(subject: Subject, *, budget: float, controls: Controls | None = None) -> Step:
     """A step with everything that a session does with it, but the hand-off to a screen."""
-    tap = Tap(subject.model, subject.optimizer, watch_budget=budget)
+    tap = Tap(subject.model, subject.optimizer, watch_budget=budget, controls=controls)
     layers = tap.layers
     judge = Judge(RunInfo("bench", "", 0, "cpu", layers.names, layers.sizes, "samples", None, tap.controls))
 

@@ -44,7 +44,7 @@ def summary_in(result: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return summary
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["recipes"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["recipes"], ["study"], ["verdicts"], ["controls"]])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_help_has_examples(command: list[str], flag: str) -> None:
     result = vgrad_tui(*command, flag)
@@ -57,13 +57,24 @@ def test_version() -> None:
     assert vgrad_tui("--version").stdout == f"vgrad-tui {__version__}\n"
 
 
+def test_verdicts_are_counted_for_people_and_for_scripts() -> None:
+    assert "what it had" in vgrad_tui("verdicts").stdout
+    numbers = json.loads(vgrad_tui("verdicts", "--json").stdout)
+    right = numbers["held_out"]["right"]
+    assert right["low"] <= right["share"] <= right["high"]
+    refused = vgrad_tui("verdicts", "--save", "somewhere")
+    assert refused.returncode == 2
+    assert "go with --rerun" in refused.stderr
+
+
 def test_recipes_are_listed_for_people_and_for_scripts() -> None:
     rows = json.loads(vgrad_tui("recipes", "--json").stdout)
     lines = vgrad_tui("recipes").stdout.splitlines()
-    assert [row["name"] for row in rows] == [line.split()[0] for line in lines]
-    assert all(row["summary"] in line for row, line in zip(rows, lines, strict=True))
+    assert [row["name"] for row in rows] == [line.split()[0] for line in lines[::2]]
+    assert all(row["summary"] in line for row, line in zip(rows, lines[::2], strict=True))
+    assert all(row["takes"] in line for row, line in zip(rows, lines[1::2], strict=True))
     assert rows[0]["name"] == "charlm-rnn"
-    assert rows[0]["options"]["hidden"] == 128
+    assert rows[0]["options"]["model.hidden"] == 128
 
 
 @pytest.mark.parametrize(
@@ -74,7 +85,7 @@ def test_recipes_are_listed_for_people_and_for_scripts() -> None:
         (["run", "--headless"], "--steps"),
         (["run", "--headless", "--steps", "0"], "steps"),
         (["run", "--clip", "norm:-1", "--headless", "--steps", "1"], "max_norm must be > 0"),
-        (["run", "--clip", "often", "--headless", "--steps", "1"], "off, norm:NUMBER or value:NUMBER"),
+        (["run", "--clip", "often", "--headless", "--steps", "1"], "clip must be one of norm, value"),
         (["run", "--lr", "nan", "--headless", "--steps", "1"], "lr"),
         (["run", "--set", "hidden", "--headless", "--steps", "1"], "KEY=VALUE"),
         (["run", "--set", "no_such=1", "--headless", "--steps", "1"], "no_such"),

@@ -48,7 +48,7 @@ def test_press_c_see_it_applied_marked_and_judged_then_quit(tmp_path: Path) -> N
         assert terminal.wait() == 0
         assert "charlm-rnn, seed 0: stopped" in terminal.text()
     written = json.loads(summary.read_text())
-    assert {"step": step, "command": "set_clip", "clip": "norm:1.0"} in written["commands"]
+    assert {"step": step, "command": "set", "control": "clip", "value": "norm:1.0"} in written["commands"]
     assert written["steps"] >= step
 
 
@@ -114,7 +114,7 @@ def test_resizing_mid_run_draws_the_new_size_and_loses_nothing() -> None:
         terminal.wait_for(r"clip +norm 1  @ [\d,]+")
         for columns, lines in ((60, 18), (200, 60), (80, 24)):
             terminal.resize(columns, lines)
-            terminal.wait_for(rf"(?m)^─ layers.{{{columns - 40},}}$")
+            terminal.wait_for(rf"(?m)^─ 1 layers.{{{columns - 40},}}$")
         terminal.wait_for(r"clip +norm 1  @ [\d,]+")
 
 
@@ -123,7 +123,7 @@ def test_an_ascii_terminal_gets_ascii_and_can_be_read(environ: dict[str, str]) -
     with open_run(*SMALL, columns=80, lines=24, **environ) as terminal:
         terminal.keep_raw = True
         screen = terminal.wait_for(r"\* training")
-        terminal.wait_for(r"rnn\.weight_hh_l0 +[_.:=+*#x -]+ +\d")
+        terminal.wait_for(r"rnn\.weight_hh_l0 +[_,.:=+*#x -]+ +\d")
         assert "clip" in screen
         assert terminal.raw.isascii()
 

@@ -94,3 +94,44 @@ def test_joining_neither_overflows_nor_hides_what_is_not_finite() -> None:
     assert first == pytest.approx(5e30)
     assert np.isnan(second)
     assert third == np.inf
+
+
+def test_every_parameter_has_the_name_that_the_model_gives_it() -> None:
+    for model in (Tied(), Scaled(), nn.RNN(3, 5), nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))):
+        layers = find_layers(model)
+        assert layers.param_names == tuple(name for name, _ in model.named_parameters())
+        assert [id(param) for param in layers.params] == [id(param) for param in model.parameters()]
+
+
+def last_linear(model: nn.Module) -> set[str]:
+    """Names of the parameters of the last linear layer that a gradient can reach."""
+    layers = find_layers(model)
+    pairs = zip(layers.param_names, layers.params, strict=True)
+    return {name for name, param in pairs if param in layers.last_linear}
+
+
+def test_the_last_linear_layer_is_the_last_that_owns_one_matrix() -> None:
+    assert last_linear(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.LayerNorm(2))) == {
+        "2.weight",
+        "2.bias",
+    }
+    assert last_linear(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2))) == {
+        "2.weight",
+        "2.bias",
+    }
+    assert last_linear(nn.Conv2d(1, 2, 3)) == set()
+
+
+def test_neither_an_embedding_nor_a_recurrent_network_is_a_last_linear_layer() -> None:
+    model = nn.ModuleDict({"head": nn.Linear(5, 7), "rnn": nn.RNN(3, 5), "embed": nn.Embedding(7, 3)})
+    assert last_linear(model) == {"head.weight", "head.bias"}
+
+
+def test_an_embedding_tied_to_the_head_counts_as_the_head() -> None:
+    assert last_linear(Tied()) == {"embed.weight"}
+
+
+def test_a_frozen_head_is_still_the_last_linear_layer() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    model[1].requires_grad_(False)
+    assert last_linear(model) == set()

@@ -20,6 +20,7 @@ from vgrad.controls import Controls
 from vgrad.recipes.task import Task
 from vgrad.records import StepRecord
 from vgrad.tap import Tap
+from vgrad.transforms.accumulate import MeanOver
 from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
 
 aten = torch.ops.aten
@@ -28,8 +29,8 @@ STEERING = {
     "watching": Controls(),
     "by-norm": Controls(clip=ClipGradNorm(1.0)),
     "by-value": Controls(clip=ClipGradValue(0.5)),
-    "accumulating": Controls(accumulation_steps=3),
-    "all": Controls(ClipGradNorm(1.0), 2, 0.5),
+    "accumulating": Controls(accumulate=MeanOver(3)),
+    "all": Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2), lr_scale=0.5),
 }
 
 

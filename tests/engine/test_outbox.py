@@ -16,7 +16,7 @@ def record(step: int, num_layers: int = 1) -> StepRecord:
 
 def stats(step: int) -> LayerStats:
     values = np.zeros(1, dtype=np.float32)
-    return LayerStats(np.array([step]), values, values, values, values, values.reshape(1, 1))
+    return LayerStats(np.array([step]), *[values] * 6, values.reshape(1, 1))
 
 
 def test_what_is_put_is_drained_once_and_in_order() -> None:

@@ -393,7 +393,7 @@ def test_a_text_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
         ("charlm-rnn", {"hidden": 0}, "from 1 to 4096"),
         ("charlm-rnn", {"layers": 10**9}, "from 1 to 16"),
         ("charlm-rnn", {"activation": "sigmoid"}, "one of tanh, relu, got 'sigmoid'"),
-        ("charlm-gru", {"init": 3}, "one of torch, xavier, he, orthogonal, got 3"),
+        ("charlm-gru", {"init": 3}, "one of torch, xavier, he, orthogonal, normal, got 3"),
         ("charlm-transformer", {"heads": 5}, "width must be a multiple of heads"),
         ("depth-sigmoid", {"skip": "yes"}, "skip must be true or false, got 'yes'.*skip=false"),
         ("depth-tanh", {"skip": 1}, "skip must be true or false"),

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.toys import ToyStream, toy_task, toy_trainer
 
 from vgrad.config import RunConfig
-from vgrad.controls import Controls, Pause, Resume, SetAccumulation, SetClip, SetLrScale, StepOnce, Stop
+from vgrad.controls import Controls, Pause, Reinit, Resume, Set, StepOnce, Stop
 from vgrad.errors import ConfigError
 from vgrad.records import (
     CommandApplied,
@@ -24,6 +24,7 @@ from vgrad.records import (
     VerdictChanged,
 )
 from vgrad.session import Session
+from vgrad.transforms.accumulate import MeanOver
 from vgrad.transforms.clip import ClipGradNorm
 
 PATIENCE_S = 60.0
@@ -95,10 +96,22 @@ def test_watching_from_a_thread_trains_exactly_as_stepping_does() -> None:
     assert [record.loss for record in listener.records] == [alone.train_step().loss for _ in range(40)]
 
 
+def test_weights_drawn_anew_are_judged_anew() -> None:
+    listener = started(toy_session())
+    listener.wait_for(lambda: len(listener.of(VerdictChanged)) == 1)
+    listener.session.submit(Reinit("xavier"))
+    listener.wait_for(lambda: len(listener.of(VerdictChanged)) == 2)
+    listener.session.stop()
+    listener.finish()
+    assert [notice.verdict.kind for notice in listener.of(VerdictChanged)] == ["healthy", "healthy"]
+    [drawn] = listener.of(CommandApplied)[:1]
+    assert listener.of(VerdictChanged)[1].step >= drawn.step + 19, "a verdict needs a past of its own"
+
+
 def test_a_command_is_answered_with_the_step_it_takes_effect_at() -> None:
     listener = started(toy_session())
     listener.wait_for_step(3)
-    for command in (SetLrScale(0.5), SetAccumulation(3), SetClip(ClipGradNorm(0.01))):
+    for command in (Set("lr_scale", 0.5), Set("accumulate", 3), Set("clip", ClipGradNorm(0.01))):
         listener.session.submit(command)
     listener.wait_for(lambda: len(listener.of(CommandApplied)) == 3)
     lr, accumulation, clip = listener.of(CommandApplied)
@@ -111,12 +124,18 @@ def test_a_command_is_answered_with_the_step_it_takes_effect_at() -> None:
     assert by_step[accumulation.step].num_microbatches == 3
     assert by_step[accumulation.step - 1].num_microbatches == 1
     assert by_step[clip.step].applied_norm <= 0.01 * 1.001
-    assert clip.controls == Controls(ClipGradNorm(0.01), 3, 0.5)
+    assert clip.controls == Controls(clip=ClipGradNorm(0.01), accumulate=MeanOver(3), lr_scale=0.5)
 
 
 def test_nonsense_is_rejected_in_words_and_training_goes_on() -> None:
     listener = started(toy_session())
-    nonsense: list[Any] = [SetLrScale(float("nan")), SetAccumulation(0), SetClip(3), "faster", None]  # type: ignore[arg-type]
+    nonsense: list[Any] = [
+        Set("lr_scale", float("nan")),
+        Set("accumulate", 0),
+        Set("clip", 3),
+        "faster",
+        None,
+    ]  # type: ignore[arg-type]
     for command in nonsense:
         listener.session.submit(command)
     listener.wait_for(lambda: len(listener.of(CommandRejected)) == len(nonsense))
@@ -137,7 +156,7 @@ def test_paused_means_that_no_step_is_made_until_told() -> None:
     listener.wait_for(lambda: len(listener.of(CommandApplied)) == 4)
     listener.wait_for_step(3)
     assert [notice.step for notice in listener.of(CommandApplied)] == [1, 1, 2, 3]
-    session.submit(SetLrScale(2.0))  # commands are heard in a pause
+    session.submit(Set("lr_scale", 2.0))  # commands are heard in a pause
     listener.wait_for(lambda: len(listener.of(CommandApplied)) == 5)
     assert [record.step for record in listener.records] == [1, 2, 3]
     session.submit(Resume())
@@ -199,14 +218,14 @@ def test_a_trainer_that_cannot_be_built_is_a_failed_run() -> None:
 
 def test_finite_data_ends_the_run_when_it_ends() -> None:
     task = toy_task(stream=ToyStream([4] * 7))
-    ended = started(Session(toy_trainer(task, steps=100, accumulation_steps=2))).finish()
+    ended = started(Session(toy_trainer(task, steps=100, accumulate=2))).finish()
     assert (ended.reason, ended.step) == ("done", 4)
 
 
 def test_a_reader_that_never_reads_costs_history_and_no_notice() -> None:
     session = toy_session(steps=6000, eval_every=0)
     for scale in range(1, 301):
-        session.submit(SetLrScale(1 / scale))
+        session.submit(Set("lr_scale", 1 / scale))
     listener = started(session)
     assert session.join(PATIENCE_S)
     listener.finish()

@@ -13,20 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgrad.config import parse_clip
+from vgrad.catalog import CLIP
 from vgrad.controls import (
     Controls,
     Pause,
     Resume,
-    SetAccumulation,
-    SetClip,
-    SetLrScale,
+    Set,
     StepOnce,
     Stop,
 )
 from vgrad.errors import ConfigError
 from vgrad.records import Batch, CommandApplied, RunEnded, StepRecord, Validated, Verdict, VerdictChanged
 from vgrad.summary import RunSummary, Summarizer, check_summary_path, command_to_dict
+from vgrad.transforms.accumulate import MeanOver
 from vgrad.transforms.clip import ClipGradNorm
 
 
@@ -88,7 +87,7 @@ def test_a_run_of_no_steps_is_not_called_broken() -> None:
 
 
 def test_the_end_has_the_last_word() -> None:
-    applied = CommandApplied(5, SetClip(ClipGradNorm(1.0)), Controls(clip=ClipGradNorm(1.0)))
+    applied = CommandApplied(5, Set("clip", ClipGradNorm(1.0)), Controls(clip=ClipGradNorm(1.0)))
     verdict = VerdictChanged(6, Verdict("healthy", "all is well"))
     summary = summary_of(
         Batch(records=(record(1, 4.0), record(2, 3.0))),
@@ -104,14 +103,14 @@ def test_the_end_has_the_last_word() -> None:
         "val_loss": 1.75,
         "verdict": "healthy",
         "steps_per_s": 2.0,
-        "commands": [{"step": 5, "command": "set_clip", "clip": "norm:1.0"}],
+        "commands": [{"step": 5, "command": "set", "control": "clip", "value": "norm:1.0"}],
         "outcome": "done",
         "error": None,
     }
     assert summary.readable().splitlines() == [
         "charlm-rnn, seed 7: done after 10 steps, 2 steps/s",
         "loss 4 -> 1.5, validation 1.75; gradients healthy",
-        "  from step 5: set_clip norm:1.0",
+        "  from step 5: clip norm 1",
     ]
 
 
@@ -134,9 +133,9 @@ def test_only_a_failure_is_a_failure(outcome: str) -> None:
 @pytest.mark.parametrize(
     ("command", "values"),
     [
-        (SetClip(None), {"command": "set_clip", "clip": "off"}),
-        (SetAccumulation(4), {"command": "set_accumulation", "accumulation_steps": 4}),
-        (SetLrScale(0.5), {"command": "set_lr_scale", "lr_scale": 0.5}),
+        (Set("clip", None), {"command": "set", "control": "clip", "value": "off"}),
+        (Set("accumulate", MeanOver(4)), {"command": "set", "control": "accumulate", "value": "mean:4"}),
+        (Set("lr_scale", 0.5), {"command": "set", "control": "lr_scale", "value": "0.5"}),
         (Pause(), {"command": "pause"}),
     ],
 )
@@ -146,29 +145,39 @@ def test_a_command_as_plain_values(command: object, values: dict[str, object]) -
 
 @given(st.floats(min_value=1e-6, max_value=1e6), st.sampled_from(["norm", "value"]))
 def test_a_clip_survives_being_written_down(threshold: float, kind: str) -> None:
-    clip = parse_clip(f"{kind}:{threshold!r}")
-    written = command_to_dict(SetClip(clip))["clip"]
-    assert parse_clip(str(written)) == clip
+    clip = CLIP.read(f"{kind}:{threshold!r}")
+    written = command_to_dict(Set("clip", clip))["value"]
+    assert CLIP.read(str(written)) == clip
 
 
 def test_long_lists_of_changes_are_cut_for_people_only() -> None:
-    commands = tuple(CommandApplied(step, SetAccumulation(step), Controls()) for step in range(20))
+    commands = tuple(
+        CommandApplied(step, Set("accumulate", MeanOver(step)), Controls()) for step in range(1, 21)
+    )
     summary = RunSummary("a", 0, commands=commands)
     assert len(json.loads(summary.to_json())["commands"]) == 20
     assert summary.readable().splitlines()[1:3] == [
         "  12 earlier changes",
-        "  from step 12: set_accumulation 12",
+        "  from step 13: accumulate 13",
     ]
 
 
 def test_people_read_what_changed_the_training_and_scripts_read_every_command() -> None:
-    told = (Pause(), SetLrScale(0.5), StepOnce(), Resume(), SetClip(None), SetAccumulation(2), Stop())
+    told = (
+        Pause(),
+        Set("lr_scale", 0.5),
+        StepOnce(),
+        Resume(),
+        Set("clip", None),
+        Set("accumulate", MeanOver(2)),
+        Stop(),
+    )
     commands = tuple(CommandApplied(step, command, Controls()) for step, command in enumerate(told, 1))
     summary = RunSummary("a", 0, commands=commands)
     assert summary.readable().splitlines()[1:] == [
-        "  from step 2: set_lr_scale 0.5",
-        "  from step 5: set_clip off",
-        "  from step 6: set_accumulation 2",
+        "  from step 2: lr × 0.5",
+        "  from step 5: clip off",
+        "  from step 6: accumulate 2",
     ]
     assert len(json.loads(summary.to_json())["commands"]) == len(told)
 

@@ -19,6 +19,7 @@ from vgrad.recipes.task import Task
 from vgrad.records import StepRecord
 from vgrad.tap import Tap
 from vgrad.trainer import Trainer
+from vgrad.transforms.accumulate import MeanOver
 from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
@@ -211,7 +212,9 @@ def test_a_learning_rate_that_cannot_be_read_without_waiting_is_refused() -> Non
 def test_after_remove_the_optimizer_is_as_it_was() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    tap = Tap(model, optimizer, controls=Controls(ClipGradNorm(1e-9), 4, 1e-9))
+    tap = Tap(
+        model, optimizer, controls=Controls(clip=ClipGradNorm(1e-9), accumulate=MeanOver(4), lr_scale=1e-9)
+    )
     tap.remove()
     twin = toy_model()
     reference = sgd(twin.parameters())
@@ -295,7 +298,7 @@ def test_tied_weights_are_counted_and_clipped_once() -> None:
     torch.manual_seed(0)
     model = Tied()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(ClipGradNorm(0.1))) as tap:
+    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.1))) as tap:
         record = stepped(tap, optimizer, model(torch.arange(5)).square().mean() * 100)
         assert record.applied_norm == pytest.approx(0.1, rel=1e-4)
         assert model.embed.weight.grad.norm().item() == pytest.approx(0.1, rel=1e-4)
@@ -333,7 +336,7 @@ def test_the_real_update_is_measured_whatever_the_optimizer_makes_of_the_gradien
 def test_other_precisions_are_watched_as_well(dtype: torch.dtype) -> None:
     model = toy_model(dtype=dtype)
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(ClipGradNorm(0.01)), watch_budget=1.0) as tap:
+    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
         record = stepped(tap, optimizer, model(torch.ones(3, 6, dtype=dtype)).square().mean())
         assert record.grad_norm > 0.01
         true = flat(param.grad.double() for param in model.parameters()).norm()
@@ -343,7 +346,7 @@ def test_other_precisions_are_watched_as_well(dtype: torch.dtype) -> None:
 def test_gradients_that_carry_a_graph_are_read_and_clipped_without_adding_to_it() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(ClipGradNorm(0.01)), watch_budget=1.0) as tap:
+    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
         loss = model(torch.ones(3, 6)).square().mean()
         params = list(model.parameters())
         for param, grad in zip(params, torch.autograd.grad(loss, params, create_graph=True), strict=True):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vgrad.controls import Controls, SetClip
+from vgrad.confidence import CONFIDENCE
+from vgrad.controls import Controls, Reinit, Set
 from vgrad.factory import build
 from vgrad.marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO, mark_layers
-from vgrad.records import LayerStats, RunInfo, StepRecord, Verdict
+from vgrad.precision import Float16, Float32
+from vgrad.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict
 from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
+from vgrad.transforms.freeze import Freeze
+from vgrad.transforms.omega import Omega
 from vgrad.verdicts import STALL_STEPS, Judge
 
 SIZES = (100, 100, 100)
@@ -34,11 +39,12 @@ def judged_run(recipe: str, num_steps: int, **settings: Any) -> tuple[list[str],
 
 
 def test_the_default_recipe_explodes_without_clipping() -> None:
-    changes, verdict = judged_run("charlm-rnn", 250)
+    # What comes of it later is chaotic, and differs between processors: some runs find back.
+    changes, verdict = judged_run("charlm-rnn", 60)
     assert changes == ["exploding"]
-    assert isinstance(verdict.remedy, SetClip)
-    assert isinstance(verdict.remedy.clip, ClipGradNorm)
-    assert 0.1 <= verdict.remedy.clip.max_norm <= 10
+    assert isinstance(verdict.remedy, Set)
+    assert isinstance(verdict.remedy.value, ClipGradNorm)
+    assert 0.1 <= verdict.remedy.value.max_norm <= 10
     assert "its median" in verdict.evidence
 
 
@@ -65,7 +71,7 @@ def test_runs_that_learn_are_healthy(recipe: str, num_steps: int, settings: dict
     ("recipe", "settings"),
     [
         ("depth-sigmoid", {}),
-        ("depth-sigmoid", {"batch_size": 8, "accumulation_steps": 2}),
+        ("depth-sigmoid", {"batch_size": 8, "accumulate": 2}),
         ("depth-tanh", {}),
         ("depth-tanh", {"options": {"activation": "relu", "init": "xavier"}}),
     ],
@@ -74,7 +80,7 @@ def test_deep_stacks_that_stall_are_vanishing(recipe: str, settings: dict[str, A
     changes, verdict = judged_run(recipe, 400, **settings)
     assert changes == ["healthy", "vanishing"]
     assert "not moved in 200 steps" in verdict.evidence
-    assert verdict.remedy is None, "none of our commands cures it"
+    assert verdict.remedy == Set("skip", "on"), "which the model offers"
     assert "skip connections" in verdict.advice
 
 
@@ -129,7 +135,14 @@ def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
     ones = np.ones(len(updates), dtype=np.float32)
     update_ratio = np.array(updates, dtype=np.float32)
     return LayerStats(
-        np.zeros(len(updates), dtype=np.int64), ones, update_ratio, ones, zero_share * ones, ones[:, None]
+        np.zeros(len(updates), dtype=np.int64),
+        ones,
+        update_ratio,
+        ones,
+        zero_share * ones,
+        0 * ones,
+        0 * ones,
+        ones[:, None],
     )
 
 
@@ -149,7 +162,7 @@ def test_a_jump_of_the_loss_alone_is_no_explosion_of_the_gradient() -> None:
 def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
     story = Story().tell(50, norm=2.0).tell(1, loss=8.0, norm=90.0)
     assert story.changes == ["healthy", "exploding"]
-    assert story.judge.verdict.remedy == SetClip(ClipGradNorm(2.0))
+    assert story.judge.verdict.remedy == Set("clip", ClipGradNorm(2.0))
     assert "45× its median" in story.judge.verdict.evidence
     story.tell(500, loss=5.0, norm=0.01)
     assert story.judge.verdict.kind == "exploding", (
@@ -177,7 +190,7 @@ def test_a_loss_of_next_to_nothing_may_grow_a_hundredfold() -> None:
 
 def test_a_learning_rate_beyond_all_bounds_explodes_within_three_steps() -> None:
     changes, verdict = judged_run("charlm-rnn", 3, lr=1e6)
-    assert changes == ["exploding"]
+    assert changes[0] == "exploding"  # what comes of it is chaotic: it differs between processors
     assert verdict.evidence.startswith("at step 2 the loss was ")
 
 
@@ -212,7 +225,7 @@ def test_clipping_after_an_explosion_does_not_bring_the_default_recipe_back() ->
     kinds = set()
     for step in range(640):
         if step == 200:
-            trainer.apply(SetClip(ClipGradNorm(1.0)))
+            trainer.apply(Set("clip", ClipGradNorm(1.0)))
         judge.observe(trainer.train_step(), trainer.stats(), trainer.controls)
         kinds.add(judge.verdict.kind)
     assert judge.verdict.kind == "exploding"
@@ -224,7 +237,7 @@ def test_clipping_after_an_explosion_does_not_bring_the_default_recipe_back() ->
 def test_an_explosion_from_a_gradient_of_any_size_has_a_remedy(norm: float) -> None:
     verdict = Story().tell(50, norm=norm).tell(1, loss=500.0, norm=1e37).judge.verdict
     assert verdict.kind == "exploding"
-    assert isinstance(verdict.remedy, SetClip)
+    assert isinstance(verdict.remedy, Set)
 
 
 def test_norms_that_keep_jumping_are_an_explosion_unless_clipping_cuts_them() -> None:
@@ -244,10 +257,10 @@ def test_leaving_a_plateau_is_no_explosion() -> None:
 
 def test_what_explodes_though_clipped_by_norm_gets_other_advice() -> None:
     by_norm = Story(Controls(clip=ClipGradNorm(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
-    assert by_norm.remedy is None
+    assert by_norm.remedy == Set("lr_scale", 0.1), "the norm is cut already: steps are still too long"
     assert "lower the threshold" in by_norm.advice
     by_value = Story(Controls(clip=ClipGradValue(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
-    assert by_value.remedy == SetClip(ClipGradNorm(1.0))
+    assert by_value.remedy == Set("clip", ClipGradNorm(1.0))
 
 
 STARVED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-9, 1e-6, 1e-3)}
@@ -263,8 +276,26 @@ def test_vanishing_needs_a_stall_and_starved_layers() -> None:
     assert learning.changes == ["healthy"]
 
 
+COMPENSATED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-3, 1e-3, 1e-3)}
+
+
 def test_an_adaptive_optimizer_that_makes_up_for_it_is_healthy() -> None:
-    assert Story().tell(400, shares=(1e-6, 1e-3, 1.0), updates=(1e-3, 1e-3, 1e-3)).changes == ["healthy"]
+    learning = Story()
+    for step in range(400):
+        learning.tell(1, loss=4.0 * 0.995**step, **COMPENSATED)
+    assert learning.changes == ["healthy"]
+    at_its_end = Story().tell(60, loss=4.0, **COMPENSATED).tell(400, loss=3.0, **COMPENSATED)
+    assert at_its_end.changes == ["healthy"]
+
+
+def test_large_updates_that_never_led_anywhere_made_up_for_nothing() -> None:
+    assert Story().tell(400, **COMPENSATED).changes == ["healthy", "vanishing"]
+
+
+def test_who_stalls_far_above_the_start_was_thrown_off_and_is_not_starved() -> None:
+    story = Story().tell(1, loss=2.4).tell(400, loss=18.0, **STARVED)
+    assert story.judge.verdict.kind == "exploding"
+    assert "stands at 18, and began at 2.4" in story.judge.verdict.evidence
 
 
 def test_layers_that_all_stand_still_are_vanishing_even_if_evenly() -> None:
@@ -295,6 +326,168 @@ def test_non_finite_names_the_layers_it_is_about() -> None:
     verdict = Story().tell(1, loss=math.nan, shares=(1.0, math.inf, 1.0)).judge.verdict
     assert verdict.layers == (1,)
     assert "1 of 3 layers" in verdict.evidence
+
+
+DEEP = RunInfo(
+    "toy", "", 0, "cpu", ("first", "middle", "last"), SIZES, "tokens", None, Controls(),
+    structure=(("activation", ("sigmoid", "tanh")), ("skip", ("on", "off")), ("layer_norm", ("on", "off"))),
+    built=(("activation", "sigmoid"), ("skip", "off"), ("layer_norm", "off")),
+)  # fmt: skip
+
+
+def stalled(
+    stats: LayerStats,
+    controls: Controls = UNTOUCHED,
+    *,
+    info: RunInfo = INFO,
+    norms: tuple[float, ...] = (1.0,) * 3,
+) -> Judge:
+    """A judge that has seen 240 steps of which none helped."""
+    judge = Judge(info)
+    for step in range(1, 241):
+        record = StepRecord(
+            step, 1.0, 0.1, 0.1, 1.0, 1.0, np.array(norms, dtype=np.float32), 1, 1, 1, float(step), 1.0, 0.0
+        )
+        judge.observe(record, stats, controls, None)
+    return judge
+
+
+def test_a_stalled_run_with_a_layer_that_lets_nothing_through_is_dead() -> None:
+    zeros = replace(stats_of((0.0, 0.0, 1e-6)), zero_share=np.array([1.0, 1.0, 0.5], dtype=np.float32))
+    verdict = stalled(zeros, norms=(0.0, 0.0, 1.0)).verdict
+    assert (verdict.kind, verdict.layers, verdict.remedy) == ("dead", (0, 1), Reinit("he"))
+
+
+def test_a_gradient_that_fades_until_float32_has_no_smaller_number_is_vanishing_not_dead() -> None:
+    zeros = replace(stats_of((0.0, 1e-9, 1e-3)), zero_share=np.array([1.0, 0.5, 0.0], dtype=np.float32))
+    assert stalled(zeros, norms=(0.0, 1e-30, 1.0)).verdict.kind == "vanishing"
+
+
+def test_an_embedding_of_which_most_rows_are_not_used_is_not_dead() -> None:
+    sparse = replace(stats_of((1e-3,) * 3), zero_share=np.array([0.99, 0.0, 0.0], dtype=np.float32))
+    assert stalled(sparse).verdict.kind == "healthy"
+
+
+def test_layers_that_somebody_froze_are_not_starved() -> None:
+    updates = stats_of((0.0, 0.0, 1e-3))
+    assert stalled(updates).verdict.kind == "vanishing"
+    assert stalled(updates, Controls(freeze=Freeze("first middle"))).verdict.kind == "healthy"
+
+
+def test_what_float16_loses_is_a_matter_of_the_loss_scale() -> None:
+    lost = replace(
+        stats_of((0.0, 0.0, 0.0)),
+        underflow_share=np.ones(3, dtype=np.float32),
+        zero_share=np.ones(3, dtype=np.float32),
+    )
+    unscaled = stalled(lost, Controls(precision=Float16(1.0, dynamic=False))).verdict
+    assert (unscaled.kind, unscaled.rule) == ("vanishing", "underflow")
+    assert unscaled.remedy == Set("precision", Float16(65536.0))
+    assert stalled(lost, Controls(precision=Float16(65536.0))).verdict.remedy == Set("precision", Float32())
+    assert stalled(lost).verdict.rule != "underflow", "in float32 nothing is rounded to zero"
+
+
+def test_the_remedy_is_the_next_part_that_the_model_offers() -> None:
+    def remedy(controls: Controls) -> object:
+        return stalled(stats_of((1e-9,) * 3), controls, info=DEEP).verdict.remedy
+
+    assert remedy(Controls()) == Set("skip", "on")
+    assert remedy(Controls(skip="on")) == Set("layer_norm", "on")
+    assert remedy(Controls(skip="on", layer_norm="on")) == Set("activation", "tanh")
+    assert remedy(Controls(skip="on", layer_norm="on", activation="tanh")) is None
+    built = replace(DEEP, built=(("activation", "tanh"), ("skip", "on"), ("layer_norm", "off")))
+    assert stalled(stats_of((1e-9,) * 3), info=built).verdict.remedy == Set("layer_norm", "on")
+
+
+def through_time(slope: float, ratio: float) -> TimeStats:
+    return TimeStats(1, np.ones((1, 2), dtype=np.float32), slope, ratio, 1.0, ("rnn.weight_hh_l0",))
+
+
+@pytest.mark.parametrize(("slope", "ratio", "kind"), [(-0.3, 1e-6, "vanishing"), (-0.01, 0.5, "healthy")])
+def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, kind: str) -> None:
+    info = replace(INFO, recurrent=True, structure=(("activation", ("tanh", "relu")),))
+
+    def verdict(controls: Controls) -> Verdict:
+        judge = Judge(info)
+        for step in range(1, 241):
+            norms = np.ones(3, dtype=np.float32)
+            record = StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, float(step), 1.0, 0.0)
+            judge.observe(record, stats_of((1e-3,) * 3), controls, through_time(slope, ratio))
+        return judge.verdict
+
+    assert verdict(Controls()).kind == kind
+    if kind == "vanishing":
+        assert verdict(Controls()).remedy == Set("clip", ClipGradNorm(1.0)), "Ω makes gradients larger"
+        assert verdict(Controls(clip=ClipGradNorm(1.0))).remedy == Set("omega", Omega())
+        assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy is None
+
+
+@pytest.mark.parametrize(
+    ("updates", "shares", "tags"),
+    [
+        ((1e-3,) * 3, (1.0,) * 3, ()),
+        ((1e-3,) * 3, (1e-6, 1e-3, 1.0), ("compensated",)),
+        ((1e-6,) * 3, (1.0,) * 3, ("cold",)),
+        ((1e-3, 1e-3, 0.5), (1.0,) * 3, ("hot",)),
+    ],
+)
+def test_tags_say_what_is_worth_knowing(
+    updates: tuple[float, ...], shares: tuple[float, ...], tags: tuple[str, ...]
+) -> None:
+    verdict = Story().tell(120, updates=updates, shares=shares).judge.verdict
+    assert (verdict.kind, verdict.tags) == ("healthy", tags)
+
+
+def test_a_spike_is_a_tag_for_a_hundred_steps() -> None:
+    story = Story().tell(110).tell(1, norm=500.0).tell(20)
+    assert story.judge.verdict.tags == ("spike",)
+    assert story.tell(120).judge.verdict.tags == ()
+
+
+def test_steps_that_were_dropped_do_no_harm_until_nothing_else_is_left() -> None:
+    judge = Judge(INFO)
+
+    def skip(num_steps: int) -> str:
+        for _ in range(num_steps):
+            norms = np.full(3, np.inf, dtype=np.float32)
+            judge.observe(
+                StepRecord(5, 1.0, 0.1, 0.1, math.inf, 0.0, norms, 1, 1, 1, 1.0, 1.0, 0.0, skipped=True),
+                None,
+                UNTOUCHED,
+            )
+        return judge.verdict.kind
+
+    assert skip(19) == "starting"
+    assert skip(1) == "non-finite"
+
+
+def test_new_weights_begin_with_a_clean_slate() -> None:
+    judge = Story().tell(30).tell(1, loss=math.nan).judge
+    assert judge.verdict.kind == "non-finite"
+    judge.restart()
+    assert judge.verdict.kind == "starting"
+    for step in range(31, 81):
+        norms = np.ones(3, dtype=np.float32)
+        judge.observe(
+            StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, 1.0, 1.0, 0.0), None, UNTOUCHED
+        )
+    assert judge.verdict.kind == "healthy"
+
+
+def test_what_is_lost_to_nan_is_first_made_safe_and_then_drawn_anew() -> None:
+    story = Story().tell(30, norm=2.0).tell(1, loss=math.nan)
+    assert story.judge.verdict.remedy == Set("clip", ClipGradNorm(2.0))
+    story.controls = Controls(clip=ClipGradNorm(2.0))
+    assert story.tell(1).judge.verdict.remedy == Reinit("torch")
+    assert story.changes[-1] == "non-finite"
+
+
+def test_every_verdict_but_the_first_has_a_rule_and_what_it_is_worth() -> None:
+    assert Judge(INFO).verdict.confidence is None
+    verdict = Story().tell(40).judge.verdict
+    assert verdict.rule == "learning"
+    assert verdict.confidence == CONFIDENCE["learning"]
+    assert all(0 <= share <= 1 for share in CONFIDENCE.values())
 
 
 def test_each_mark_says_what_stands_out() -> None:

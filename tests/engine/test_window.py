@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.engine.toys import MakeOptimizer, ToyStream, sgd, toy_model, toy_task, toy_trainer
 from torch import Tensor, nn
 
-from vgrad.controls import SetAccumulation
+from vgrad.controls import Set
 from vgrad.recipes.task import Task
 from vgrad.records import CommandApplied
 from vgrad.window import Window
@@ -116,7 +116,7 @@ def test_a_run_on_four_microbatches_a_step_equals_one_on_their_union(
 ) -> None:
     small = float64_task(lengths, optimizer=optimizer)
     large = float64_task(merged(lengths, 4), optimizer=optimizer)
-    ours, theirs = toy_trainer(small, accumulation_steps=4), toy_trainer(large)
+    ours, theirs = toy_trainer(small, accumulate=4), toy_trainer(large)
     for _ in range(5):
         mine, other = ours.train_step(), theirs.train_step()
         assert mine.loss == pytest.approx(other.loss, rel=1e-10)
@@ -130,7 +130,7 @@ def test_an_epochs_last_window_is_a_short_one_and_weighs_what_it_holds() -> None
     lengths = [2, 2, 2, 2, 2, 3, 1, 2, 2, 2, 2, 3]  # epochs of 6 microbatches: windows of 4, 2, 4, 2
     small = float64_task(lengths, epoch=6)
     large = float64_task([8, 5, 7, 5])
-    ours, theirs = toy_trainer(small, accumulation_steps=4), toy_trainer(large)
+    ours, theirs = toy_trainer(small, accumulate=4), toy_trainer(large)
     sizes = []
     for _ in range(4):
         record = ours.train_step()
@@ -143,7 +143,7 @@ def test_an_epochs_last_window_is_a_short_one_and_weighs_what_it_holds() -> None
 def test_the_datas_end_closes_the_window_with_what_there_is() -> None:
     small = float64_task([2, 2, 2, 4, 3])
     large = float64_task([6, 7])
-    ours, theirs = toy_trainer(small, accumulation_steps=3), toy_trainer(large)
+    ours, theirs = toy_trainer(small, accumulate=3), toy_trainer(large)
     records = []
     while not ours.is_exhausted:
         records += ours.advance()
@@ -159,7 +159,7 @@ def test_a_window_changed_mid_run_changes_at_the_next_step_and_loses_nothing() -
     large = float64_task([2, 8, 4, 2, 2])
     ours, theirs = toy_trainer(small), toy_trainer(large)
     for step, size in enumerate((1, 4, 2, 1, 1), start=1):
-        answer = ours.apply(SetAccumulation(size))
+        answer = ours.apply(Set("accumulate", size))
         assert isinstance(answer, CommandApplied)
         assert answer.step == step
         record = ours.train_step()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgrad.config import RunConfig
+from vgrad.grads import Grads
+from vgrad.norms import NormPlan
 from vgrad.recipes.task import Microbatch, Task
 from vgrad.trainer import Trainer
 
@@ -93,3 +95,10 @@ def toy_task(
 
 def toy_trainer(task: Task | None = None, **settings: Any) -> Trainer:
     return Trainer(task or toy_task(), RunConfig.make(recipe="toy", **settings))
+
+
+def grads_of(tensors: list[Tensor], params: Sequence[nn.Parameter] = ()) -> Grads:
+    """Gradients of ``params``, or of weights that are all zero; named by their place; no last layer."""
+    params = params or [nn.Parameter(torch.zeros_like(tensor)) for tensor in tensors]
+    names = [str(index) for index in range(len(tensors))]
+    return Grads(tensors, NormPlan(tensors), params=params, names=names, last_linear=frozenset())

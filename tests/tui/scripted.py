@@ -17,6 +17,7 @@ from vgrad.records import (
     RunInfo,
     RunStarted,
     StepRecord,
+    TimeStats,
     Validated,
     Verdict,
     VerdictChanged,
@@ -72,8 +73,17 @@ def make_stats(step: int, num_layers: int = len(LAYERS)) -> LayerStats:
         update_ratio=np.full(num_layers, 2e-3, dtype=np.float32),
         grad_max=np.full(num_layers, 0.1, dtype=np.float32),
         zero_share=np.zeros(num_layers, dtype=np.float32),
+        underflow_share=np.zeros(num_layers, dtype=np.float32),
+        num_non_finite=np.zeros(num_layers, dtype=np.float32),
         histogram=np.tile(np.linspace(0, 0.125, 16, dtype=np.float32), (num_layers, 1)),
     )
+
+
+def time_stats(step: int, seq_len: int = 40) -> TimeStats:
+    """Two recurrent layers, the gradient of one vanishing through time."""
+    back = seq_len - 1 - np.arange(seq_len)
+    norms = np.stack([10.0 ** (-0.2 * back), 10.0 ** (-0.05 * back)]).astype(np.float32)
+    return TimeStats(step, norms, -0.2, float(norms[0, 0]), 0.87, ("rnn.l0", "rnn.l1"))
 
 
 def records(first: int, last: int, num_layers: int = len(LAYERS)) -> tuple[StepRecord, ...]:

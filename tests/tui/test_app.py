@@ -9,21 +9,20 @@ from vgrad.controls import (
     Controls,
     Pause,
     Resume,
-    SetAccumulation,
-    SetClip,
-    SetLrScale,
+    Set,
     StepOnce,
 )
 from vgrad.records import Batch, CommandApplied, CommandRejected, RunStarted, Verdict, VerdictChanged
 from vgrad.transforms import ClipGradNorm, ClipGradValue
+from vgrad.transforms.accumulate import MeanOver
 from vgrad_tui.app import VgradApp
-from vgrad_tui.keys import KEYS
+from vgrad_tui.keys import KEYS, METHOD_KEYS
 from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
 from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.widgets.chart import LossPane
 from vgrad_tui.widgets.layers import LayerTable
 
-CLIP = SetClip(ClipGradNorm(1.0))
+CLIP = Set("clip", ClipGradNorm(1.0))
 
 
 async def test_the_run_starts_after_the_first_frame_and_says_what_it_waits_for() -> None:
@@ -65,17 +64,23 @@ async def test_a_refusal_is_told_and_nothing_reads_applied() -> None:
     ("keys", "commands"),
     [
         ("c", [CLIP]),
-        ("c c", [CLIP, SetClip(None)]),
-        ("c ]", [CLIP, SetClip(ClipGradNorm(2.0))]),
-        ("c [ [", [CLIP, SetClip(ClipGradNorm(0.5)), SetClip(ClipGradNorm(0.2))]),
-        ("[ c", [SetClip(ClipGradNorm(0.5))]),
-        ("v c", [SetClip(ClipGradValue(0.5))]),
-        ("a a", [SetAccumulation(2), SetAccumulation(4)]),
-        ("A", [SetAccumulation(16)]),
-        ("- - = 0", [SetLrScale(0.5), SetLrScale(0.25), SetLrScale(0.5), SetLrScale(1.0)]),
+        ("c c", [CLIP, Set("clip", None)]),
+        ("c ]", [CLIP, Set("clip", ClipGradNorm(2.0))]),
+        ("c [ [", [CLIP, Set("clip", ClipGradNorm(0.5)), Set("clip", ClipGradNorm(0.2))]),
+        ("[ c", [Set("clip", ClipGradNorm(0.5))]),
+        ("v c", [Set("clip", ClipGradValue(0.5))]),
+        ("a a", [Set("accumulate", MeanOver(2)), Set("accumulate", MeanOver(4))]),
+        ("A", [Set("accumulate", MeanOver(16))]),
+        (
+            "- - = 0",
+            [Set("lr_scale", 0.5), Set("lr_scale", 0.25), Set("lr_scale", 0.5), Set("lr_scale", 1.0)],
+        ),
         ("space space", [Pause(), Resume()]),
         (".", [StepOnce()]),
-        ("c a u u", [CLIP, SetAccumulation(2), SetAccumulation(1), SetClip(None)]),
+        (
+            "c a u u",
+            [CLIP, Set("accumulate", MeanOver(2)), Set("accumulate", MeanOver(1)), Set("clip", None)],
+        ),
     ],
 )
 async def test_keys_submit_commands(keys: str, commands: list[object]) -> None:
@@ -105,7 +110,12 @@ async def test_a_control_is_a_mouse_target() -> None:
         await pilot.click("#lr", offset=(0, 0))
         await pilot.click("#accumulate")
         await pilot.pause()
-        assert source.submitted == [CLIP, SetLrScale(2.0), SetLrScale(1.0), SetAccumulation(2)]
+        assert source.submitted == [
+            CLIP,
+            Set("lr_scale", 2.0),
+            Set("lr_scale", 1.0),
+            Set("accumulate", MeanOver(2)),
+        ]
 
 
 async def test_every_key_is_in_the_command_palette() -> None:
@@ -142,13 +152,13 @@ async def test_commands_before_the_run_has_begun_go_nowhere() -> None:
 async def test_the_remedy_is_one_key_away() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
-    verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=SetClip(ClipGradNorm(0.5)))
+    verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=Set("clip", ClipGradNorm(0.5)))
     async with app.run_test(size=(120, 30)) as pilot:
         await play(pilot, source)
         await pull(pilot, source, Batch(notices=(VerdictChanged(301, verdict),)))
         assert "r clip norm 0.5" in line_with(app, "EXPLODING")
         await pilot.press("r")
-        assert source.submitted == [SetClip(ClipGradNorm(0.5))]
+        assert source.submitted == [Set("clip", ClipGradNorm(0.5))]
 
 
 async def test_quitting_asks_while_training_runs_and_stops_it_then() -> None:
@@ -237,17 +247,17 @@ async def test_sort_and_filter() -> None:
         assert line_with(app, "by smallest")
         await pilot.press("slash", *"bias")
         await pilot.pause()
-        assert table.num_shown == 2
-        assert line_with(app, "layers 2 of 6")
+        assert table.num_rows == 2
+        assert line_with(app, "2 of 6 layers")
         assert not source.submitted  # letters in the field are no commands
         await pilot.press("enter")
-        assert table.has_focus and table.num_shown == 2
+        assert table.has_focus and table.num_rows == 2
         await pilot.press("slash")
         app.query_one("#filter", Input).value = "no such layer"
         await pilot.pause()
-        assert table.num_shown == 0
+        assert table.num_rows == 0
         await pilot.press("escape")
-        assert table.has_focus and table.num_shown == 6
+        assert table.has_focus and table.num_rows == 6
 
 
 async def test_ten_thousand_layers_scroll_to_the_last() -> None:
@@ -315,12 +325,12 @@ async def test_the_journal_holds_every_command_and_event() -> None:
 async def test_help_shows_every_key() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
-    async with app.run_test(size=(110, 60)) as pilot:
+    async with app.run_test(size=(110, 100)) as pilot:
         await play(pilot, source)
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = "\n".join(screen_lines(app))
-        assert all(key.help in text for key in KEYS)
+        assert all(key.help in text for key in (*KEYS, *METHOD_KEYS))
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tests.tui.driving import play, pull
-from tests.tui.scripted import ScriptedSource, ended, make_stats, records
+from tests.tui.scripted import ScriptedSource, ended, make_record, make_stats, records, script, time_stats
 from textual.pilot import Pilot
 
-from vgrad.controls import Controls, SetAccumulation, SetClip
-from vgrad.records import Batch, CommandApplied, Verdict, VerdictChanged
+from vgrad.controls import Controls, Set
+from vgrad.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
 from vgrad.transforms import ClipGradNorm
+from vgrad.transforms.accumulate import MeanOver
 from vgrad_tui.app import VgradApp
+from vgrad_tui.widgets import topline
 
-CLIP = SetClip(ClipGradNorm(1.0))
+CLIP = Set("clip", ClipGradNorm(1.0))
+METHOD_SIZES = [(50, 20), (80, 24), (160, 50)]
 SIZES = [(50, 20), (80, 24), (120, 36), (200, 60)]
 
 Compare = Callable[..., bool]
@@ -29,16 +34,26 @@ def _frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "strftime", lambda form, when=noon: strftime(form, when))
 
 
+@pytest.fixture(autouse=True)
+def _same_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many colours there are depends on the terminal that the tests run in."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
 async def steered(pilot: Pilot[None], source: ScriptedSource) -> None:
     """A run with one change applied, one asked for, and a verdict that names a remedy."""
     await play(pilot, source)
     await pilot.press("c")
     await pull(pilot, source, Batch(notices=(CommandApplied(301, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
     await pull(pilot, source, Batch(records(301, 420), stats=make_stats(420)))
-    verdict = Verdict("exploding", "at step 415 ‖g‖ was 43× its median", remedy=SetClip(ClipGradNorm(0.5)))
+    verdict = Verdict(
+        "exploding", "at step 415 ‖g‖ was 43× its median", remedy=Set("clip", ClipGradNorm(0.5))
+    )
     await pull(pilot, source, Batch(notices=(VerdictChanged(415, verdict),)))
     await pilot.press("a")
-    assert source.submitted == [CLIP, SetAccumulation(2)]
+    assert source.submitted == [CLIP, Set("accumulate", MeanOver(2))]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=[f"{columns}x{lines}" for columns, lines in SIZES])
@@ -51,7 +66,8 @@ def test_a_steered_run(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
 
 
-def test_before_the_model_is_ready(snap_compare: Compare) -> None:
+def test_before_the_model_is_ready(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topline, "time", SimpleNamespace(monotonic=lambda: 0.0))  # it has waited for no time
     assert snap_compare(VgradApp(ScriptedSource()), terminal_size=(80, 24))
 
 
@@ -75,3 +91,45 @@ def test_what_lies_over_it(snap_compare: Compare, key: str) -> None:
         await pilot.pause()
 
     assert snap_compare(VgradApp(source), terminal_size=(100, 30), run_before=run_before)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
+@pytest.mark.parametrize("view", ["layers", "heat", "histogram", "time", "chain"])
+def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None:
+    """Forty layers, one of which has seen a spike, an infinity and zeros."""
+    source = ScriptedSource()
+    layers = tuple(f"blocks.{index}.weight" for index in range(40))
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        await pilot.press({"layers": "1", "heat": "2", "histogram": "3", "time": "4", "chain": "5"}[view])
+        await play(pilot, source, script(300, layers))
+        steps = records(301, 360, len(layers))
+        for record in steps[10:20]:
+            record.grad_norms[30] = 0.0
+        steps[30].grad_norms[30] = np.inf
+        steps[40].grad_norms[30] = np.nan
+        steps[50].grad_norms[30] = 1e3
+        links = ("skip non-finite", "clip norm 1", "noise 0.01")
+        norms = np.array([43.1, 1.0, 1.02], dtype=np.float32)
+        last = make_record(361, len(layers), grad_norm=43.1, applied_norm=1.02, links=links, link_norms=norms)
+        await pull(pilot, source, Batch((*steps, last), stats=make_stats(361, 40), time=time_stats(350)))
+        await pull(pilot, source)
+
+    assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
+
+
+@pytest.mark.parametrize("size", METHOD_SIZES, ids=[f"{columns}x{lines}" for columns, lines in METHOD_SIZES])
+def test_all_methods(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """One control changed, one refused, one asked for; the refused one is explained."""
+    source = ScriptedSource()
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        await steered(pilot, source)
+        await pilot.press("m", "down", "right")
+        now = Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2))
+        applied = CommandApplied(421, source.submitted[1], now)
+        refused = CommandRejected(421, source.submitted[2], "this model cannot be asked twice")
+        await pull(pilot, source, Batch(notices=(applied, refused)))
+        await pilot.press("up", "right", "down")
+
+    assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)

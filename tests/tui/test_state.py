@@ -5,12 +5,12 @@ import math
 import numpy as np
 from tests.tui.scripted import LAYERS, ended, make_info, make_record, records, script
 
-from vgrad.controls import Controls, Pause, SetAccumulation, SetClip, SetLrScale
+from vgrad.controls import Controls, Pause, Set
 from vgrad.records import Batch, CommandApplied, CommandRejected, RunStarted, Validated
 from vgrad.transforms import ClipGradNorm
 from vgrad_tui.state import State
 
-CLIP = SetClip(ClipGradNorm(1.0))
+CLIP = Set("clip", ClipGradNorm(1.0))
 
 
 def started() -> State:
@@ -22,7 +22,7 @@ def started() -> State:
 def test_what_is_asked_is_not_applied() -> None:
     state = started()
     state.ask(CLIP)
-    assert state.asked(SetClip) == CLIP
+    assert state.asked("clip") == CLIP
     assert state.controls.clip is None
     assert state.wanted.clip == ClipGradNorm(1.0)
 
@@ -31,15 +31,15 @@ def test_an_answer_applies_and_ends_the_waiting() -> None:
     state = started()
     state.ask(CLIP)
     state.take(Batch(notices=(CommandApplied(42, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
-    assert state.asked(SetClip) is None
+    assert state.asked("clip") is None
     assert state.controls.clip == ClipGradNorm(1.0)
-    assert state.applied_at[SetClip] == 42
+    assert state.applied_at["clip"] == 42
     assert list(state.marks) == [(42, "clip norm 1")]
 
 
 def test_a_refusal_leaves_the_controls_and_is_told() -> None:
     state = started()
-    bad = SetAccumulation(0)
+    bad = Set("accumulate", 0)
     state.ask(bad)
     assert state.wanted == state.controls
     state.take(Batch(notices=(CommandRejected(7, bad, "must be a whole number"),)))
@@ -51,17 +51,17 @@ def test_a_refusal_leaves_the_controls_and_is_told() -> None:
 def test_answers_belong_to_the_oldest_question() -> None:
     state = started()
     state.ask(CLIP)
-    state.ask(SetLrScale(0.5))
+    state.ask(Set("lr_scale", 0.5))
     state.take(Batch(notices=(CommandApplied(3, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
-    assert list(state.pending) == [SetLrScale(0.5)]
+    assert list(state.pending) == [Set("lr_scale", 0.5)]
 
 
 def test_undo_restores_what_was_wanted_before() -> None:
     state = started()
-    state.ask(SetLrScale(0.5))
-    state.ask(SetLrScale(0.25))
-    assert state.pop_undo() == SetLrScale(0.5)
-    assert state.pop_undo() == SetLrScale(1.0)
+    state.ask(Set("lr_scale", 0.5))
+    state.ask(Set("lr_scale", 0.25))
+    assert state.pop_undo() == Set("lr_scale", 0.5)
+    assert state.pop_undo() == Set("lr_scale", 1.0)
     assert state.pop_undo() is None
     state.ask(Pause())
     assert state.pop_undo() is None
@@ -153,7 +153,7 @@ def test_an_effect_does_not_look_back_beyond_the_change_before() -> None:
     take(1, 100)
     state.take(Batch(notices=(CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
     take(101, 140)
-    state.take(Batch(notices=(CommandApplied(141, SetLrScale(0.5), Controls(lr_scale=0.5)),)))
+    state.take(Batch(notices=(CommandApplied(141, Set("lr_scale", 0.5), Controls(lr_scale=0.5)),)))
     take(141, 200)
     found = state.effect()
     assert found is not None

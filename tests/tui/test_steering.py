@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vgrad.controls import Controls, SetAccumulation, SetClip, SetLrScale
+from vgrad.controls import Controls, Set
 from vgrad.transforms import ClipGradNorm, ClipGradValue
+from vgrad.transforms.accumulate import MeanOver, SumOver
 from vgrad_tui import steering
 
 
@@ -11,15 +12,15 @@ def test_the_ladder_climbs_in_ones_twos_and_fives() -> None:
     clip = ClipGradNorm(0.1)
     seen = []
     for _ in range(6):
-        clip = steering.next_threshold(clip, 1)
+        clip = steering.next_parameter(clip, 1)
         seen.append(clip.max_norm)
     assert seen == [0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
 
 
 @pytest.mark.parametrize("start", [1e-6, 0.03, 0.5, 0.7, 1.0, 3.3, 999.0, 1e6])
 def test_down_after_up_never_ends_above_the_start(start: float) -> None:
-    up = steering.next_threshold(ClipGradValue(start), 1)
-    down = steering.next_threshold(up, -1)
+    up = steering.next_parameter(ClipGradValue(start), 1)
+    down = steering.next_parameter(up, -1)
     assert isinstance(up, ClipGradValue) and isinstance(down, ClipGradValue)
     assert down.clip_value <= start <= up.clip_value
 
@@ -27,7 +28,7 @@ def test_down_after_up_never_ends_above_the_start(start: float) -> None:
 def test_the_ladder_ends_at_both_ends() -> None:
     high, low = ClipGradNorm(1.0), ClipGradNorm(1.0)
     for _ in range(100):
-        high, low = steering.next_threshold(high, 1), steering.next_threshold(low, -1)
+        high, low = steering.next_parameter(high, 1), steering.next_parameter(low, -1)
     assert (low, high) == (ClipGradNorm(1e-6), ClipGradNorm(1e6))
 
 
@@ -36,19 +37,19 @@ def test_accumulation_goes_round_both_ways() -> None:
     ups = []
     for _ in range(5):
         command = steering.next_accumulation(controls, 1)
-        controls = Controls(accumulation_steps=command.accumulation_steps)
-        ups.append(command.accumulation_steps)
+        controls = Controls(accumulate=command.value)
+        ups.append(controls.accumulation_steps)
     assert ups == [2, 4, 8, 16, 1]
-    assert steering.next_accumulation(Controls(accumulation_steps=3), 1) == SetAccumulation(4)
-    assert steering.next_accumulation(Controls(accumulation_steps=1), -1) == SetAccumulation(16)
+    assert steering.next_accumulation(Controls(accumulate=MeanOver(3)), 1) == Set("accumulate", MeanOver(4))
+    assert steering.next_accumulation(Controls(accumulate=SumOver(1)), -1) == Set("accumulate", SumOver(16))
 
 
 def test_halving_undoes_doubling_exactly() -> None:
     up = steering.next_lr_scale(Controls(lr_scale=0.3), 1)
-    assert steering.next_lr_scale(Controls(lr_scale=up.lr_scale), -1) == SetLrScale(0.3)
+    assert steering.next_lr_scale(Controls(lr_scale=up.value), -1) == Set("lr_scale", 0.3)
 
 
 def test_clipping_comes_back_as_it_was() -> None:
     spare = ClipGradValue(0.2)
-    assert steering.toggled_clip(Controls(clip=spare), spare) == SetClip(None)
-    assert steering.toggled_clip(Controls(), spare) == SetClip(spare)
+    assert steering.toggled_clip(Controls(clip=spare), spare) == Set("clip", None)
+    assert steering.toggled_clip(Controls(), spare) == Set("clip", spare)

@@ -15,24 +15,30 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from vgrad.controls import Command, Pause, Resume, SetClip, SetLrScale, StepOnce
+from vgrad.catalog import CONTROLS
+from vgrad.controls import SCHEMES, CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
 from vgrad.records import Batch
-from vgrad.transforms.clip import Clip, ClipGradNorm
-from vgrad_tui import steering
+from vgrad.transforms.clip import ClipGradNorm
+from vgrad_tui import methods, steering
 from vgrad_tui.bridge import Bridge
 from vgrad_tui.keys import KEYS
+from vgrad_tui.order import SORTS
 from vgrad_tui.pace import Pace
 from vgrad_tui.plots import warm_up
+from vgrad_tui.screens.check import CheckScreen
 from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
 from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.screens.main import MainScreen
+from vgrad_tui.screens.methods import MethodsScreen
+from vgrad_tui.screens.weights import ReinitScreen
 from vgrad_tui.sources import Source
 from vgrad_tui.state import State
 from vgrad_tui.thrift import ThriftyApp
 from vgrad_tui.widgets.chart import LossPane
 from vgrad_tui.widgets.controls import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.layers import SORTS, LayerTable
+from vgrad_tui.widgets.tabs import Tabs
+from vgrad_tui.widgets.view import View
 
 
 class VgradApp(ThriftyApp):
@@ -67,7 +73,7 @@ class VgradApp(ThriftyApp):
         self._is_quitting = False
         self._shown_error = False
         self.was_interrupted = False
-        self.spare_clip: Clip = ClipGradNorm(1.0)
+        self.spare_clip: object = ClipGradNorm(1.0)
 
     def get_default_screen(self) -> Screen[Any]:
         """The main screen is there from the first frame."""
@@ -129,7 +135,7 @@ class VgradApp(ThriftyApp):
         if chart:
             self._until_chart = self._pace.refreshes_per_chart
         self.main.show(self.spare_clip, chart=chart)
-        if isinstance(self.screen, LayerScreen | JournalScreen):
+        if isinstance(self.screen, LayerScreen | JournalScreen | MethodsScreen | CheckScreen):
             self.screen.refresh_view()
 
     def on_resize(self) -> None:
@@ -140,13 +146,18 @@ class VgradApp(ThriftyApp):
 
     def submit(self, command: Command, *, undoable: bool = True) -> None:
         """Ask the run for a command, and show that it was asked for."""
-        if self.state.info is None or self.state.ended is not None:
-            self.notify("nothing is training", timeout=2)
+        if not self._can_steer():
             return
         self.state.ask(command, undoable=undoable)
         self._source.submit(command)
         self._bridge.hurry()
         self._refresh_view(chart=False)
+
+    def _can_steer(self) -> bool:
+        is_training = self.state.info is not None and self.state.ended is None
+        if not is_training:
+            self.notify("nothing is training", timeout=2)
+        return is_training
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         """A click on a key does what the key does."""
@@ -176,16 +187,16 @@ class VgradApp(ThriftyApp):
 
     def action_threshold(self, direction: int) -> None:
         """Move the threshold of clipping, or of the clipping that would be turned on."""
-        self._change_clip(steering.next_threshold(self.state.wanted.clip or self.spare_clip, direction))
+        self._change_clip(steering.next_parameter(self.state.wanted.clip or self.spare_clip, direction))
 
     def action_clip_kind(self) -> None:
-        """Clip by norm or by value."""
-        self._change_clip(steering.other_kind(self.state.wanted.clip or self.spare_clip))
+        """Clip in the next way."""
+        self._change_clip(steering.next_clip_kind(self.state.wanted.clip or self.spare_clip))
 
-    def _change_clip(self, clip: Clip) -> None:
+    def _change_clip(self, clip: object) -> None:
         self.spare_clip = clip
         if self.state.wanted.clip is not None:
-            self.submit(SetClip(clip))
+            self.submit(Set("clip", clip))
         else:
             self._refresh_view(chart=False)
 
@@ -196,7 +207,38 @@ class VgradApp(ThriftyApp):
     def action_lr(self, direction: int) -> None:
         """Halve or double the learning rate; 0 sets it back."""
         wanted = self.state.wanted
-        self.submit(steering.next_lr_scale(wanted, direction) if direction else SetLrScale(1.0))
+        self.submit(steering.next_lr_scale(wanted, direction) if direction else Set("lr_scale", 1.0))
+
+    def on_methods_screen_asked(self, event: MethodsScreen.Asked) -> None:
+        """A control was set on the screen of all methods."""
+        self.submit(event.command)
+
+    def action_methods(self, entry: str = "", edit: bool = False) -> None:
+        """Show every control."""
+        if isinstance(self.screen, MethodsScreen):
+            self.pop_screen()
+        self.push_screen(MethodsScreen(self.state, entry, edit=edit))
+
+    def action_reinit(self) -> None:
+        """Ask for a scheme, and draw the weights anew by it."""
+        if self._can_steer():
+            self.push_screen(ReinitScreen(), self._reinit)
+
+    def _reinit(self, scheme: str | None) -> None:
+        if scheme is not None:
+            self.submit(Reinit(scheme))
+
+    def action_check(self) -> None:
+        """Check the gradients, and follow that."""
+        if not self._can_steer():
+            return
+        if self.state.checking is None and self.state.asked(methods.CHECK) is None:
+            self.submit(CheckGradients())
+        if not isinstance(self.screen, CheckScreen):
+            self.push_screen(CheckScreen(self.state))
+
+    def _set_word(self, name: str, word: str) -> None:
+        self.submit(methods.with_word(name, word, self.state))
 
     def action_remedy(self) -> None:
         """Apply the verdict's remedy."""
@@ -235,23 +277,29 @@ class VgradApp(ThriftyApp):
 
     def action_sort(self) -> None:
         """Sort the layers another way."""
-        table = self.main.query_one(LayerTable)
-        table.sort = (table.sort + 1) % len(SORTS)
-        table.reorder()
+        order = self.main.order
+        order.sort = (order.sort + 1) % len(SORTS)
+        order.renew()
         self._refresh_view(chart=False)
 
     def action_scale(self) -> None:
-        """One scale for all sparklines, or one each."""
-        table = self.main.query_one(LayerTable)
-        table.shares_scale = not table.shares_scale
-        table.forget()
+        """One scale for all layers, or one each."""
+        self.main.view.toggle_scale()
         self._refresh_view(chart=False)
+
+    def action_view(self, name: str) -> None:
+        """Look at the gradients another way."""
+        self.main.choose_view(name)
+
+    def on_tabs_pressed(self, event: Tabs.Pressed) -> None:
+        """A click on a tab does what its key does."""
+        self.main.choose_view(event.name)
 
     def action_filter(self) -> None:
         """Filter the layers."""
         self.main.open_filter()
 
-    def on_layer_table_opened(self, event: LayerTable.Opened) -> None:
+    def on_view_opened(self, event: View.Opened) -> None:
         """Open one layer."""
         self.push_screen(LayerScreen(self.state, event.index))
 
@@ -319,7 +367,15 @@ class VgradApp(ThriftyApp):
         self.notify("stopping after this step; q again leaves at once", timeout=30)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every key is in the command palette."""
+        """Every key is in the command palette, and everything that a control can be."""
         for key in KEYS:
             yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(self._act, key.action))
+        for title, words, name, word in methods.palette():
+            yield SystemCommand(title, words, partial(self._set_word, name, word))
+        for control in CONTROLS.values():
+            show = partial(self.action_methods, control.name, edit=True)
+            yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
+        for scheme in SCHEMES:
+            words = f"Replace the weights; u brings them back. {methods.SCHEMES_IN_WORDS.get(scheme, '')}"
+            yield SystemCommand(f"re-initialise {scheme}", words, partial(self.submit, Reinit(scheme)))
         yield from super().get_system_commands(screen)

@@ -7,15 +7,20 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vgrad import __version__
+from vgrad.catalog import CONTROLS
+from vgrad.choices import Number
 from vgrad.errors import VgradError
 from vgrad.printable import printable
+from vgrad_tui.listing import controls
+from vgrad_tui.study import study
+from vgrad_tui.verdicts import verdicts
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -55,6 +60,16 @@ def _refuse(message: str, code: int) -> int:
     return code
 
 
+def _control_options(command: Callable[..., int]) -> Callable[..., int]:
+    """A flag for every control: it says what the control is at the first step."""
+    for control in reversed(tuple(CONTROLS.values())):
+        what = "" if isinstance(control, Number) else f": {', '.join(control.words)}"
+        command = click.option(
+            f"--{control.name.replace('_', '-')}", metavar="VALUE", help=f"{control.help}{what}."
+        )(command)
+    return command
+
+
 @click.group(
     invoke_without_command=True,
     context_settings=_SETTINGS,
@@ -64,6 +79,7 @@ Examples:
   vgrad-tui run depth-sigmoid                   another one
   vgrad-tui recipes                             what there is
   vgrad-tui run --headless --steps 200          no screen, a JSON summary at the end
+  vgrad-tui study --quick                       which methods help, and which do not
 """,
 )
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
@@ -96,10 +112,8 @@ Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 @click.option("--seed", type=int, help="Seed of the weights and of the data's order [default: 0].")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps ... [default: auto].")
 @click.option("--text", type=_PATH, help="Text file to train on.")
-@click.option("--clip", metavar="RULE", help="off, norm:MAX_NORM or value:CLIP_VALUE [default: off].")
-@click.option("--accumulate", "accumulation_steps", type=int, help="Microbatches per step [default: 1].")
+@_control_options
 @click.option("--lr", type=float, help="Base learning rate [default: the recipe's].")
-@click.option("--lr-scale", type=float, help="Multiplies the learning rate [default: 1].")
 @click.option("--batch-size", type=int, help="Samples per microbatch [default: the recipe's].")
 @click.option("--eval-every", type=int, help="Steps between validations, 0: only at the end [default: 100].")
 @click.option("--budget", "watch_budget", type=float, help="Share of a step for watching [default: 0.02].")
@@ -142,18 +156,26 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
 def recipes(as_json: bool) -> int:
-    """List the built-in recipes and what each one shows."""
+    """List the built-in recipes: what each one shows, and how long it takes."""
     from vgrad.recipes import RECIPES
 
     if as_json:
-        fields = ("name", "summary", "lr", "batch_size", "options", "text")
-        rows = [{field: getattr(recipe, field) for field in fields} for recipe in RECIPES.values()]
+        fields = ("name", "summary", "lr", "batch_size", "options", "text", "steps", "takes")
+        rows = [
+            {field: getattr(recipe, field) for field in fields} | {"controls": dict(recipe.controls)}
+            for recipe in RECIPES.values()
+        ]
         click.echo(json.dumps(rows, indent=2))
         return 0
     width = max(map(len, RECIPES))
     for name, recipe in RECIPES.items():
-        click.echo(f"{name:<{width}}  {recipe.summary}")
+        click.echo(f"{name:<{width}}  {recipe.summary}\n{'':<{width}}  takes {recipe.takes}")
     return 0
+
+
+cli.add_command(controls)
+cli.add_command(study)
+cli.add_command(verdicts)
 
 
 def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:

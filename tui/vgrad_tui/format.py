@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import math
 
-from vgrad.checks import brief
-from vgrad.controls import (
-    Pause,
-    Resume,
-    SetAccumulation,
-    SetClip,
-    SetLrScale,
-    StepOnce,
-    Stop,
-)
 from vgrad.printable import printable
-from vgrad.transforms.clip import ClipGradNorm, ClipGradValue
 
 SCI_WIDTH = 7
-
-_PLAIN_WORDS = {Pause: "pause", Resume: "resume", StepOnce: "one step", Stop: "stop"}
 
 
 def sci(value: float) -> str:
@@ -79,6 +66,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def age(steps: int) -> str:
+    """How many steps ago something was measured: ``now``, ``1,284``."""
+    return "now" if steps <= 0 else count(steps)
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] as ``38 %``; 0 and 100 only where it is exactly that."""
     if not math.isfinite(share):
@@ -97,37 +89,3 @@ def safe(text: str) -> str:
     ``\x1b``, ``\u202e`` and ``\n``: in one line, and never as an order to the terminal.
     """
     return printable(text)
-
-
-def describe(command: object) -> str:
-    """Name a command in a few words: ``clip norm 1``, ``accumulate 4``, ``lr × 0.5``.
-
-    What was refused is described, too, so any value may be in it.
-    """
-    match command:
-        case SetClip(clip=clip):
-            return f"clip {_clip(clip)}"
-        case SetAccumulation(accumulation_steps=steps):
-            return f"accumulate {_value(steps)}"
-        case SetLrScale(lr_scale=scale):
-            return f"lr × {_value(scale)}"
-        case Pause() | Resume() | StepOnce() | Stop():
-            return _PLAIN_WORDS[type(command)]
-        case _:
-            return safe(brief(command))
-
-
-def _clip(clip: object) -> str:
-    match clip:
-        case None:
-            return "off"
-        case ClipGradNorm(max_norm=threshold):
-            return f"norm {_value(threshold)}"
-        case ClipGradValue(clip_value=threshold):
-            return f"value {_value(threshold)}"
-        case _:
-            return _value(clip)
-
-
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else safe(brief(value))

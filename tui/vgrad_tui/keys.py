@@ -44,20 +44,31 @@ class Key:
         )
 
 
-_RUN, _GRADIENTS, _CHART, _LAYERS, _PROGRAM = "run", "gradients", "chart", "layers", "program"
+_RUN, _GRADIENTS, _CHART, _VIEWS, _LAYERS, _PROGRAM = (
+    "run",
+    "gradients",
+    "chart",
+    "views",
+    "layers",
+    "program",
+)
+_METHODS = "on the screen of all methods"
 
 KEYS = (
     Key("run.pause", "space", "space", "pause", "pause or train on", "Pause at the next safe point, or train on", _RUN, "pause"),
     Key("run.step", "full_stop", ".", "step_once", "single step", "Train for one optimizer step, then pause", _RUN, "step"),
+    Key("methods", "m", "m", "methods", "all methods", "All controls: precision, detection, noise, optimizer, structure …", _GRADIENTS, "methods"),
     Key("clip.toggle", "c", "c", "toggle_clip", "clipping on or off", "Clip gradients from the next step on, or stop clipping", _GRADIENTS, "clip"),
     Key("clip.lower", "left_square_bracket", "[", "threshold(-1)", "lower threshold", "Clip at a lower threshold: 1, 0.5, 0.2 …", _GRADIENTS),
     Key("clip.raise", "right_square_bracket", "]", "threshold(1)", "higher threshold", "Clip at a higher threshold: 1, 2, 5 …", _GRADIENTS),
-    Key("clip.kind", "v", "v", "clip_kind", "clip by norm or value", "Clip the joint norm (keeps the direction) or every value (changes it)", _GRADIENTS),
+    Key("clip.kind", "v", "v", "clip_kind", "next kind of clipping", "Clip in another way: norm, value, tensor, AGC, ZClip, AutoClip, floors", _GRADIENTS),
     Key("accumulate.more", "a", "a", "accumulate(1)", "accumulate 1-2-4-8-16", "Average the gradient over more microbatches per step", _GRADIENTS, "accumulate"),
     Key("accumulate.less", "A", "A", "accumulate(-1)", "accumulate fewer", "Average the gradient over fewer microbatches per step", _GRADIENTS),
     Key("lr.lower", "minus", "-", "lr(-1)", "halve the learning rate", "Halve the learning rate; a scheduler's own changes stay", _GRADIENTS, "lr"),
     Key("lr.raise", "equals_sign", "=", "lr(1)", "double the learning rate", "Double the learning rate; a scheduler's own changes stay", _GRADIENTS, "lr"),
     Key("lr.reset", "0", "0", "lr(0)", "base learning rate", "Set the learning rate back to its base", _GRADIENTS),
+    Key("reinit", "i", "i", "reinit", "re-initialise", "Draw new weights, by a scheme to choose; u brings the old ones back", _GRADIENTS),
+    Key("check", "g", "g", "check", "gradient check", "Compare autograd with central differences; training waits meanwhile", _GRADIENTS),
     Key("remedy", "r", "r", "remedy", "apply the remedy", "Apply the remedy that the verdict names", _GRADIENTS),
     Key("undo", "u", "u", "undo", "undo", "Take back the last change, from the next step on", _GRADIENTS, "undo"),
     Key("chart.log", "l", "l", "log", "log or linear loss", "Draw the loss on a logarithmic or a linear axis", _CHART, "log"),
@@ -65,9 +76,14 @@ KEYS = (
     Key("chart.zoom_out", "x", "x", "zoom(-1)", "zoom out", "Show twice as many steps, up to the whole run", _CHART),
     Key("chart.older", "left", "←", "pan(-1)", "older steps", "Move a zoomed chart to older steps", _CHART),
     Key("chart.newer", "right", "→", "pan(1)", "newer steps", "Move a zoomed chart to newer steps", _CHART),
+    Key("view.layers", "1", "1", "view('layers')", "view: layers", "Every layer with its sparkline, numbers and mark", _VIEWS),
+    Key("view.heat", "2", "2", "view('heat')", "view: heat map", "The gradient by depth and step; enter unfolds binned layers", _VIEWS),
+    Key("view.histogram", "3", "3", "view('histogram')", "view: histograms", "How large the entries of each layer's gradient are", _VIEWS),
+    Key("view.time", "4", "4", "view('time')", "view: through time", "How much gradient reaches the early steps of a sequence", _VIEWS),
+    Key("view.chain", "5", "5", "view('chain')", "view: transform chain", "The gradient's norm before and after each transform", _VIEWS),
     Key("layers.sort", "s", "s", "sort", "sort layers", "Sort the layers: model, ‖g‖, update, mark, name", _LAYERS, "sort"),
     Key("layers.filter", "slash", "/", "filter", "filter layers", "Show only layers whose name contains a text; esc shows all", _LAYERS, "filter"),
-    Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all sparklines on one scale, or each on its own", _LAYERS),
+    Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all layers on one scale, or each on its own", _LAYERS),
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
     Key("result", "e", "e", "result", "result or error", "How the run ended, or the traceback of what ended it", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
@@ -75,6 +91,24 @@ KEYS = (
     Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),
     Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first while training runs", _PROGRAM, "quit"),
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
+)  # fmt: skip
+
+METHOD_KEYS = (
+    Key("methods.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _METHODS),
+    Key("methods.down", "down", "↓", "move(1)", "control below", "Choose the control below", _METHODS),
+    Key("methods.previous", "left", "←", "kind(-1)", "previous kind", "Set it to the kind before, with its usual parameters; halve it", _METHODS, "kind"),
+    Key("methods.next", "right", "→", "kind(1)", "next kind", "Set it to the next kind, with its usual parameters; double it", _METHODS, "kind"),
+    Key("methods.lower", "left_square_bracket", "[", "parameter(-1)", "lower parameter", "Lower its first parameter: 1, 0.5, 0.2 …", _METHODS),
+    Key("methods.raise", "right_square_bracket", "]", "parameter(1)", "raise parameter", "Raise its first parameter: 1, 2, 5 …", _METHODS, "parameter"),
+    Key("methods.edit", "enter", "⏎", "edit", "type a value", "Type a value, such as zclip:2.5,alpha=0.9; esc leaves it as it is", _METHODS, "type"),
+    Key("methods.off", "backspace,o", "o", "off", "off", "Turn it off, or back to its default", _METHODS, "off"),
+    Key("methods.read_up", "pageup", "pgup", "read(-1)", "explanation up", "Scroll the explanation up", _METHODS),
+    Key("methods.read_down", "pagedown", "pgdn", "read(1)", "explanation down", "Scroll the explanation down", _METHODS),
+    Key("methods.undo", "u", "u", "app.undo", "undo", "Take back the last change", _METHODS, "undo"),
+    Key("methods.reinit", "i", "i", "app.reinit", "re-initialise", "Draw the weights anew, by a scheme to choose", _METHODS, "re-init"),
+    Key("methods.check", "g", "g", "app.check", "gradient check", "Compare autograd with central differences", _METHODS, "check"),
+    Key("methods.back", "escape,q,m", "esc", "back", "back", "Back to the main screen", _METHODS, "back"),
+    Key("methods.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _METHODS, "keys"),
 )  # fmt: skip
 
 LAYER_KEYS = (

@@ -21,13 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from vgrad_tui.curves import Curve, Float64s, band, line
 from vgrad_tui.ticks import Tick, ValueAxis, nice_range, step_ticks
 
-__all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "nice_range"]
+__all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "draw_through_time", "nice_range"]
 
 Role = Literal["axis", "raw", "smooth", "val", "mark", "mark-label", "text", "plain", "bad"]
 Row = list[tuple[str, str]]
 
 _BRAILLE, _FULL = 0x2800, 0xFF  # the empty pattern, and the bits of the full one
 _PEN_ROLES: tuple[Role, ...] = ("plain", "raw", "smooth", "val")  # by plotext's colour number
+_CURVE_ROLES: tuple[Role, ...] = ("smooth", "val", "raw", "plain")  # of several curves, in turn
 _MIN_WIDTH_FOR_VALUES = 20
 _MIN_HEIGHT_FOR_STEPS = 4
 _COLOUR = re.compile(r"\x1b\[([\d;]*)m")
@@ -128,6 +129,44 @@ def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
     return rows + _steps_below(canvas, margin) if height >= _MIN_HEIGHT_FOR_STEPS else rows
 
 
+def draw_through_time(norms: NDArray[np.floating[Any]], width: int, height: int) -> list[Row]:
+    """Draw ‖dE/dh_t‖ on a log axis against t, the first input step on the left.
+
+    Of several curves each carries its number, counted from 1. Where a norm is not finite ``×``
+    stands on top of its column, and where one is exactly zero ``·`` at the bottom.
+
+    Args:
+        norms: A curve per row, shape ``(num_layers, seq_len)``.
+        width: Cells.
+        height: Rows.
+
+    Returns:
+        As `draw_loss` does.
+    """
+    if width < 1 or height < 1:
+        return []
+    values = np.asarray(norms, dtype=np.float64)
+    axis = ValueAxis.holding(values.ravel(), log=True)
+    num_rows = height - 2 if height >= _MIN_HEIGHT_FOR_STEPS else height
+    ticks = axis.ticks((num_rows + 1) // 3) if width >= _MIN_WIDTH_FOR_VALUES else []
+    margin = max((len(label) for _, label in ticks), default=-1) + 1
+    canvas = _Canvas(width - margin, num_rows, 0, values.shape[1] - 1)
+    columns = canvas.column(np.arange(values.shape[1]))
+    drawable = np.isfinite(values) & (values > 0)
+    heights = axis.place(values)
+    for index in range(len(values)):
+        role = _CURVE_ROLES[index % len(_CURVE_ROLES)]
+        canvas.curve(role, line(columns, drawable[index], heights[index]))
+    canvas.paint()
+    canvas.lay_zeros(np.unique(columns[(values == 0).any(axis=0)].astype(int)).tolist())
+    canvas.lay_bad(np.unique(columns[~np.isfinite(values).all(axis=0)].astype(int)).tolist())
+    if len(values) > 1:
+        for index in range(len(values)):
+            canvas.lay_number(index, columns[drawable[index]], heights[index][drawable[index]], len(values))
+    rows = _beside_values(canvas.rows(), ticks, margin)
+    return rows + _steps_below(canvas, margin) if height >= _MIN_HEIGHT_FOR_STEPS else rows
+
+
 class _Canvas:
     """The cells within the axes. Horizontal positions are columns; heights are shares of the height."""
 
@@ -202,6 +241,18 @@ class _Canvas:
         """Say at the top of these columns that something there was not finite."""
         for column in columns:
             self._lay(0, column, "×", "bad")
+
+    def lay_zeros(self, columns: list[int]) -> None:
+        """Say at the bottom of these columns that something there was exactly zero."""
+        for column in columns:
+            self._lay(self.num_rows - 1, column, "·", "bad")
+
+    def lay_number(self, index: int, columns: Float64s, heights: Float64s, num_curves: int) -> None:
+        """Write a curve's number onto it, each curve's at another place."""
+        if len(columns):
+            point = len(columns) * (index + 1) // (num_curves + 1)
+            row = min(self.num_rows - 1, int((1 - heights[point]) * self.num_rows))
+            self._lay(row, int(columns[point]), f"{index + 1}"[-1], "text")
 
     def lay_marks(self, marks: tuple[tuple[int, str], ...]) -> None:
         """Draw a dashed line behind the curves at each mark, and its label wherever there is room.

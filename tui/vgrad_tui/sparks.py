@@ -96,7 +96,7 @@ def draw(
         share = (logs - low) / height
     else:
         finite = np.where(np.isfinite(logs), logs, np.nan)
-        lows, highs = _range_per_row(finite)
+        lows, highs = range_per_row(finite)
         share = (logs - lows[:, None]) / np.maximum(highs - lows, 0.1)[:, None]
     top = len(_BLOCKS) - 1
     levels = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0) * len(_BLOCKS), 0, top)
@@ -109,11 +109,11 @@ def draw(
     return [_row_runs(row, rest) for row in _GLYPHS[codes]], spanned
 
 
-def _range_per_row(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def range_per_row(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Smallest and largest number per row; 0 for a row without any."""
     known = np.isfinite(values)
-    low = np.where(known, values, np.inf).min(axis=1)
-    high = np.where(known, values, -np.inf).max(axis=1)
+    low = np.where(known, values, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(known, values, -np.inf).max(axis=1, initial=-np.inf)
     return np.where(np.isfinite(low), low, 0), np.where(np.isfinite(high), high, 0)
 
 

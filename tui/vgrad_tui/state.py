@@ -15,24 +15,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vgrad.catalog import CLIP
 from vgrad.controls import (
+    CheckGradients,
     Command,
     Controls,
-    Pause,
-    Resume,
-    SetAccumulation,
-    SetClip,
-    SetLrScale,
-    StepOnce,
+    Reinit,
+    Set,
+    UndoReinit,
     reduce,
 )
 from vgrad.effect import Effect, judge_effect
 from vgrad.errors import ConfigError
 from vgrad.history import History
+from vgrad.noise_scale import MIN_OBSERVATIONS, NoiseScale
 from vgrad.records import (
     Batch,
+    Checking,
     CommandApplied,
     CommandRejected,
+    GradientsChecked,
     LayerStats,
     Notice,
     Preparing,
@@ -40,11 +42,13 @@ from vgrad.records import (
     RunInfo,
     RunStarted,
     StepRecord,
+    TimeStats,
     Validated,
     Verdict,
     VerdictChanged,
 )
-from vgrad_tui.format import describe
+from vgrad.transforms.accumulate import SumOver
+from vgrad.words import describe
 
 LOSS, GRAD_NORM, APPLIED_NORM, LR = range(4)
 
@@ -53,6 +57,8 @@ _MAX_JOURNAL = 10_000
 _MAX_VALIDATIONS = 2_000
 _EFFECT_STEPS = 100  # length of the windows before and after a command
 _FIRES_STEPS = 100  # recent steps that the share of clipped ones is taken over
+# Topics of commands after which the gradient is another one, and so is its noise.
+_CHANGES_GRADIENT = {"accumulate", "weights", "precision", "activation", "skip", "layer_norm"}
 _RATE_S = 3.0  # recent seconds that speeds are taken over
 
 
@@ -75,10 +81,14 @@ class State:
         record: The newest step.
         controls: The controls that the engine has confirmed.
         pending: Commands that were asked for and not yet answered, oldest first.
-        applied_at: Step at which each kind of command last took effect.
+        applied_at: Step at which a command on each topic last took effect, see `topic`.
         rejected: The last answer, if it was a refusal.
         verdict: The newest verdict.
         stats: The newest statistics of the layers.
+        time: The newest gradient through time, where the model has one.
+        checking: How far a gradient check has come: entries done, and in all.
+        checked: The newest gradient check.
+        num_skipped: Steps that were dropped because their gradient was not finite.
         marks: Where commands took effect: step and label, oldest first.
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
@@ -92,10 +102,14 @@ class State:
         self.record: StepRecord | None = None
         self.controls = Controls()
         self.pending: deque[Command] = deque()
-        self.applied_at: dict[type, int] = {}
+        self.applied_at: dict[str, int] = {}
         self.rejected: CommandRejected | None = None
         self.verdict = Verdict("starting", "")
         self.stats: LayerStats | None = None
+        self.time: TimeStats | None = None
+        self.checking: Checking | None = None
+        self.checked: GradientsChecked | None = None
+        self.num_skipped = 0
         self.marks: deque[tuple[int, str]] = deque(maxlen=64)
         self.validations: list[tuple[int, float]] = []
         self.journal: deque[Entry] = deque(maxlen=_MAX_JOURNAL)
@@ -105,6 +119,9 @@ class State:
         self.layers: History | None = None
         self.layer_sizes: NDArray[np.float64] = np.ones(0)
         self._undo: deque[Command] = deque(maxlen=100)
+        self._inverses: deque[Command | None] = deque()  # of each pending command
+        self._noise = NoiseScale()
+        self._noise_since = 0
         self._fires: deque[tuple[bool, float, float]] = deque(maxlen=_FIRES_STEPS)
         self._clip_since = 0
         self._pace: deque[tuple[float, int, int]] = deque()
@@ -128,18 +145,19 @@ class State:
 
     def ask(self, command: Command, *, undoable: bool = True) -> None:
         """Take note that ``command`` is being submitted."""
-        inverse = _inverse(command, self.wanted)
-        if undoable and inverse is not None:
+        inverse = _inverse(command, self.wanted) if undoable else None
+        if inverse is not None:
             self._undo.append(inverse)
         self.pending.append(command)
+        self._inverses.append(inverse)
 
     def pop_undo(self) -> Command | None:
         """The command that takes back the last change, or None."""
         return self._undo.pop() if self._undo else None
 
-    def asked(self, *kinds: type) -> Command | None:
-        """The newest unanswered command of these kinds, or None."""
-        return next((command for command in reversed(self.pending) if isinstance(command, kinds)), None)
+    def asked(self, about: str) -> Command | None:
+        """The newest unanswered command on a topic, or None."""
+        return next((command for command in reversed(self.pending) if topic(command) == about), None)
 
     # -- what happened -----------------------------------------------------------------------
 
@@ -150,6 +168,8 @@ class State:
         self.num_dropped += batch.num_dropped
         if batch.stats is not None:
             self.stats = batch.stats
+        if batch.time is not None:
+            self.time = batch.time
         if batch.verdict is not None:
             self.verdict = batch.verdict
         if batch.records:
@@ -164,9 +184,12 @@ class State:
         for record in records[-_FIRES_STEPS:]:
             if record.step < self._clip_since:
                 continue  # made with other clipping than there is now
+            before, after = _around_clip(record)
             # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
-            fired = record.applied_norm < record.grad_norm * (1 - 1e-6)
-            self._fires.append((fired, record.grad_norm, record.applied_norm))
+            self._fires.append((abs(after - before) > 1e-6 * before, before, after))
+        self.num_skipped += sum(record.skipped for record in records)
+        for record in records:
+            self._take_noise(record)
         tokens = self.info is not None and self.info.unit == "tokens"
         self._num_items += sum(r.num_tokens if tokens else r.num_samples for r in records)
         last = records[-1]
@@ -174,6 +197,13 @@ class State:
         self._pace.append((last.elapsed_s, last.step, self._num_items))
         while len(self._pace) > 2 and last.elapsed_s - self._pace[1][0] > _RATE_S:
             self._pace.popleft()
+
+    def _take_noise(self, record: StepRecord) -> None:
+        k = record.num_microbatches
+        if record.step < self._noise_since or record.num_samples % k:
+            return  # of another gradient than there is now, or of unequal microbatches
+        norm = record.grad_norm / k if isinstance(self.controls.accumulate, SumOver) else record.grad_norm
+        self._noise.observe(record.microbatch_square, norm**2, k, record.num_samples // k)
 
     def _take_notice(self, notice: Notice) -> None:
         match notice:
@@ -188,43 +218,63 @@ class State:
                 self._note("run", f"{info.recipe} started on {info.device}, seed {info.seed}")
             case CommandApplied():
                 self._take_applied(notice)
-            case CommandRejected(step=step, command=command, reason=reason):
-                self._answered()
-                self.rejected = notice
-                self._note("rejected", f"{describe(command)}: {reason}", step)
+            case CommandRejected():
+                self._take_rejected(notice)
             case Validated(step=step, loss=loss):
                 self.validations.append((step, loss))
                 if len(self.validations) > _MAX_VALIDATIONS:
                     half = _MAX_VALIDATIONS // 2
                     self.validations[:half] = self.validations[:half:2]
+            case Checking() | GradientsChecked():
+                self._take_check(notice)
             case VerdictChanged(step=step, verdict=verdict):
                 self.verdict = verdict
                 self._note("verdict", f"{verdict.kind}: {verdict.evidence}", step)
             case RunEnded(step=step, reason=reason, error=error):
                 self.ended = notice
                 self.pending.clear()
+                self._inverses.clear()
+                self.checking = None
                 self._note("run", f"{reason}: {error}" if error else reason, step)
+
+    def _take_check(self, notice: Checking | GradientsChecked) -> None:
+        if isinstance(notice, Checking):
+            self.checking = notice
+            return
+        self.checking, self.checked = None, notice
+        self._note("run", f"gradient check: {notice.check.words()}", notice.step)
 
     def _take_applied(self, applied: CommandApplied) -> None:
         step, command, label = applied.step, applied.command, describe(applied.command)
         self._answered()
         self.controls = applied.controls
         self.rejected = None
-        self.applied_at[_kind(command)] = step
+        self.applied_at[topic(command)] = step
         self._note("applied", f"{label}  @ {step:,}", step)
-        if isinstance(command, SetClip):
+        if topic(command) == "clip":
             self._clip_since = step
             self._fires.clear()
+        if topic(command) in _CHANGES_GRADIENT:
+            self._noise, self._noise_since = NoiseScale(), step
         if _changes_training(command):
             self._effect_from = self._effect_of[0] if self._effect_of else 1
             self.marks.append((step, label))
             self._effect_of = (step, label)
             self._effect = None
 
-    def _answered(self) -> None:
-        """Answers come in the order of the questions."""
-        if self.pending:
-            self.pending.popleft()
+    def _take_rejected(self, rejected: CommandRejected) -> None:
+        inverse = self._answered()
+        if inverse is not None and inverse in self._undo:  # the newest of its like: nothing was done
+            del self._undo[-1 - list(reversed(self._undo)).index(inverse)]
+        self.rejected = rejected
+        self._note("rejected", f"{describe(rejected.command)}: {rejected.reason}", rejected.step)
+
+    def _answered(self) -> Command | None:
+        """Answers come in the order of the questions. Returns the command that would undo this one."""
+        if not self.pending:
+            return None
+        self.pending.popleft()
+        return self._inverses.popleft()
 
     def _note(self, kind: Literal["applied", "rejected", "verdict", "run"], text: str, step: int = 0) -> None:
         self.journal.append(Entry(step, time.strftime("%H:%M:%S"), kind, text))
@@ -274,6 +324,16 @@ class State:
         fired, before, after = np.array(self._fires, dtype=np.float64).T
         return float(fired.mean()), float(np.median(before)), float(np.median(after))
 
+    def noise_scale(self) -> tuple[float, str]:
+        """The gradient noise scale in samples, and where it is NaN, why it is undetermined."""
+        if self.wanted.accumulation_steps < 2:
+            return math.nan, "accumulate at least 2"
+        observed = self._noise.num_observations
+        if observed < MIN_OBSERVATIONS:
+            return math.nan, f"{MIN_OBSERVATIONS - observed} more steps"
+        value = self._noise.value()
+        return value, "the noise drowns the gradient" if math.isnan(value) else ""
+
     def effect(self) -> tuple[str, Effect] | None:
         """What the last command did to the loss, or None if there was none.
 
@@ -301,23 +361,40 @@ class State:
         return losses
 
 
-def _kind(command: Command) -> type:
-    """The control that a command moves: pausing, resuming and stepping are one."""
-    return Pause if isinstance(command, Pause | Resume | StepOnce) else type(command)
+def _around_clip(record: StepRecord) -> tuple[float, float]:
+    """Joint norm before and after clipping alone; equal where the chain has no such link."""
+    if record.link_norms is None:
+        return record.grad_norm, record.applied_norm
+    norms = [record.grad_norm, *record.link_norms.tolist()]
+    for position, text in enumerate(record.links):
+        if text.startswith(f"{CLIP.title} "):
+            return norms[position], norms[position + 1]
+    return record.grad_norm, record.grad_norm
+
+
+def topic(command: Command) -> str:
+    """What a command is about: the name of a control, ``"run"``, ``"weights"`` or ``"check"``."""
+    match command:
+        case Set(control=name):
+            return name
+        case Reinit() | UndoReinit():
+            return "weights"
+        case CheckGradients():
+            return "check"
+        case _:
+            return "run"
 
 
 def _changes_training(command: Command) -> bool:
-    return isinstance(command, SetClip | SetAccumulation | SetLrScale)
+    return isinstance(command, Set | Reinit | UndoReinit)
 
 
 def _inverse(command: Command, before: Controls) -> Command | None:
     """The command that restores ``before``; None where there is nothing to restore."""
     match command:
-        case SetClip():
-            return SetClip(before.clip)
-        case SetAccumulation():
-            return SetAccumulation(before.accumulation_steps)
-        case SetLrScale():
-            return SetLrScale(before.lr_scale)
+        case Set(control=name):
+            return Set(name, getattr(before, name))
+        case Reinit():
+            return UndoReinit()
         case _:
             return None

@@ -11,11 +11,11 @@ from textual.drivers.linux_driver import LinuxDriver
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
-    **dict.fromkeys("│┃║╎╏┆┇┊┋▏▎▍▕▐▌", "|"),
+    **dict.fromkeys("│┃║╎╏┆┇┊┋╵╷▏▎▍▕▐▌", "|"),
     **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╯╰╔╗╚╝╠╣╦╩╬┏┓┗┛┣┫┳┻╋", "+"),
-    **dict(zip("▁▂▃▄▅▆▇█", "_.-:=+*#", strict=True)),
+    **dict(zip("▁▂▃▄▅▆▇█", "_,-:=+*#", strict=True)),
     **dict(zip("░▒▓", ".:#", strict=True)),
-    **dict.fromkeys("▖▗▘▝▀▄▙▛▜▟▚▞", "#"),
+    **dict.fromkeys("▖▗▘▝▀▙▛▜▟▚▞▋▊▉", "#"),
     **dict.fromkeys("•●◉■▪◆", "*"),
     **dict.fromkeys("○◯□·", "."),
     **dict.fromkeys("→▸▶►⏵›", ">"),
@@ -24,7 +24,7 @@ _BOXES = {
     **dict.fromkeys("↓▼▽⏷", "v"),
     "‖": "|", "×": "x", "±": "~", "…": ".", "÷": "/", "≤": "<", "≥": ">", "✓": "+", "✗": "x",
     "∞": "8", "Δ": "d", "◇": "o", "–": "-", "—": "-", "’": "'", "⚠": "!", "Ω": "O", "μ": "u", "≈": "~",
-    "⭘": "o", "↔": "-", "↕": "|", "⏎": "<", "␣": "_", "\u00a0": " ",
+    "⭘": "o", "↔": "-", "↕": "|", "⏎": "<", "␣": "_", "\u00a0": " ", "ρ": "p",
 }  # fmt: skip
 _BY_DOTS = " ..::+**#"  # braille patterns by the number of their dots
 

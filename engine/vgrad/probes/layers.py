@@ -21,13 +21,16 @@ from vgrad.records import HISTOGRAM_DECADES, LayerStats
 
 NUM_BINS = HISTOGRAM_DECADES[1] - HISTOGRAM_DECADES[0]
 
-_NUM_SCALARS = 4  # weight norm, update norm, largest entry, zero entries
+_NUM_SCALARS = 6  # weight norm, update norm, largest entry; zero, underflowing and non-finite entries
 _WIDTH = _NUM_SCALARS + NUM_BINS
 _MOST_PER_STEP = 64  # layers; bounds the size of one step's transfer
 
 # First guess of what a layer costs, before it has been measured once.
 _GUESS_S = 2e-4
 _GUESS_S_PER_ENTRY = 1.5e-8
+
+# Below half of this, times the loss scale, a float16 gradient is rounded to zero.
+_SMALLEST_FLOAT16 = 2.0**-24
 
 
 @dataclass(slots=True)
@@ -50,16 +53,18 @@ class LayerProbe:
     Attributes:
         spent_s: Seconds that the measurements of the last step took.
         dearest_s: Seconds that the dearest layer costs: what a budget must be able to save up.
+        loss_scale: What the loss is scaled with, for the share that float16 would lose.
     """
 
     def __init__(self, layers: Layers, budget: Budget) -> None:
         self.spent_s = 0.0
+        self.loss_scale = 1.0
         self._layers = layers
         self._budget = budget
         self._next = 0
         self._open: list[_Measurement] = []
-        self._cost_s = _GUESS_S + _GUESS_S_PER_ENTRY * np.array(layers.sizes, dtype=np.float64)
-        self.dearest_s = float(self._cost_s.max())
+        self._cost_s = [_GUESS_S + _GUESS_S_PER_ENTRY * size for size in layers.sizes]
+        self.dearest_s = max(self._cost_s)
         num_layers = len(layers.names)
         self._measured_step = np.full(num_layers, -1, dtype=np.int64)
         self._values = np.full((num_layers, _WIDTH), np.nan, dtype=np.float32)
@@ -71,7 +76,7 @@ class LayerProbe:
         total_s = 0.0
         for offset in range(min(len(self._layers.names), _MOST_PER_STEP)):
             index = (self._next + offset) % len(self._layers.names)
-            total_s += float(self._cost_s[index])
+            total_s += self._cost_s[index]
             if not self._budget.affords(total_s):
                 break
             affordable.append(index)
@@ -112,7 +117,7 @@ class LayerProbe:
             known_s = self._cost_s[layer.index]
             self._cost_s[layer.index] = max(cost_s, known_s + 0.3 * (cost_s - known_s))
         if self._open:
-            self.dearest_s = float(self._cost_s.max())
+            self.dearest_s = max(self._cost_s)
         indices = [layer.index for layer in self._open]
         self._open.clear()
         return indices, vectors
@@ -140,11 +145,13 @@ class LayerProbe:
             update_ratio=update_ratio,
             grad_max=values[:, 2].copy(),
             zero_share=(values[:, 3] / sizes).astype(np.float32),
+            underflow_share=(values[:, 4] / sizes).astype(np.float32),
+            num_non_finite=values[:, 5].copy(),
             histogram=(values[:, _NUM_SCALARS:] / sizes[:, None]).astype(np.float32),
         )
 
     def _read_gradient(self, index: int) -> Tensor:
-        """Largest entry, number of zeros and histogram counts of one layer's gradient."""
+        """Largest entry, numbers of zeros and the like, and histogram counts of one layer's gradient."""
         grads = [p.grad.detach() for p in self._layers.params_of(index) if p.grad is not None]
         if not grads:
             param = self._layers.params_of(index)[0]
@@ -152,9 +159,12 @@ class LayerProbe:
         flat = grads[0].flatten() if len(grads) == 1 else torch.cat([grad.flatten() for grad in grads])
         magnitude = flat.abs().float()
         num_zeros = flat.numel() - torch.count_nonzero(magnitude)
+        num_lost = torch.count_nonzero(magnitude <= 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)
+        num_non_finite = flat.numel() - torch.count_nonzero(magnitude.isfinite())
         low, high = HISTOGRAM_DECADES
         # Entries outside the decades belong to the outer bins; exact zeros (-inf) to none.
         decades = magnitude.log10()
         decades = torch.where(magnitude > 0, decades.clamp(low, high), decades)
         counts = torch.histc(decades, bins=NUM_BINS, min=low, max=high)
-        return torch.cat((torch.stack((magnitude.max(), num_zeros.float())), counts))
+        numbers = torch.stack((num_zeros, num_lost, num_non_finite)).float()
+        return torch.cat((magnitude.max().unsqueeze(0), numbers, counts))

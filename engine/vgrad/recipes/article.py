@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vgrad.recipes.activations import FUNCTIONS
 from vgrad.recipes.streams import ConstantStream
-from vgrad.recipes.task import Microbatch, Task
+from vgrad.recipes.structure import ACTIVATIONS, Structured
+from vgrad.recipes.task import ERROR_RATE, Microbatch, Task
 from vgrad.recipes.weights import seeded
 
 if TYPE_CHECKING:
@@ -23,24 +24,29 @@ _NUM_INPUTS = 784
 _NUM_CLASSES = 10
 
 
-class ArticleNet(nn.Module):
-    """784 inputs, ``hidden`` ReLU units, 10 classes."""
+class ArticleNet(Structured, nn.Module):
+    """784 inputs, ``hidden`` units, 10 classes."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, activation: str = "relu") -> None:
         super().__init__()
         self.fc1 = nn.Linear(_NUM_INPUTS, hidden)
         self.fc2 = nn.Linear(hidden, _NUM_CLASSES)
+        self._declare({"activation": ACTIVATIONS}, {"activation": activation})
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(batch, 10)`` for images ``(batch, 784)``."""
-        logits: Tensor = self.fc2(F.relu(self.fc1(images)))
+        logits: Tensor = self.fc2(FUNCTIONS[self.part("activation")](self.fc1(images)))
         return logits
+
+    def layer_outputs(self, images: Tensor) -> list[Tensor]:
+        """Return the prediction of each hidden layer: there is one, so it is the output."""
+        return [self(images)]
 
 
 def build(setup: Setup) -> Task:
     """Build the net. Noise has no held-out part: it validates on the batch it learns by heart."""
     with seeded(setup.seed):
-        model = ArticleNet(setup.options["hidden"])
+        model = ArticleNet(**setup.group("model"))
         images = torch.randn(setup.batch_size, _NUM_INPUTS)
         labels = torch.randint(_NUM_CLASSES, (setup.batch_size,))
     model.to(setup.device)
@@ -53,4 +59,5 @@ def build(setup: Setup) -> Task:
         stream=ConstantStream(batch),
         validation=batch,
         unit="samples",
+        metric=ERROR_RATE,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vgrad.checks import brief, count
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A setting that is a whole number from 1 to ``at_most``."""
+    """A setting that is a whole number from ``at_least`` to ``at_most``."""
 
     default: int
     at_most: int
+    at_least: int = 1
 
     def read(self, name: str, value: object) -> int:
         """Return ``value`` as an int, or raise `ConfigError`."""
-        return count(name, value, at_most=self.at_most)
+        number = count(name, value, at_most=self.at_most)
+        if number < self.at_least:
+            raise ConfigError(
+                f"{name} must be a whole number from {self.at_least} to {self.at_most}, got {number}"
+            )
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +52,20 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A setting that is on or off."""
+    """A setting that is on or off; ``"on"`` and ``"off"`` are True and False."""
 
     default: bool
 
     def read(self, name: str, value: object) -> bool:
-        """Return ``value``, or raise `ConfigError`."""
+        """Return ``value`` as a bool, or raise `ConfigError`."""
         if isinstance(value, bool):
             return value
+        if value in ("on", "off"):
+            return value == "on"
         raise ConfigError(f"{name} must be true or false, got {brief(value)}")
+
+
+Setting = Count | Choice | Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,7 @@ class Setup:
         lr: Base learning rate.
         batch_size: Samples per microbatch.
         text: Text file, or None for the built-in text.
-        options: A checked value for each of the recipe's settings.
+        options: A checked value for each of the recipe's settings, by its whole name.
     """
 
     seed: int
@@ -75,6 +87,13 @@ class Setup:
     batch_size: int
     text: Path | None
     options: Mapping[str, Any]
+
+    def group(self, name: str) -> dict[str, Any]:
+        """Return a group's options by their last part: ``depth`` for ``model.depth``."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): value for key, value in self.options.items() if key.startswith(prefix)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +107,12 @@ class Recipe:
             only when the recipe is built, for it needs torch.
         lr: Base learning rate unless the config has one.
         batch_size: Samples per microbatch unless the config has one.
-        settings: What ``--set key=value`` may change.
+        settings: What ``--set key=value`` may change, by group: ``model.depth``, ``data.seq_len``.
+            The parts of `vgrad.recipes.structure` have the same names there.
+        steps: As many optimizer steps as it takes to see what it shows.
+        takes: How long these steps take one core, in words: CPU time, measured on some of them.
         text: Whether it reads text, and so obeys ``--text``.
+        controls: Controls that belong to what it shows, in their text form, unless the config has others.
     """
 
     name: str
@@ -97,8 +120,11 @@ class Recipe:
     builder: str
     lr: float
     batch_size: int
-    settings: Mapping[str, Count | Choice | Switch]
+    settings: Mapping[str, Setting]
+    steps: int
+    takes: str
     text: bool = False
+    controls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def options(self) -> dict[str, int | str | bool]:
@@ -123,6 +149,9 @@ class Recipe:
     def read_options(self, config: RunConfig) -> dict[str, Any]:
         """Return a checked value for each setting: the config's where it has one, else the default.
 
+        A name without its group, ``depth`` for ``model.depth``, will do where only one setting has
+        it. If a setting is given by both names, the later one counts.
+
         Raises:
             ConfigError: If an option is unknown or makes no sense, or if there is a text file
                 that nobody would read.
@@ -130,18 +159,27 @@ class Recipe:
         if config.text is not None and not self.text:
             raise ConfigError(f"{self.name} reads no text: leave out the text file, or take a charlm recipe")
         options: dict[str, Any] = self.options
-        for name, value in config.options.items():
-            setting = self.settings.get(name)
-            if setting is None:
-                raise ConfigError(
-                    f"{self.name} has no option {brief(name)}{did_you_mean(name, self.settings)} "
-                    f"(options: {self._options_in_words()})"
-                )
+        for given, value in config.options.items():
+            name = self._whole_name(given)
             try:
-                options[name] = setting.read(name, value)
+                options[name] = self.settings[name].read(name, value)
             except ConfigError as error:
                 raise ConfigError(f"{error} (options of {self.name}: {self._options_in_words()})") from None
         return options
+
+    def _whole_name(self, given: str) -> str:
+        if given in self.settings:
+            return given
+        found = [name for name in self.settings if name.rpartition(".")[2] == given]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ConfigError(f"{given} could be {' or '.join(found)} of {self.name}: give the whole name")
+        known = dict.fromkeys([*(name.rpartition(".")[2] for name in self.settings), *self.settings])
+        raise ConfigError(
+            f"{self.name} has no option {brief(given)}{did_you_mean(given, known)} "
+            f"(options: {self._options_in_words()})"
+        )
 
     def _options_in_words(self) -> str:
         return ", ".join(f"{name}={str(default).lower()}" for name, default in self.options.items())

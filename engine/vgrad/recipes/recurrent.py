@@ -1,64 +1,153 @@
-"""Recurrent character models: the place where gradients explode in time."""
+"""Recurrent models: the place where gradients explode and vanish in time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vgrad.errors import ConfigError
+from vgrad.recipes.activations import normalize
 from vgrad.recipes.recipe import Setup
 from vgrad.recipes.streams import WindowStream, even_windows
+from vgrad.recipes.structure import ON_OFF, Structured
 from vgrad.recipes.task import Task
 from vgrad.recipes.text import load_text
+from vgrad.recipes.unroll import Hiddens, unroll
 from vgrad.recipes.weights import init_weights_, seeded
 
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+RNN_ACTIVATIONS = ("tanh", "relu")
 
-class CharRNN(nn.Module):
-    """Predicts each next character: embedding, recurrent layers, linear head.
+
+class OneHot(nn.Module):
+    """Turns symbols ``(...)`` into vectors ``(..., num_symbols)``; has no weights."""
+
+    def __init__(self, num_symbols: int) -> None:
+        super().__init__()
+        self.num_symbols = num_symbols
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Return float vectors with a single 1 each, in torch's default type."""
+        return F.one_hot(symbols, self.num_symbols).to(torch.get_default_dtype())
+
+
+class RecurrentNet(Structured, nn.Module):
+    """Embedding, recurrent layers, linear head.
+
+    Its structure: ``layer_norm`` on what the head reads; it leaves the path through time as it is.
+    For an `nn.RNN` also the ``activation``. Gated cells have theirs built in.
 
     Args:
-        num_symbols: Size of the vocabulary.
-        embed: Size of a character's embedding.
-        rnn: Makes the recurrent layers from an input size; ``batch_first``.
+        embed: From inputs ``(batch, seq_len, ...)`` to ``(batch, seq_len, input_size)``.
+        rnn: The recurrent layers, ``batch_first``.
+        num_outputs: Size of an answer.
+        every_step: Whether it answers at every step or only after the last.
+        layer_norm: The part's first value.
     """
 
-    def __init__(self, num_symbols: int, embed: int, rnn: Callable[[int], nn.RNNBase]) -> None:
+    def __init__(
+        self,
+        embed: nn.Module,
+        rnn: nn.RNNBase,
+        num_outputs: int,
+        *,
+        every_step: bool,
+        layer_norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.embed = nn.Embedding(num_symbols, embed)
-        self.rnn = rnn(embed)
-        self.head = nn.Linear(self.rnn.hidden_size, num_symbols)
+        self.embed = embed
+        self.rnn = rnn
+        self.head = nn.Linear(rnn.hidden_size, num_outputs)
+        self.every_step = every_step
+        parts, initial = {"layer_norm": ON_OFF}, {"layer_norm": layer_norm}
+        if isinstance(rnn, nn.RNN):
+            self._declare(
+                {"activation": RNN_ACTIVATIONS, **parts}, {"activation": rnn.nonlinearity, **initial}
+            )
+        else:
+            self._declare(parts, initial)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits ``(batch, seq_len, num_symbols)`` for tokens ``(batch, seq_len)``."""
-        hidden, _ = self.rnn(self.embed(tokens))
-        logits: Tensor = self.head(hidden)
-        return logits
+    def set_structure_(self, name: str, value: str) -> None:
+        """Change a part; see `Structured`."""
+        super().set_structure_(name, value)
+        if name == "activation":
+            self.rnn.nonlinearity = value
+            self.rnn.mode = f"RNN_{value.upper()}"  # which kernel runs; both have the same weights
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return outputs ``(batch, seq_len, num_outputs)``, or ``(batch, num_outputs)`` of the last step."""
+        hidden, _ = self.rnn(self.embed(inputs))
+        return self._read(hidden)
+
+    def unrolled(
+        self, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | None = None
+    ) -> tuple[Tensor, Hiddens]:
+        """Return what `forward` returns, to rounding, and every hidden state on the way.
+
+        Args:
+            inputs: As for `forward`.
+            eps: ``eps[layer][t]`` of shape ``(batch, hidden_size)`` is added to that hidden state:
+                zeros with ``requires_grad`` collect dE/dh_t. None adds nothing.
+
+        Returns:
+            Outputs, and ``hiddens[layer][t]`` of shape ``(batch, hidden_size)``.
+        """
+        hiddens = unroll(self.rnn, self.embed(inputs), eps)
+        return self._read(torch.stack(hiddens[-1], dim=1)), hiddens
+
+    def layer_outputs(self, inputs: Tensor) -> list[Tensor]:
+        """Return each recurrent layer's own prediction through the head, shaped as `forward`'s.
+
+        The last is the model's output, to rounding where there are several layers.
+        """
+        if self.rnn.num_layers == 1:
+            return [self(inputs)]
+        hiddens = unroll(self.rnn, self.embed(inputs))
+        return [self._read(torch.stack(states, dim=1)) for states in hiddens]
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        if not self.every_step:
+            hidden = hidden[:, -1]
+        outputs: Tensor = self.head(normalize(hidden) if self.has("layer_norm") else hidden)
+        return outputs
 
 
-def build_rnn(setup: Setup) -> Task:
-    """Build the plain RNN; raises `DataError` for a text that cannot be used."""
-    return _build(setup, partial(nn.RNN, nonlinearity=setup.options["activation"]))
+def recurrent_layers(input_size: int, options: dict[str, Any]) -> nn.RNNBase:
+    """Return the layers that ``cell``, ``hidden``, ``layers`` and ``activation`` of ``options`` describe.
+
+    Raises:
+        ConfigError: If a gated cell is to have another activation than its own.
+    """
+    cell, activation = options["cell"], options.get("activation", "tanh")
+    if cell == "rnn":
+        more = {"nonlinearity": activation}
+    elif activation == "tanh":
+        more = {}
+    else:
+        raise ConfigError(f"model.activation={activation} needs model.cell=rnn: an {cell} has its own")
+    make: Callable[..., nn.RNNBase] = CELLS[cell]
+    return make(input_size, options["hidden"], num_layers=options["layers"], batch_first=True, **more)
 
 
-def build_lstm(setup: Setup) -> Task:
-    """Build the LSTM; raises `DataError` for a text that cannot be used."""
-    return _build(setup, nn.LSTM)
+def build_charlm(setup: Setup) -> Task:
+    """Build a character model.
 
-
-def build_gru(setup: Setup) -> Task:
-    """Build the GRU; raises `DataError` for a text that cannot be used."""
-    return _build(setup, nn.GRU)
-
-
-def _build(setup: Setup, cell: Callable[..., nn.RNNBase]) -> Task:
-    options, seq_len = setup.options, setup.options["seq_len"]
+    Raises:
+        ConfigError: If a gated cell is to have another activation than its own.
+        DataError: If the text cannot be used.
+    """
+    options, seq_len = setup.group("model"), setup.group("data")["seq_len"]
     text = load_text(setup.text)
     text.require(seq_len)
-    rnn = partial(cell, hidden_size=options["hidden"], num_layers=options["layers"], batch_first=True)
+    num_symbols = len(text.vocabulary)
     with seeded(setup.seed):
-        model = CharRNN(len(text.vocabulary), options["embed"], rnn)
+        embed = nn.Embedding(num_symbols, options["embed"])
+        rnn = recurrent_layers(options["embed"], options)
+        model = RecurrentNet(embed, rnn, num_symbols, every_step=True, layer_norm=options["layer_norm"])
         init_weights_(model.rnn, options["init"])
     model.to(setup.device)
     return Task(

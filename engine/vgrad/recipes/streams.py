@@ -1,7 +1,8 @@
-"""Where microbatches come from: windows of a text, shuffled rows, or one batch for ever."""
+"""Where microbatches come from: windows of a text, shuffled rows, a generator, or one batch for ever."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -94,6 +95,45 @@ class EpochStream:
         """Go back to the position that `state_dict` returned."""
         self._order = state["order"].clone()
         self._position = state["position"]
+        self._generator.set_state(state["generator"])
+
+
+Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+
+
+class GeneratedStream:
+    """Samples drawn for the occasion, never the same again.
+
+    Args:
+        draw: From ``(num_samples, generator)`` to inputs and targets on the CPU; random by the
+            generator alone.
+        batch_size: Samples per microbatch.
+        seed: Seed of the samples.
+        device: Where the microbatches go.
+    """
+
+    def __init__(self, draw: Draw, *, batch_size: int, seed: int, device: torch.device) -> None:
+        self._draw = draw
+        self._batch_size = batch_size
+        self._device = device
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def next(self) -> Microbatch:
+        """Return the next samples."""
+        inputs, targets = self._draw(self._batch_size, self._generator)
+        return Microbatch(
+            _sent(inputs, self._device),
+            _sent(targets, self._device),
+            num_tokens=0,
+            num_samples=self._batch_size,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generator's state."""
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to the position that `state_dict` returned."""
         self._generator.set_state(state["generator"])
 
 

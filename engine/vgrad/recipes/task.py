@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -56,6 +57,36 @@ def mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
+def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean squared error, 0-d, of two tensors of one shape."""
+    return F.mse_loss(outputs, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A second number beside the loss, better when smaller.
+
+    Attributes:
+        name: What to call it.
+        function: From ``(outputs, targets)`` to a 0-d tensor on their device.
+    """
+
+    name: str
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the number, 0-d, not read back."""
+        return self.function(outputs, targets)
+
+
+def error_rate(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of wrong answers, 0-d, for logits ``(..., num_classes)`` and targets ``(...)``."""
+    return (logits.argmax(-1) != targets).float().mean()
+
+
+ERROR_RATE = Metric("error rate", error_rate)
+
+
 @dataclass(slots=True, eq=False)
 class Task:
     """All that a training run needs to know about what it trains.
@@ -67,6 +98,7 @@ class Task:
         validation: The same data at every validation, never trained on unless the recipe says so.
         unit: What is counted for the speed.
         loss_fn: Mean loss of ``(outputs, targets)``, 0-d.
+        metric: A number that says more than the loss, where there is one.
     """
 
     model: nn.Module
@@ -75,6 +107,7 @@ class Task:
     validation: Microbatch
     unit: Literal["tokens", "samples"]
     loss_fn: Callable[[Tensor, Tensor], Tensor] = mean_cross_entropy
+    metric: Metric | None = None
 
     def loss(self, batch: Microbatch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, on its device and not read back."""
@@ -82,10 +115,17 @@ class Task:
 
     def validate(self) -> float:
         """Return the mean loss on the validation data; no weight and no random state changes."""
+        return float(self._on_validation_data(self.loss_fn))
+
+    def validate_metric(self) -> float:
+        """Return the metric on the validation data, as `validate` does; NaN without a metric."""
+        return math.nan if self.metric is None else float(self._on_validation_data(self.metric))
+
+    def _on_validation_data(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.no_grad():
-                return float(self.loss(self.validation))
+                return measure(self.model(self.validation.inputs), self.validation.targets)
         finally:
             self.model.train(was_training)

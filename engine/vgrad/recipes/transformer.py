@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
+from vgrad.recipes.activations import FUNCTIONS
 from vgrad.recipes.recipe import Setup
 from vgrad.recipes.streams import WindowStream, even_windows
+from vgrad.recipes.structure import ON_OFF, Structured
 from vgrad.recipes.task import Task
 from vgrad.recipes.text import load_text
 from vgrad.recipes.weights import seeded
+
+TRANSFORMER_ACTIVATIONS = ("gelu", "relu")
 
 
 class Attention(nn.Module):
@@ -34,16 +40,16 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between, four times wider inside."""
+    """Two linear layers with an activation between, four times wider inside."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the same shape as ``x``."""
-        y: Tensor = self.down(F.gelu(self.up(x)))
+        y: Tensor = self.down(activation(self.up(x)))
         return y
 
 
@@ -64,26 +70,52 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = Mlp(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x``, ``(batch, seq_len, width)``, with both branches added."""
-        x = x + self.attn(self.attn_norm(x))
-        y: Tensor = x + self.mlp(self.mlp_norm(x))
-        return y
+    def forward(
+        self, x: Tensor, *, activation: Callable[[Tensor], Tensor], skip: bool, layer_norm: bool
+    ) -> Tensor:
+        """Return ``x``, ``(batch, seq_len, width)``, with both branches added.
+
+        Without ``skip`` the branches stand alone; without ``layer_norm`` they read ``x`` as it is.
+        """
+        y: Tensor = self.attn(self.attn_norm(x) if layer_norm else x)
+        x = x + y if skip else y
+        y = self.mlp(self.mlp_norm(x) if layer_norm else x, activation)
+        return x + y if skip else y
 
 
-class CharTransformer(nn.Module):
-    """Predicts each next character from those before it, at most ``seq_len`` of them."""
+class CharTransformer(Structured, nn.Module):
+    """Predicts each next character from those before it, at most ``seq_len`` of them.
 
-    def __init__(self, num_symbols: int, *, width: int, layers: int, heads: int, seq_len: int) -> None:
+    Its ``layer_norm`` are the norms of its own, with gain and bias: while it is off they get no
+    gradient and keep their values.
+    """
+
+    def __init__(
+        self,
+        num_symbols: int,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        seq_len: int,
+        activation: str = "gelu",
+        skip: bool = True,
+        layer_norm: bool = True,
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(num_symbols, width)
         self.position = nn.Embedding(seq_len, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_symbols)
-        self._init_weights()
+        self._declare(
+            {"activation": TRANSFORMER_ACTIVATIONS, "skip": ON_OFF, "layer_norm": ON_OFF},
+            {"activation": activation, "skip": skip, "layer_norm": layer_norm},
+        )
+        self.reset_parameters()
 
-    def _init_weights(self) -> None:
+    def reset_parameters(self) -> None:
+        """Draw the weights of all linear and embedding layers anew and zero the biases."""
         # 300 steps from here reach 2.0 nats; from GPT-2's fixed 0.02, made for wider models, 2.3.
         std = 0.5 / self.norm.normalized_shape[0] ** 0.5
         for module in self.modules():
@@ -94,11 +126,27 @@ class CharTransformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits ``(batch, seq_len, num_symbols)`` for tokens ``(batch, seq_len)``."""
+        *_, x = self._hidden(self._embedded(tokens))
+        return self._read(x)
+
+    def layer_outputs(self, tokens: Tensor) -> list[Tensor]:
+        """Return each block's own prediction through the last norm and the head; the last is the output."""
+        return [self._read(x) for x in self._hidden(self._embedded(tokens))]
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.embed(tokens) + self.position(places)
+        x: Tensor = self.embed(tokens) + self.position(places)
+        return x
+
+    def _hidden(self, x: Tensor) -> Iterator[Tensor]:
+        activation = FUNCTIONS[self.part("activation")]
+        skip, layer_norm = self.has("skip"), self.has("layer_norm")
         for block in self.blocks:
-            x = block(x)
-        logits: Tensor = self.head(self.norm(x))
+            x = block(x, activation=activation, skip=skip, layer_norm=layer_norm)
+            yield x
+
+    def _read(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(x) if self.has("layer_norm") else x)
         return logits
 
 
@@ -109,7 +157,7 @@ def build(setup: Setup) -> Task:
         ConfigError: If the heads do not share the width evenly.
         DataError: If the text cannot be used.
     """
-    options, seq_len = setup.options, setup.options["seq_len"]
+    options, seq_len = setup.group("model"), setup.group("data")["seq_len"]
     if options["width"] % options["heads"]:
         raise ConfigError(
             f"width must be a multiple of heads, got width={options['width']} and heads={options['heads']}"
@@ -117,7 +165,7 @@ def build(setup: Setup) -> Task:
     text = load_text(setup.text)
     text.require(seq_len)
     with seeded(setup.seed):
-        model = CharTransformer(len(text.vocabulary), **options)
+        model = CharTransformer(len(text.vocabulary), seq_len=seq_len, **options)
     model.to(setup.device)
     return Task(
         model=model,

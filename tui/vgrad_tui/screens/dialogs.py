@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,13 +14,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from vgrad_tui.format import safe
-from vgrad_tui.keys import KEYS
+from vgrad_tui.keys import KEYS, METHOD_KEYS
 from vgrad_tui.state import Entry
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.lines import ROLE_CLASSES
 
+Answer = TypeVar("Answer")
 
-class Dialog(ModalScreen[bool]):
+
+class Dialog(ModalScreen[Answer]):
     """A box over the main screen; esc closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,7 +30,7 @@ class Dialog(ModalScreen[bool]):
     ]
 
 
-class HelpScreen(Dialog):
+class HelpScreen(Dialog[bool]):
     """All keys, from the same table that binds them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(False)", "close", show=False)]
@@ -36,7 +38,7 @@ class HelpScreen(Dialog):
     def compose(self) -> ComposeResult:
         """Make the table."""
         text = Text()
-        for group, keys in groupby(KEYS, key=lambda key: key.group):
+        for group, keys in groupby((*KEYS, *METHOD_KEYS), key=lambda key: key.group):
             text.append(f"{group}\n", "bold")
             for key in keys:
                 text.append(f"  {key.shown:<6}", "bold")
@@ -50,7 +52,7 @@ class HelpScreen(Dialog):
             yield Static(text)
 
 
-class QuitScreen(Dialog):
+class QuitScreen(Dialog[bool]):
     """Asks before training is given up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,7 +75,7 @@ class QuitScreen(Dialog):
             yield Static(text)
 
 
-class ResultScreen(Dialog):
+class ResultScreen(Dialog[bool]):
     """How the run ended; a traceback can be scrolled.
 
     Args:
@@ -95,7 +97,7 @@ class ResultScreen(Dialog):
             yield Static(Text("esc closes this, q then quits"), classes="hint")
 
 
-class JournalScreen(Dialog):
+class JournalScreen(Dialog[bool]):
     """The whole journal, for screens that have no room for it."""
 
     COMPONENT_CLASSES = ROLE_CLASSES

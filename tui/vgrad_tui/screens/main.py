@@ -6,20 +6,32 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Input
 
-from vgrad.transforms.clip import Clip
 from vgrad_tui.keys import KEYS
+from vgrad_tui.order import LayerOrder
 from vgrad_tui.state import State
+from vgrad_tui.widgets.chain import ChainView
 from vgrad_tui.widgets.chart import EffectLine, LossPane
 from vgrad_tui.widgets.controls import Controls
+from vgrad_tui.widgets.heat import HeatView
+from vgrad_tui.widgets.histogram import HistogramView
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.layers import LayerTable, LayerTitle
+from vgrad_tui.widgets.layers import LayerTable
 from vgrad_tui.widgets.lines import Palette
+from vgrad_tui.widgets.tabs import Tabs
+from vgrad_tui.widgets.through_time import TimeView
 from vgrad_tui.widgets.topline import TopLine, VerdictLine
+from vgrad_tui.widgets.view import View
 
 
 class MainScreen(Palette[None]):
-    """Chart above, controls beside it (below it when narrow), layers under them."""
+    """Chart above, controls beside it (below it when narrow), one of several views under them.
+
+    Attributes:
+        order: The layers that the views show.
+        views: All views by their names, in the order of their keys.
+        view: The view that is shown.
+    """
 
     AUTO_FOCUS = "#layers"
     # The class is set where the width is at least so many cells.
@@ -30,7 +42,17 @@ class MainScreen(Palette[None]):
     def __init__(self, state: State, *, column_s: float) -> None:
         super().__init__()
         self._state = state
-        self._column_s = column_s
+        self.order = LayerOrder(state)
+        self._loss = LossPane()
+        views = (
+            LayerTable(state, self.order, column_s=column_s),
+            HeatView(state, self.order, lambda: self._loss.steps_shown(state)),
+            HistogramView(state, self.order),
+            TimeView(state, self.order),
+            ChainView(state, self.order),
+        )
+        self.views: dict[str, View] = {view.NAME: view for view in views}
+        self.view: View = views[0]
 
     def compose(self) -> ComposeResult:
         """Lay the widgets out; the style sheet says where each goes."""
@@ -38,17 +60,19 @@ class MainScreen(Palette[None]):
         yield VerdictLine()
         with Container(id="upper"):
             with Vertical(id="left"):
-                yield LossPane()
+                yield self._loss
             with Vertical(id="right"):
                 yield Controls()
                 yield Journal()
         yield EffectLine()
-        yield LayerTitle()
-        yield LayerTable(self._state, column_s=self._column_s)
+        yield Tabs(tuple(self.views.values()))
+        for view in self.views.values():
+            view.display = view is self.view
+            yield view
         yield Input(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
         yield KeyBar(KEYS)
 
-    def show(self, spare_clip: Clip, *, chart: bool) -> None:
+    def show(self, spare_clip: object, *, chart: bool) -> None:
         """Show the state as it is now.
 
         Args:
@@ -61,11 +85,24 @@ class MainScreen(Palette[None]):
         self.query_one(Controls).update(state, spare_clip)
         self.query_one(Journal).update(state.journal)
         if chart:
-            self.query_one(LossPane).update(state)
+            self._loss.update(state)
             self.query_one(EffectLine).update(state)
-        table = self.query_one(LayerTable)
-        table.update()
-        self.query_one(LayerTitle).update(table)
+        self.show_view()
+
+    def show_view(self) -> None:
+        """Show the lower half as it is now; what is hidden costs nothing."""
+        self.view.update()
+        self.query_one(Tabs).update(self.view)
+
+    def choose_view(self, name: str) -> None:
+        """Show another view, at the layer that was chosen in this one."""
+        before, self.view = self.view, self.views[name]
+        before.display, self.view.display = False, True
+        if before.has_focus:
+            self.view.focus(scroll_visible=False)
+        if before is not self.view:
+            self.view.choose(before.chosen)
+        self.call_after_refresh(self.show_view)
 
     def open_filter(self) -> None:
         """Ask for a part of a layer's name."""
@@ -79,15 +116,13 @@ class MainScreen(Palette[None]):
         if not keep:
             field.value = ""
         field.remove_class("-open")
-        self.query_one(LayerTable).focus()
+        self.view.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as one types."""
-        table = self.query_one(LayerTable)
-        table.filter = event.value
-        table.reorder()
-        table.update()
-        self.query_one(LayerTitle).update(table)
+        self.order.filter = event.value
+        self.order.renew()
+        self.show_view()
 
     def on_input_submitted(self) -> None:
         """Enter keeps the filter."""

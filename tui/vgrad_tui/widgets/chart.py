@@ -34,9 +34,16 @@ class LossPane(Lines):
         self.is_log = True
         self.span: int | None = None
         self.back = 0
+        self._state: State | None = None
+
+    def on_resize(self) -> None:
+        """Another view below may take more or less room."""
+        if self._state is not None:
+            self.update(self._state)
 
     def update(self, state: State) -> None:
         """Draw the chart anew."""
+        self._state = state
         width, height = self.size
         if width < 4 or height < 2:
             self.show([])
@@ -76,7 +83,7 @@ class LossPane(Lines):
         return rule(left, right, self.size.width)
 
     def _data(self, state: State) -> LossChart:
-        first, last = self._range(state)
+        first, last = self.steps_shown(state)
         buckets = state.scalars.window(first, last + 1, max(2, self.size.width), [LOSS])
         shown = [(step, loss) for step, loss in state.validations if first <= step <= last]
         # A mark every few columns: more would bury the curve. The newest is always among them.
@@ -97,7 +104,7 @@ class LossPane(Lines):
             last=last,
         )
 
-    def _range(self, state: State) -> tuple[int, int]:
+    def steps_shown(self, state: State) -> tuple[int, int]:
         """First and last step on the horizontal axis."""
         newest = state.step
         total = state.info.num_steps if state.info else None

@@ -14,24 +14,18 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
-from vgrad.controls import Pause, Resume, SetAccumulation, SetClip, SetLrScale, StepOnce
-from vgrad.transforms.clip import Clip, ClipGradNorm, ClipGradValue
-from vgrad_tui.format import describe, number, percent
+from vgrad.catalog import ACCUMULATE, CLIP, CONTROLS
+from vgrad.precision import Float16
+from vgrad.schedules import Constant
+from vgrad.transforms.accumulate import MeanOver
+from vgrad.words import describe
+from vgrad_tui.format import number, percent
+from vgrad_tui.methods import others_on
 from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import Lines, Runs
+from vgrad_tui.widgets.lines import Lines, Runs, cut_short, width_of
+from vgrad_tui.widgets.values import applied, asked_value, pending
 
 _LABEL_WIDTH = 11
-
-
-def clip_words(clip: Clip | None) -> str:
-    """``norm 1``, ``value 0.5`` or ``off``."""
-    match clip:
-        case ClipGradNorm(max_norm=threshold):
-            return f"norm {threshold:g}"
-        case ClipGradValue(clip_value=threshold):
-            return f"value {threshold:g}"
-        case None:
-            return "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class ControlRow(Lines):
     """One control on one row.
 
     Args:
-        keys: Its keys, written in front.
+        keys: Its keys, written in front; none where it only tells.
         label: What it is called.
         help: A sentence for the tooltip.
     """
@@ -74,6 +68,11 @@ class ControlRow(Lines):
         front.append((f"{self._label:<{_LABEL_WIDTH}} ", "dim"))
         self.show([[*front, *runs]])
 
+    @property
+    def room(self) -> int:
+        """Cells that there are for the value."""
+        return self.size.width - 4 - _LABEL_WIDTH - 1
+
     def on_click(self, event: events.Click) -> None:
         """Find the key under the mouse."""
         event.stop()
@@ -83,7 +82,8 @@ class ControlRow(Lines):
             if event.x < end:
                 self.post_message(self.Pressed(key.action))
                 return
-        self.post_message(self.Pressed(self._keys[0].action))
+        if self._keys:
+            self.post_message(self.Pressed(self._keys[0].action))
 
 
 class Controls(Container):
@@ -117,8 +117,28 @@ class Controls(Container):
             "run",
             "Pause or train on; . trains for one step",
         )
+        yield ControlRow(
+            "methods",
+            (Key("m", "methods"),),
+            "methods",
+            "Every control there is: optimizer, precision, noise, structure … Shown: what else is on",
+        )
+        yield ControlRow(
+            "noise-scale",
+            (),
+            "noise scale",
+            "The gradient noise scale: up to so many samples a step, larger batches pay. Measured from the"
+            " microbatches of accumulation windows",
+        )
+        yield ControlRow(
+            "loss-scale",
+            (),
+            "loss scale",
+            "What the loss is multiplied with before the backward pass, and how many steps were dropped"
+            " because their gradient was not finite",
+        )
 
-    def update(self, state: State, spare_clip: Clip) -> None:
+    def update(self, state: State, spare_clip: object) -> None:
         """Show every control.
 
         Args:
@@ -130,20 +150,27 @@ class Controls(Container):
         self._row("accumulate").value(self._accumulate(state))
         self._row("lr").value(self._lr(state))
         self._row("run").value(self._run(state))
+        methods = self._row("methods")
+        methods.value(what_else(others_on(state.controls), methods.room))
+        self._row("noise-scale").value(self._noise_scale(state))
+        drops = isinstance(state.controls.precision, Float16) or state.controls.skip_non_finite is not None
+        self._row("loss-scale").display = drops
+        if drops:
+            self._row("loss-scale").value(self._loss_scale(state))
 
     def _row(self, id: str) -> ControlRow:
         return self.query_one(f"#{id}", ControlRow)
 
     def _clip(self, state: State) -> Runs:
-        now = clip_words(state.controls.clip)
-        asked = state.asked(SetClip)
-        if isinstance(asked, SetClip):
-            return _pending(now, clip_words(asked.clip), state)
-        return _applied(now, state, SetClip, strong=state.controls.clip is not None)
+        now = CLIP.shown(state.controls.clip)
+        asked = state.asked("clip")
+        if asked is not None:
+            return pending(now, asked_value(asked), state)
+        return applied(now, state, "clip", strong=state.controls.clip is not None)
 
-    def _threshold(self, state: State, spare_clip: Clip) -> Runs:
+    def _threshold(self, state: State, spare_clip: object) -> Runs:
         if state.wanted.clip is None:
-            return [(f"{clip_words(spare_clip)}, when clipping is on", "dim")]
+            return [(f"{CLIP.shown(spare_clip)}, when clipping is on", "dim")]
         fires, before, after = state.clipping()
         if math.isnan(fires) or state.controls.clip is None:
             return [("…", "dim")]
@@ -154,36 +181,57 @@ class Controls(Container):
         ]
 
     def _accumulate(self, state: State) -> Runs:
-        now = f"{state.controls.accumulation_steps}"
-        asked = state.asked(SetAccumulation)
-        if isinstance(asked, SetAccumulation):
-            return _pending(now, f"{asked.accumulation_steps}", state)
-        return _applied(now, state, SetAccumulation, strong=state.controls.accumulation_steps > 1)
+        now = ACCUMULATE.shown(state.controls.accumulate)
+        asked = state.asked("accumulate")
+        if asked is not None:
+            return pending(now, asked_value(asked), state)
+        strong = state.controls.accumulate != MeanOver()
+        return applied(now, state, "accumulate", strong=strong)
 
     def _lr(self, state: State) -> Runs:
-        scale = state.controls.lr_scale
-        base = math.nan if state.record is None else state.record.base_lr
+        controls, record = state.controls, state.record
+        scale = controls.lr_scale
         now = f"×{scale:g}"
-        asked = state.asked(SetLrScale)
-        if isinstance(asked, SetLrScale):
-            return _pending(now, f"×{asked.lr_scale:g}", state)
-        if not math.isnan(base):
-            now = f"{base:g} × {scale:g} = {base * scale:g}"
-        return _applied(now, state, SetLrScale, strong=scale != 1)
+        asked = state.asked("lr_scale")
+        if asked is not None:
+            return pending(now, f"×{asked_value(asked)}", state)
+        if record is not None:
+            is_old = record.step < state.applied_at.get("lr_scale", 0)  # made with another scale
+            lr = record.base_lr * scale if is_old else record.lr
+            now = f"{record.base_lr:.4g} × {scale:g} = {lr:.4g}"
+        runs = list(applied(now, state, "lr_scale", strong=scale != 1))
+        if not isinstance(controls.schedule, Constant):
+            runs.append((f"  {CONTROLS['schedule'].shown(controls.schedule)}", "accent"))
+        return runs
+
+    def _noise_scale(self, state: State) -> Runs:
+        scale, why = state.noise_scale()
+        if not why:
+            return [(f"{scale:,.0f} samples", "text")]
+        words = f"undetermined: {why}"
+        return [(words if len(words) <= self._row("noise-scale").room else f"– {why}", "dim")]
+
+    def _loss_scale(self, state: State) -> Runs:
+        scale = 1.0 if state.record is None else state.record.loss_scale
+        skipped = state.num_skipped
+        return [(f"{scale:,.0f}", "text"), (f"  {skipped:,} steps skipped", "warn" if skipped else "dim")]
 
     def _run(self, state: State) -> Runs:
-        asked = state.asked(Pause, Resume, StepOnce)
+        asked = state.asked("run")
         if asked is not None:
-            return _pending(state.phase, describe(asked), state)
-        return _applied(state.phase, state, Pause, strong=state.phase == "paused")
+            return pending(state.phase, describe(asked), state)
+        return applied(state.phase, state, "run", strong=state.phase == "paused")
 
 
-def _pending(now: str, asked: str, state: State) -> Runs:
-    when = "next step" if state.controls.accumulation_steps == 1 else "window's end"
-    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending: {when}", "warn")]
-
-
-def _applied(now: str, state: State, kind: type, *, strong: bool) -> Runs:
-    step = state.applied_at.get(kind)
-    runs = [(now, "strong" if strong else "text")]
-    return runs if step is None else [*runs, (f"  @ {step:,}", "accent")]
+def what_else(labels: list[str], width: int) -> Runs:
+    """As many labels as fit into ``width`` cells, and how many more there are; of the first, what fits."""
+    if not labels:
+        return [("nothing else is on", "dim")]
+    more: list[tuple[str, str]] = []
+    for shown in range(len(labels), 0, -1):
+        left = len(labels) - shown
+        more = [(f"  +{left}", "accent")] if left else []
+        runs = [(", ".join(labels[:shown]), "strong"), *more]
+        if width_of(runs) <= width:
+            return runs
+    return [*cut_short([(labels[0], "strong")], max(1, width - width_of(more))), *more]

@@ -19,12 +19,15 @@ from textual.widget import Widget
 
 Runs = Sequence[tuple[str, str]]
 
+HEAT_ROLES = tuple(f"heat-{level}" for level in range(8))
 ROLES = (
     *("text", "dim", "strong", "good", "warn", "bad", "accent", "key"),
     *("axis", "raw", "smooth", "val", "mark", "mark-label", "plain", "title", "cursor"),
+    *HEAT_ROLES,
 )
 
-
+# Where a tint can be told from the colour that it is made of.
+_TINTING_SYSTEMS = ("256", "truecolor")
 _GAP = 2  # cells between two fields
 _FEWEST_CELLS = 14  # less of a field than this says nothing
 
@@ -56,6 +59,12 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
             palette = {role: self.screen.get_component_rich_style(f"role--{role}") for role in ROLES}
             self._styles_of_roles = {role: style + here for role, style in palette.items()}
             self._styles_of_roles["cursor"] = palette["cursor"]  # a background is what it is
+            if self.app.console.color_system in _TINTING_SYSTEMS:
+                tinted = {role: palette[role] for role in HEAT_ROLES if palette[role].bgcolor is not None}
+                # Themes of the terminal's own colours know no tints: there the two are the same.
+                self._styles_of_roles |= {
+                    role: style for role, style in tinted.items() if style.color != style.bgcolor
+                }
         return self._styles_of_roles[name]
 
     def strip(self, runs: Runs, width: int) -> Strip:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from vgrad_tui.format import count, describe, duration, number, rate, safe
+from vgrad.words import describe
+from vgrad_tui.format import count, duration, number, rate, safe
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs, fit_fields
 
@@ -22,6 +23,7 @@ _VERDICTS = {
     "healthy": ("●", "good"),
     "vanishing": ("▼", "warn"),
     "exploding": ("▲", "bad"),
+    "dead": ("○", "bad"),
     "non-finite": ("✗", "bad"),
 }
 _BAR = 12

@@ -1,0 +1,83 @@
+"""What is changed in a run that did not learn, to see what would have made it learn. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vgrad.calibration.cases import Case
+from vgrad.calibration.labels import CureKind
+
+CLIP = "clip norm 1"
+_RECURRENT = ("charlm-rnn", "charlm-lstm", "charlm-gru", "temporal-order", "adding-gates")
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """A case with one thing changed.
+
+    Attributes:
+        kind: What it is a cure of.
+        name: What was changed.
+        case: The case with the change; the same weights and data otherwise.
+        redraw: Whether the weights are drawn again, by the same initialisation, before the first step.
+    """
+
+    kind: CureKind
+    name: str
+    case: Case
+    redraw: bool = False
+
+
+def counterfactuals(case: Case, kind: CureKind) -> Iterator[Counterfactual]:
+    """The counterfactuals of one kind, the likeliest first; none where there is nothing to change."""
+    match kind:
+        case "slow":
+            yield _with(case, kind, "lr x 10", lr_scale="10")
+        case "explosion":
+            if not str(case.settings.get("clip", "")).startswith("norm"):
+                yield _with(case, kind, CLIP, clip="norm:1")
+            yield _with(case, kind, "lr / 10", lr_scale="0.1")
+            yield _with(case, kind, "lr / 100", lr_scale="0.01")
+        case "dead":
+            if case.options.get("activation") == "relu":
+                yield Counterfactual(kind, "another draw", replace(case, dead_bias=0.0), redraw=True)
+                if not case.recipe.startswith("charlm"):
+                    yield _built(case, kind, "gelu", activation="gelu")
+        case "vanishing":
+            yield from _against_vanishing(case)
+
+
+def _against_vanishing(case: Case) -> Iterator[Counterfactual]:
+    if "precision" in case.settings and case.settings["precision"] != "fp32":
+        yield _with(case, "vanishing", "fp32", precision="fp32")
+    is_recurrent = case.recipe in (
+        "charlm-rnn",
+        "charlm-lstm",
+        "charlm-gru",
+        "temporal-order",
+        "adding-gates",
+    )
+    if is_recurrent:
+        if case.options.get("cell", case.recipe.removeprefix("charlm-")) == "rnn":
+            for cell in ("gru", "lstm"):
+                options = {name: value for name, value in case.options.items() if name != "activation"}
+                yield Counterfactual("vanishing", cell, replace(case, options={**options, "cell": cell}))
+            yield _with(case, "vanishing", "omega and clip", omega="4", clip="norm:1")
+        return
+    if case.recipe in ("depth-sigmoid", "charlm-transformer") and not case.options.get("skip"):
+        yield _built(case, "vanishing", "skip", skip=True)
+    if not case.options.get("layer_norm"):
+        yield _built(case, "vanishing", "layer norm", layer_norm=True)
+    if case.recipe == "depth-sigmoid" and case.options.get("activation", "sigmoid") != "tanh":
+        yield _built(case, "vanishing", "tanh", activation="tanh")
+
+
+def _with(case: Case, kind: CureKind, name: str, **settings: str) -> Counterfactual:
+    return Counterfactual(kind, name, replace(case, settings={**case.settings, **settings}))
+
+
+def _built(case: Case, kind: CureKind, name: str, **options: Any) -> Counterfactual:
+    changed: Mapping[str, Any] = {**case.options, **options}
+    return Counterfactual(kind, name, replace(case, options=changed))

@@ -1,0 +1,190 @@
+"""The rules: what is wrong with a run that has stalled, and what is worth knowing of one that has not.
+
+A run that learns is healthy whatever its gradients look like: an adaptive optimizer makes up for a
+gradient that has all but vanished, and a default LSTM starts with one of 3e-11 through time. So each
+of these rules asks for a stall first, and each names the numbers that it rests on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_RATIO_VANISHING = 1e-2
+_UPDATE_VANISHING = 5e-5
+_MEDIAN_UPDATE_VANISHING = 1e-5
+_DEAD_SHARE = 0.999  # deep ReLU stacks that vanish come to more than nine zeros in ten, and are not dead
+_FADED_NORM = (
+    1e-20  # a gradient that fades out to zero passes through such norms; one that is cut off does not
+)
+_SLOPE_VANISHING = -0.1
+_TIME_RATIO_VANISHING = 1e-4
+_UNDERFLOW_SHARE = 0.5
+_COLD, _HOT = 1e-4, 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Symptoms:
+    """What the rules look at. NaN is what has not been measured, and no rule takes it for a number.
+
+    Attributes:
+        names: Layer names.
+        norms: L2 norm of each layer's gradient, shape ``(num_layers,)``.
+        ratio: Median root-mean-square gradient of the first layer over that of the last.
+        updates: ‖Δp‖/‖p‖ per layer, as it would be without clipping and scaling; NaN where frozen.
+        zero_shares: Share of exactly zero gradient entries per layer.
+        underflow_shares: Share of entries per layer that float16 rounds to zero; zeros where the run
+            computes in another precision.
+        time_slope: Slope of log10‖dE/dh_t‖ per step backwards.
+        time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
+        never_learnt: Whether the loss has stayed where the first steps left it, or above.
+        stall: The stall in words.
+    """
+
+    names: tuple[str, ...]
+    norms: Floats
+    ratio: float
+    updates: Floats
+    zero_shares: Floats
+    underflow_shares: Floats
+    time_slope: float
+    time_ratio: float
+    never_learnt: bool
+    stall: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong.
+
+    Attributes:
+        kind: As in `vgrad.records.Verdict`.
+        rule: The rule that found it.
+        evidence: The numbers.
+        layers: Indices of the layers it is about.
+    """
+
+    kind: Literal["vanishing", "dead"]
+    rule: Literal["underflow", "dead", "depth", "still", "time"]
+    evidence: str
+    layers: tuple[int, ...] = ()
+
+
+def find(symptoms: Symptoms) -> Finding | None:
+    """Return why a run that has stalled does not learn, or None if the gradients do not tell."""
+    for rule in (_underflow, _dead, _depth, _still, _time):
+        finding = rule(symptoms)
+        if finding is not None:
+            return finding
+    return None
+
+
+def tags(symptoms: Symptoms) -> tuple[str, ...]:
+    """What is worth knowing of a run that is not sick."""
+    updates = symptoms.updates[np.isfinite(symptoms.updates)]
+    found = []
+    if symptoms.ratio < _RATIO_VANISHING and symptoms.updates[0] >= _COLD:
+        found.append("compensated")
+    if updates.size and np.median(updates) < _COLD:
+        found.append("cold")
+    if updates.size and updates.max() > _HOT:
+        found.append("hot")
+    if _is_lost_to_underflow(symptoms):
+        found.append("underflow")
+    return tuple(found)
+
+
+def _underflow(s: Symptoms) -> Finding | None:
+    if not _is_lost_to_underflow(s):
+        return None
+    layers = np.flatnonzero(s.underflow_shares >= _UNDERFLOW_SHARE)
+    share = float(np.nanmedian(s.underflow_shares))
+    return Finding(
+        "vanishing",
+        "underflow",
+        f"float16 rounds {share:.0%} of the gradient to zero in the middle layer; {s.stall}",
+        tuple(layers.tolist()),
+    )
+
+
+def _dead(s: Symptoms) -> Finding | None:
+    """A layer that lets nothing through: what is below it gets exactly nothing, at once.
+
+    The first layer may be an embedding, most of whose rows no batch touches: it must be all zero.
+    """
+    is_dead = s.zero_shares >= _DEAD_SHARE
+    is_dead[0] = s.norms[0] == 0
+    if not is_dead.any() or _fades(s.norms):
+        return None
+    layers = np.flatnonzero(is_dead)
+    return Finding(
+        "dead",
+        "dead",
+        f"{len(layers)} of {len(s.names)} layers get a gradient of zeros, up to {s.names[layers[-1]]};"
+        f" {s.stall}",
+        tuple(layers.tolist()),
+    )
+
+
+def _fades(norms: Floats) -> bool:
+    """Whether the norms run down to zero, as in a stack so deep that float32 has no smaller numbers."""
+    alive = norms[norms > 0]
+    return bool(alive.size and alive.min() < _FADED_NORM)
+
+
+def _depth(s: Symptoms) -> Finding | None:
+    """The first layer gets next to nothing.
+
+    A run that has learnt something and now stands still may have reached its end: then the first layer
+    must stand still, too. In one that never learnt, large updates of a small gradient, as adaptive
+    optimizers make them, did not make up for it.
+    """
+    first = float(s.updates[0])
+    is_starved = s.ratio < _RATIO_VANISHING and (s.never_learnt or first < _UPDATE_VANISHING)
+    if not is_starved or math.isnan(first):
+        return None
+    return Finding(
+        "vanishing",
+        "depth",
+        f"{s.names[0]} gets {s.ratio:.0e} of the gradient of {s.names[-1]} and moves by"
+        f" {first:.0e} of its weights a step; {s.stall}",
+        (0,),
+    )
+
+
+def _still(s: Symptoms) -> Finding | None:
+    if not np.isfinite(s.updates).any():
+        return None
+    median = float(np.nanmedian(s.updates))
+    if median >= _MEDIAN_UPDATE_VANISHING:
+        return None
+    return Finding(
+        "vanishing",
+        "still",
+        f"half of the layers move by less than {median:.0e} of their weights a step; {s.stall}",
+        (0,),
+    )
+
+
+def _time(s: Symptoms) -> Finding | None:
+    if not (s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING):
+        return None
+    return Finding(
+        "vanishing",
+        "time",
+        f"the gradient falls by {-s.time_slope:.2f} decades a step back in time, to {s.time_ratio:.0e};"
+        f" {s.stall}",
+    )
+
+
+def _is_lost_to_underflow(s: Symptoms) -> bool:
+    known = s.underflow_shares[np.isfinite(s.underflow_shares)]
+    return bool(known.size) and not math.isnan(share := float(np.median(known))) and share >= _UNDERFLOW_SHARE

@@ -1,0 +1,160 @@
+"""The cheapest way to know the L2 norms of many tensors."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from functools import reduce
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+# On a CPU a call per tensor costs more than reading a small tensor does, so tensors up to this
+# many entries are copied together by shape and reduced in one call. Measured on 1,000 tensors of
+# 256 entries: 0.4 us a tensor against 1.7 us with a call each. Above 10,000 entries OpenBLAS, which
+# numpy reduces with, would start threads of its own.
+SMALL = 8192
+# They are copied to the same few entries again and again, which so stay in the cache: 256 KiB of
+# float32, beside which the gradients themselves stay there for the optimizer.
+_SCRATCH = 2**16
+
+
+class NormPlan:
+    """How to read the L2 norms of one list of tensors; made once, used every step.
+
+    Args:
+        tensors: Tensors as they will be passed to `read`: same number, sizes, dtypes and device.
+
+    Attributes:
+        dtype: The widest dtype among them.
+
+    Raises:
+        ConfigError: If the tensors are sparse or live on several devices.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        if any(tensor.layout is not torch.strided for tensor in tensors):
+            raise ConfigError("sparse gradients are not supported: use Embedding(sparse=False)")
+        devices = {tensor.device for tensor in tensors}
+        if len(devices) > 1:
+            raise ConfigError(f"gradients live on several devices: {sorted(map(str, devices))}")
+        self.dtype = reduce(torch.promote_types, {tensor.dtype for tensor in tensors})
+        # Half-precision squares overflow at 256, so norms are at least float32.
+        self._norm_dtype = torch.promote_types(self.dtype, torch.float32)
+        self._host = _HostPlan(tensors, self._norm_dtype) if devices == {torch.device("cpu")} else None
+
+    def read(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the L2 norm of each tensor, ``(num_tensors,)``, and the joint one, 0-d, on their device.
+
+        Norms are float32, or float64 if the tensors are; the joint one is float64 where the
+        device has it. Finite gradients never read as inf on a CPU; on an accelerator a float32
+        norm overflows above 1.8e19, which is reported as non-finite rather than looked into,
+        for that would wait for the device.
+        """
+        if self._host is not None:
+            norms, norm = self._host.read(tensors)
+            return torch.from_numpy(norms), torch.from_numpy(norm)
+        # An accelerator reads any list of tensors in one launch.
+        on_device = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=self._norm_dtype))
+        dtype = torch.float32 if on_device.device.type == "mps" else torch.float64
+        return on_device, torch.linalg.vector_norm(on_device, dtype=dtype)
+
+
+class _HostPlan:
+    """The same on a CPU, where the number of calls into torch is what counts.
+
+    A backward pass empties the caches, and each kind of call costs its way through torch anew. So
+    small tensors are gathered into one buffer, and the rest is numpy's: in processor cycles, right
+    after a backward pass over 102 tensors, about four fifths of what the same took with torch alone.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], norm_dtype: torch.dtype) -> None:
+        self._norm_dtype = norm_dtype
+        alone, chunks = _chunks(tensors)
+        order = alone + [index for chunk in chunks for index in chunk]
+        found = torch.empty(len(order), dtype=norm_dtype)
+        self._alone = alone
+        self._alone_norms = found[: len(alone)]
+        self._found: NDArray[np.floating] = found.numpy()  # what both write into, in reading order
+        self._squares = self._found[len(alone) :]
+        self._positions = np.argsort(order)
+        # For each chunk: how to pick its tensors, where they go, the same as rows, and where the
+        # squares of those go.
+        self._chunks: list[
+            tuple[
+                Callable[[Sequence[Tensor]], tuple[Tensor, ...]],
+                Tensor,
+                NDArray[np.floating],
+                NDArray[np.floating],
+            ]
+        ] = []
+        scratch = torch.empty(_SCRATCH, dtype=norm_dtype)
+        start = 0
+        for chunk in chunks:
+            shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
+            rows = scratch[: len(chunk) * size].view(len(chunk), size)
+            copies = rows.view(len(chunk), *shape)
+            squares = self._squares[start : start + len(chunk)]
+            self._chunks.append((itemgetter(*chunk), copies, rows.numpy(), squares))
+            start += len(chunk)
+
+    def read(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """As `NormPlan.read`, in arrays of their own."""
+        if self._alone:
+            alone = [tensors[index] for index in self._alone]
+            torch.stack(torch._foreach_norm(alone, 2, dtype=self._norm_dtype), out=self._alone_norms)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked into
+            for pick, copies, rows, squares in self._chunks:
+                torch.stack(pick(tensors), out=copies)
+                np.vecdot(rows, rows, out=squares)
+            np.sqrt(self._squares, out=self._squares)
+            norms = self._found[self._positions]
+            norm = _joint(norms)
+            if not math.isfinite(norm):
+                norms = _without_overflow(norms, tensors)
+                norm = _joint(norms)
+        return norms, np.array(norm)
+
+
+def _chunks(tensors: Sequence[Tensor]) -> tuple[list[int], list[list[int]]]:
+    """Indices of the tensors to read alone, and those of each chunk to read together: small, of one shape."""
+    alone: list[int] = []
+    chunks: list[list[int]] = []
+    same_shape: dict[tuple[torch.dtype, torch.Size], list[int]] = defaultdict(list)
+    for index, tensor in enumerate(tensors):
+        same_shape[tensor.dtype, tensor.shape].append(index)
+    for (_, shape), indices in same_shape.items():
+        size = shape.numel()
+        if size > SMALL:
+            alone += indices
+            continue
+        num = _SCRATCH // max(1, size)
+        for start in range(0, len(indices), num):
+            chunk = indices[start : start + num]
+            if len(chunk) == 1:
+                alone += chunk
+            else:
+                chunks.append(chunk)
+    return alone, chunks
+
+
+def _joint(norms: NDArray[np.floating]) -> float:
+    return math.sqrt(np.square(norms, dtype=np.float64).sum())
+
+
+def _without_overflow(norms: NDArray[np.floating], tensors: Sequence[Tensor]) -> NDArray[np.float64]:
+    """Read again, in float64, the tensors whose norm is not finite; true inf and NaN remain."""
+    exact = norms.astype(np.float64)
+    for index in np.flatnonzero(~np.isfinite(norms)).tolist():
+        exact[index] = torch.linalg.vector_norm(tensors[index], dtype=torch.float64)
+    return exact

@@ -1,0 +1,93 @@
+"""What to do about a verdict: the command that a key applies, and the words beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vgrad.controls import Command, Controls, Reinit, Set
+from vgrad.precision import Float16, Float32
+from vgrad.transforms.clip import ClipGradNorm
+from vgrad.transforms.omega import Omega
+
+if TYPE_CHECKING:
+    from vgrad.findings import Finding
+    from vgrad.records import RunInfo
+
+Remedy = tuple[Command | None, str]
+
+_LIMITS = (1e-3, 1e6)
+_LOWER_LR = 0.1
+_USUAL_SCALE = 65536.0  # torch.amp's first one
+
+
+def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool) -> Remedy:
+    """Clip by the norm that was usual before; where that is done, take shorter steps or start anew."""
+    if not isinstance(controls.clip, ClipGradNorm):
+        command: Command = Set("clip", ClipGradNorm(_round_limit(calm_norm)))
+        if is_lost:
+            return command, _START_AGAIN
+        return command, "clip by norm; weights that are already far off may not come back"
+    if is_lost:
+        return Reinit("torch"), _START_AGAIN
+    lower = Set("lr_scale", max(_LOWER_LR * controls.lr_scale, 1e-12))
+    return lower, "it explodes though it is clipped: lower the threshold or the learning rate"
+
+
+def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
+    """Weights that are NaN stay so: first see to it that it does not happen again, then draw new ones."""
+    advice = "the weights are lost: start again with clipping on or a lower learning rate"
+    if not isinstance(controls.clip, ClipGradNorm):
+        return Set("clip", ClipGradNorm(_round_limit(calm_norm))), advice
+    return Reinit("torch"), advice
+
+
+def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
+    """The remedy of what `vgrad.findings` found."""
+    match finding.rule:
+        case "underflow":
+            precision = controls.precision
+            if isinstance(precision, Float16) and precision.scale < _USUAL_SCALE:
+                return Set("precision", Float16(_USUAL_SCALE)), "multiply the loss before the backward pass"
+            return Set("precision", Float32()), "its gradients are too small for float16, whatever the scale"
+        case "dead":
+            return Reinit(
+                "he"
+            ), "draw the weights anew, for units that never open get no gradient; or another activation"
+        case "time":
+            return _against_vanishing_in_time(info, controls)
+        case "depth" | "still":
+            return _against_vanishing_in_depth(info, controls)
+
+
+def _against_vanishing_in_time(info: RunInfo, controls: Controls) -> Remedy:
+    # Gated cells have no choice of activation, and Ω is not defined for them.
+    if "activation" not in dict(info.structure) or controls.omega is not None:
+        return None, "a gated cell (LSTM, GRU), an orthogonal recurrent matrix or shorter sequences help"
+    if controls.clip is None:
+        return Set(
+            "clip", ClipGradNorm(1.0)
+        ), "clip first, then Ω: it makes gradients larger; or take a gated cell"
+    return Set("omega", Omega()), "Ω keeps the gradient's length through time; or take a gated cell"
+
+
+def _against_vanishing_in_depth(info: RunInfo, controls: Controls) -> Remedy:
+    advice = (
+        "clipping, accumulation and the learning rate do not cure this:"
+        " another activation, skip connections or another initialisation do"
+    )
+    built, offered = dict(info.built), dict(info.structure)
+    for name, value in (("skip", "on"), ("layer_norm", "on"), ("activation", "tanh")):
+        now = getattr(controls, name) or built.get(name)
+        if value in offered.get(name, ()) and now != value:
+            return Set(name, value), advice
+    return None, advice
+
+
+_START_AGAIN = "start again with clipping on from the first step, or with a lower learning rate"
+
+
+def _round_limit(norm: float) -> float:
+    smallest, largest = _LIMITS
+    known = norm if math.isfinite(norm) else 1.0  # NaN from the first step on
+    return float(f"{min(max(known, smallest), largest):.0e}")

@@ -1,0 +1,63 @@
+"""The command that lists what can be changed in a run."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from vgrad.catalog import CONTROLS, find_control
+from vgrad.choices import Control, Kind, Number, OneOf, Word
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  vgrad-tui controls
+  vgrad-tui controls clip
+  vgrad-tui controls --json
+"""
+)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+def controls(name: str | None, as_json: bool) -> int:
+    """List what can be changed while it trains: what it is good for, and where it does not help."""
+    chosen = [find_control(name)] if name else list(CONTROLS.values())
+    if as_json:
+        click.echo(json.dumps([_as_json(control) for control in chosen], indent=2))
+        return 0
+    for control in chosen:
+        click.echo(f"{control.name}: {control.help}")
+        match control:
+            case OneOf(kinds=kinds):
+                for kind in kinds.values():
+                    click.echo(_in_words(kind))
+            case Number(least=least, most=most):
+                click.echo(f"  a number from {least:g} to {most:g}")
+            case Word(words=words):
+                click.echo(f"  as-built, {', '.join(words)}")
+    return 0
+
+
+def _as_json(control: Control) -> dict[str, object]:
+    values: dict[str, object] = {"name": control.name, "help": control.help}
+    match control:
+        case OneOf(kinds=kinds):
+            fields = ("word", "label", "parameters", "as_printed", "helps", "fails", "source")
+            return values | {"kinds": [{f: getattr(kind, f) for f in fields} for kind in kinds.values()]}
+        case Number(least=least, most=most):
+            return values | {"least": least, "most": most}
+        case Word(words=words):
+            return values | {"words": ["as-built", *words]}
+
+
+def _in_words(kind: Kind) -> str:
+    """A kind of a control in at most three indented lines."""
+    label = kind.label + (" (as printed in the article)" if kind.as_printed else "")
+    lines = [f"  {kind.word:<17} {label}" + (f"; {kind.usage()}" if kind.parameters else "")]
+    told = [f"helps: {kind.helps}"] * bool(kind.helps) + [f"no help, or costs: {kind.fails}"] * bool(
+        kind.fails
+    )
+    lines += [" " * 20 + "; ".join(told)] * bool(told)
+    lines += [" " * 20 + kind.source] * bool(kind.source)
+    return "\n".join(lines)

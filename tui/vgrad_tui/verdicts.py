@@ -1,0 +1,72 @@
+"""`vgrad-tui verdicts`: how often verdicts are right, on runs whose ending is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vgrad.progress import bar, clock_time
+
+if TYPE_CHECKING:
+    from vgrad.calibration.runs import Run
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  vgrad-tui verdicts
+  vgrad-tui verdicts --json > verdicts.json
+  vgrad-tui verdicts --rerun --processes 4
+"""
+)
+@click.option("--rerun", is_flag=True, help="Train all runs again, and count these.")
+@click.option("--processes", type=click.IntRange(1, 1024), help="For --rerun [default: one to a CPU core].")
+@click.option(
+    "--save",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="With --rerun: keep the runs in this directory.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object, for scripts.")
+def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json: bool) -> int:
+    """Measure how often verdicts are right, on runs whose ending is known.
+
+    Counts over the part of the runs that no rule was fitted to.
+    """
+    from vgrad.calibration.matrix import judge_all
+    from vgrad.calibration.report import as_dict, as_text
+    from vgrad.calibration.store import read, write
+
+    if not rerun and (processes or directory):
+        raise click.UsageError("--processes and --save go with --rerun")
+    runs = _rerun(processes or os.cpu_count() or 1) if rerun else read()
+    if directory is not None:
+        write(runs, directory)
+    judged = judge_all(runs)
+    click.echo(json.dumps(as_dict(judged), indent=2) if as_json else as_text(judged))
+    return 0
+
+
+def _rerun(processes: int) -> list[Run]:
+    from vgrad.calibration.cases import all_cases
+    from vgrad.calibration.runs import train_all
+
+    begin = time.monotonic()
+
+    is_terminal = sys.stderr.isatty()
+    end = "\n" if is_terminal else ""
+
+    def say(what: str, done: int, total: int) -> None:
+        took = clock_time(time.monotonic() - begin)
+        if is_terminal:
+            click.echo(f"\r{what:<16} {bar(done / total)} {done} of {total}, {took} ", err=True, nl=False)
+        if done == total:
+            click.echo(f"{end}{what}: all {total} after {took}", err=True)
+
+    return train_all(all_cases(), processes=processes, on_progress=say)

@@ -1,0 +1,34 @@
+"""A control's value as the engine has it, what was asked for, and since which step it holds."""
+
+from __future__ import annotations
+
+from vgrad.catalog import find_control
+from vgrad.controls import Command, Set
+from vgrad.errors import ConfigError
+from vgrad.words import describe
+from vgrad_tui.state import State
+from vgrad_tui.widgets.lines import Runs
+
+
+def pending(now: str, asked: str, state: State) -> Runs:
+    """What is, what was asked for, and when it comes."""
+    when = "next step" if state.controls.accumulation_steps == 1 else "window's end"
+    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending: {when}", "warn")]
+
+
+def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
+    """What is, and since which step if it was changed."""
+    step = state.applied_at.get(topic)
+    runs = [(now, "strong" if strong else "text")]
+    return runs if step is None else [*runs, (f"  @ {step:,}", "accent")]
+
+
+def asked_value(command: Command) -> str:
+    """The value that was asked for, as its control shows it; in plain words where it has none."""
+    if not isinstance(command, Set):
+        return describe(command)
+    control = find_control(command.control)
+    try:
+        return control.shown(control.read(command.value))
+    except ConfigError:
+        return describe(command)
