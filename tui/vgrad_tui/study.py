@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from vgrad.progress import bar, clock_time
-
 if TYPE_CHECKING:
     from vgrad.study import Progress, Study
 
@@ -116,6 +114,8 @@ class _Line:
         self._num_here += 1
         elapsed_s = time.monotonic() - self._begin_s
         remaining_s = elapsed_s / self._num_here * (self._num_missing - self._num_here)
+        from vgrad.progress import bar, clock_time
+
         experiment, method, seed = progress.run.key
         share = progress.num_done / progress.num_planned
         count = f"run {progress.num_done:,}/{progress.num_planned:,}"
