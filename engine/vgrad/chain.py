@@ -18,11 +18,12 @@ from vgrad.transforms.nonfinite import SkipNonFinite
 from vgrad.transforms.omega import Omega
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vgrad.controls import Controls
     from vgrad.grads import Grads
     from vgrad.layers import Layers
+    from vgrad.norms import NormPlan
 
 # Names of the controls that are links, in the order in which they act.
 ORDER = (
@@ -86,7 +87,9 @@ class Chain:
         self.skipped = False
         self._layers = layers
         self._seed = seed
-        self._frozen: frozenset[int] = frozenset()
+        self._frozen: frozenset[nn.Parameter] = frozenset()
+        # Whose gradients were left, and the plan that reads them: made once, used every step.
+        self._free: tuple[list[int], NormPlan | None] = ([], None)
         # By control, with the class that it belongs to: a changed threshold keeps it.
         self._memories: dict[str, tuple[type, Any]] = {}
 
@@ -96,11 +99,12 @@ class Chain:
         Raises:
             ConfigError: If a frozen layer does not exist, or all would be frozen.
         """
-        frozen: frozenset[int] = frozenset()
+        frozen: frozenset[nn.Parameter] = frozenset()
         if controls.freeze is not None:
             indices = controls.freeze.matching(self._layers.names)
-            frozen = frozenset(i for index in indices for i in range(*self._layers.span(index)))
+            frozen = frozenset(param for index in indices for param in self._layers.params_of(index))
         self._frozen = frozen
+        self._free = [], None
         self.links = find_links(controls)
         self.labels = tuple(link.label for link in self.links)
         kept = {link.control: type(link.value) for link in self.links}
@@ -149,11 +153,14 @@ class Chain:
         return self._memories[link.control][1]
 
     def _without_frozen(self, grads: Grads) -> Grads:
-        frozen = {id(self._layers.params[index]) for index in self._frozen}
         keep = []
         for index, param in enumerate(grads.params):
-            if id(param) in frozen:
+            if param in self._frozen:
                 param.grad = None
             else:
                 keep.append(index)
-        return grads.subset(keep)
+        free = [id(grads.params[index]) for index in keep]
+        known, plan = self._free
+        rest, plan = grads.subset(keep, plan if free == known else None)
+        self._free = free, plan
+        return rest

@@ -28,28 +28,35 @@ def positive_float(name: str, value: object, *, at_least: float = 1e-30, at_most
     Raises:
         ConfigError: If it is not a number, not finite, not positive, or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name} must be a number, got {brief(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not at_least <= number <= at_most:  # also rejects NaN
+    found = _float(name, value)
+    if not at_least <= found <= at_most:  # also rejects NaN
         raise ConfigError(f"{name} must be > 0, and from {at_least:g} to {at_most:g}, got {brief(value)}")
-    return number
+    return found
 
 
-def number(name: str, value: object, *, at_least: float, at_most: float) -> float:
-    """Return ``value`` as a float in ``[at_least, at_most]``.
+def number(name: str, value: object, *, at_least: float, at_most: float = math.inf) -> float:
+    """Return ``value`` as a finite float in ``[at_least, at_most]``.
 
     Raises:
-        ConfigError: If it is not a number, or out of range.
+        ConfigError: If it is not a number, not finite, or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name} must be a number, got {brief(value)}")
-    if not at_least <= value <= at_most:  # also rejects NaN
-        raise ConfigError(f"{name} must be from {at_least:g} to {at_most:g}, got {brief(value)}")
-    return float(value)
+    found = _float(name, value)
+    if not at_least <= found <= at_most or math.isinf(found):  # also rejects NaN
+        bound = f"finite and >= {at_least:g}" if math.isinf(at_most) else f"from {at_least:g} to {at_most:g}"
+        raise ConfigError(f"{name} must be {bound}, got {brief(value)}")
+    return found
+
+
+def decay_rate(name: str, value: object, *, may_be_zero: bool = True) -> float:
+    """Return ``value`` as a float in ``[0, 1)``: the share that an average keeps at each step.
+
+    Raises:
+        ConfigError: If it is not a number, or out of range; 0 too, unless it ``may_be_zero``.
+    """
+    found = _float(name, value)
+    if not 0 <= found < 1 or (found == 0 and not may_be_zero):  # also rejects NaN
+        raise ConfigError(f"{name} must be {'>=' if may_be_zero else '>'} 0 and < 1, got {brief(value)}")
+    return found
 
 
 def count(name: str, value: object, *, at_most: int) -> int:
@@ -63,3 +70,12 @@ def count(name: str, value: object, *, at_most: int) -> int:
     if not 1 <= value <= at_most or value != int(value):  # also rejects NaN
         raise ConfigError(f"{name} must be a whole number from 1 to {at_most}, got {brief(value)}")
     return int(value)
+
+
+def _float(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name} must be a number, got {brief(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond float64
+        return math.inf

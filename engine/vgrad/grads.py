@@ -122,17 +122,23 @@ class Grads:
                 tensor.add_(extra.to(tensor.dtype), alpha=factor)
         self.forget_norms()
 
-    def subset(self, keep: Sequence[int]) -> Grads:
-        """The gradients at the indices ``keep``, at least one, by themselves: the same tensors."""
+    def subset(self, keep: Sequence[int], plan: NormPlan | None = None) -> tuple[Grads, NormPlan]:
+        """The gradients at the indices ``keep``, at least one, by themselves: the same tensors.
+
+        Returns:
+            They, and the plan to read their norms: ``plan`` if it was made for the same ones before.
+        """
         tensors = [self.tensors[index] for index in keep]
-        return Grads(
+        plan = plan or NormPlan(tensors)
+        grads = Grads(
             tensors,
-            NormPlan(tensors),
+            plan,
             params=[self.params[index] for index in keep],
             names=[self.names[index] for index in keep],
             last_linear=self.last_linear,
             extras=self._extras,
         )
+        return grads, plan
 
     def all_finite(self) -> Tensor:
         """Whether no entry is inf or NaN: a 0-d bool tensor on the gradients' device.

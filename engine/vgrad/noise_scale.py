@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vgrad.ranges import decay_rate
+from vgrad.checks import decay_rate
 
 MIN_OBSERVATIONS = 20
 """Steps before a value is given. Each alone is so noisy that it may come out negative."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from vgrad.checks import positive_float
+from vgrad.checks import decay_rate, number, positive_float
 from vgrad.errors import ConfigError
-from vgrad.ranges import decay_rate, number_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +29,8 @@ MIN_LR, MAX_LR = 1e-12, 1e6
 
 
 def _check(value: object, **numbers: float) -> None:
-    for name, number in numbers.items():
-        object.__setattr__(value, name, number)
+    for name, checked in numbers.items():
+        object.__setattr__(value, name, checked)
 
 
 def _lr(lr: object) -> float | None:
@@ -56,7 +55,7 @@ class SGD:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr", _lr(self.lr))
-        _check(self, weight_decay=number_from("weight_decay", self.weight_decay, 0.0))
+        _check(self, weight_decay=number("weight_decay", self.weight_decay, at_least=0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Momentum:
         _check(
             self,
             momentum=decay_rate("momentum", self.momentum, may_be_zero=False),
-            weight_decay=number_from("weight_decay", self.weight_decay, 0.0),
+            weight_decay=number("weight_decay", self.weight_decay, at_least=0.0),
         )
 
 
@@ -117,7 +116,7 @@ class Nesterov:
         _check(
             self,
             momentum=decay_rate("momentum", self.momentum, may_be_zero=False),
-            weight_decay=number_from("weight_decay", self.weight_decay, 0.0),
+            weight_decay=number("weight_decay", self.weight_decay, at_least=0.0),
         )
 
 
@@ -183,7 +182,7 @@ class AdamW:
         object.__setattr__(self, "lr", _lr(self.lr))
         _check(
             self,
-            weight_decay=number_from("weight_decay", self.weight_decay, 0.0),
+            weight_decay=number("weight_decay", self.weight_decay, at_least=0.0),
             beta1=decay_rate("beta1", self.beta1),
             beta2=decay_rate("beta2", self.beta2),
             eps=positive_float("eps", self.eps),

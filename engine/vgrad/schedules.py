@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vgrad.checks import count, positive_float
+from vgrad.checks import count, number, positive_float
 from vgrad.errors import ConfigError
-from vgrad.ranges import number_from
 
 MAX_STEPS = 10**9
 
@@ -62,7 +61,7 @@ class WarmupCosine:
             raise ConfigError(f"warmup_steps must be below total_steps, got {warmup} and {total}")
         object.__setattr__(self, "warmup_steps", warmup)
         object.__setattr__(self, "total_steps", total)
-        object.__setattr__(self, "final", number_from("final", self.final, 0.0, at_most=1.0))
+        object.__setattr__(self, "final", number("final", self.final, at_least=0.0, at_most=1.0))
 
     def factor(self, step: int) -> float:
         """Return what the base learning rate of optimizer step number ``step`` is multiplied with."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vgrad.checks import number
 from vgrad.errors import ConfigError
 from vgrad.excursion import restored
-from vgrad.ranges import number_from
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,8 @@ class DeepSupervision:
     probability: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", number_from("sigma", self.sigma, 0.0, at_most=1e6))
-        probability = number_from("probability", self.probability, 0.0, at_most=1.0)
+        object.__setattr__(self, "sigma", number("sigma", self.sigma, at_least=0.0, at_most=1e6))
+        probability = number("probability", self.probability, at_least=0.0, at_most=1.0)
         object.__setattr__(self, "probability", probability)
 
 

@@ -201,3 +201,22 @@ def test_microbatches_of_equal_data_have_no_noise_and_others_have() -> None:
 def test_links_carry_what_was_set() -> None:
     controls = Controls(noise=AddGradNoise(0.3), clip=ClipGradNorm(2.0))
     assert [link.value for link in find_links(controls)] == [controls.clip, controls.noise]
+
+
+def test_freezing_reads_the_right_norms_when_other_gradients_come_and_go() -> None:
+    model = nn.ModuleDict({"frozen": nn.Linear(2, 2), "a": nn.Linear(3, 1), "b": nn.Linear(5, 2)})
+    optimizer = sgd(model.parameters())
+    with Tap(model, optimizer, controls=Controls(freeze=Freeze("frozen"))) as tap:
+        for step in range(6):
+            name, width = (("a", 3), ("b", 5))[step % 2]  # as many gradients each time, and not the same
+            optimizer.zero_grad()
+            loss = (
+                model["frozen"](torch.ones(2)).sum() + model[name](torch.full((width,), step + 1.0)).sum()
+            ) ** 2
+            loss.backward()
+            expected = joint_norm(list(model[name].parameters()))
+            tap.microbatch(loss)
+            optimizer.step()
+            [record] = tap.records()
+            assert record.link_norms is not None
+            assert record.link_norms[-1] == pytest.approx(expected, rel=1e-5)

@@ -182,7 +182,7 @@ def test_a_learning_rate_that_makes_no_sense(kind: type[Any], bad: object) -> No
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (SGD, {"weight_decay": -0.1}, "weight_decay must be finite, >= 0"),
+        (SGD, {"weight_decay": -0.1}, "weight_decay must be finite and >= 0"),
         (SGD, {"weight_decay": math.inf}, "weight_decay must be finite"),
         (AdamW, {"weight_decay": math.nan}, "weight_decay must be finite"),
         (Momentum, {"momentum": 0}, "momentum must be > 0 and < 1, got 0"),

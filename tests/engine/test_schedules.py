@@ -103,7 +103,7 @@ def test_steps_are_counted_from_one(schedule: Schedule, step: int) -> None:
         (WarmupCosine, {"warmup_steps": 0}, "warmup_steps must be a whole number from 1"),
         (WarmupCosine, {"warmup_steps": 1000}, "warmup_steps must be below total_steps"),
         (WarmupCosine, {"total_steps": 5.5}, "total_steps must be a whole number"),
-        (WarmupCosine, {"final": -0.1}, "final must be finite, >= 0 and <= 1"),
+        (WarmupCosine, {"final": -0.1}, "final must be from 0 to 1"),
         (WarmupCosine, {"final": math.nan}, "final must be"),
         (StepDecay, {"every": 0}, "every must be a whole number"),
         (StepDecay, {"gamma": 0.0}, "gamma must be > 0"),

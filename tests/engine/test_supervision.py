@@ -177,9 +177,9 @@ def test_no_prediction_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given_values", "message"),
     [
-        ({"sigma": -0.1}, "sigma must be finite, >= 0"),
+        ({"sigma": -0.1}, "sigma must be from 0 to 1e+06"),
         ({"sigma": math.nan}, "sigma must be"),
-        ({"probability": 1.1}, "probability must be finite, >= 0 and <= 1"),
+        ({"probability": 1.1}, "probability must be from 0 to 1"),
         ({"probability": True}, "probability must be a number"),
     ],
 )
