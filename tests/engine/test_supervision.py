@@ -177,7 +177,7 @@ def test_no_prediction_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given_values", "message"),
     [
-        ({"sigma": -0.1}, "sigma must be from 0 to 1e+06"),
+        ({"sigma": -0.1}, "sigma must be from 0 to "),
         ({"sigma": math.nan}, "sigma must be"),
         ({"probability": 1.1}, "probability must be from 0 to 1"),
         ({"probability": True}, "probability must be a number"),
