@@ -1,4 +1,8 @@
-"""The app: keys to commands, news to widgets. What happens on screen is in screens and widgets."""
+"""The app: keys to commands, news to widgets. What happens on screen is in screens and widgets.
+
+The screens that lie over the main one are imported when they are asked for: the first frame
+need not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
@@ -25,12 +29,7 @@ from vgrad_tui.keys import KEYS
 from vgrad_tui.order import SORTS
 from vgrad_tui.pace import Pace
 from vgrad_tui.plots import warm_up
-from vgrad_tui.screens.check import CheckScreen
-from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
-from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.screens.main import MainScreen
-from vgrad_tui.screens.methods import MethodsScreen
-from vgrad_tui.screens.weights import ReinitScreen
 from vgrad_tui.sources import Source
 from vgrad_tui.state import State
 from vgrad_tui.thrift import ThriftyApp
@@ -39,6 +38,17 @@ from vgrad_tui.widgets.controls import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
+
+if TYPE_CHECKING:
+    from vgrad_tui.screens.methods import MethodsScreen
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A screen over the main one that follows the run."""
+
+    def refresh_view(self) -> None:
+        """Show everything as it is now."""
 
 
 class VgradApp(ThriftyApp):
@@ -135,7 +145,7 @@ class VgradApp(ThriftyApp):
         if chart:
             self._until_chart = self._pace.refreshes_per_chart
         self.main.show(self.spare_clip, chart=chart)
-        if isinstance(self.screen, LayerScreen | JournalScreen | MethodsScreen | CheckScreen):
+        if isinstance(self.screen, Follower):
             self.screen.refresh_view()
 
     def on_resize(self) -> None:
@@ -215,12 +225,16 @@ class VgradApp(ThriftyApp):
 
     def action_methods(self, entry: str = "", edit: bool = False) -> None:
         """Show every control."""
+        from vgrad_tui.screens.methods import MethodsScreen
+
         if isinstance(self.screen, MethodsScreen):
             self.pop_screen()
         self.push_screen(MethodsScreen(self.state, entry, edit=edit))
 
     def action_reinit(self) -> None:
         """Ask for a scheme, and draw the weights anew by it."""
+        from vgrad_tui.screens.weights import ReinitScreen
+
         if self._can_steer():
             self.push_screen(ReinitScreen(), self._reinit)
 
@@ -230,6 +244,8 @@ class VgradApp(ThriftyApp):
 
     def action_check(self) -> None:
         """Check the gradients, and follow that."""
+        from vgrad_tui.screens.check import CheckScreen
+
         if not self._can_steer():
             return
         if self.state.checking is None and self.state.asked(methods.CHECK) is None:
@@ -301,18 +317,26 @@ class VgradApp(ThriftyApp):
 
     def on_view_opened(self, event: View.Opened) -> None:
         """Open one layer."""
+        from vgrad_tui.screens.layer import LayerScreen
+
         self.push_screen(LayerScreen(self.state, event.index))
 
     def action_journal(self) -> None:
         """Show the journal."""
+        from vgrad_tui.screens.dialogs import JournalScreen
+
         self.push_screen(JournalScreen(self.state.journal))
 
     def action_help(self) -> None:
         """Show all keys."""
+        from vgrad_tui.screens.dialogs import HelpScreen
+
         self.push_screen(HelpScreen())
 
     def action_result(self) -> None:
         """Show how the run ended."""
+        from vgrad_tui.screens.dialogs import ResultScreen
+
         ended = self.state.ended
         if ended is None:
             self.notify("training has not ended", timeout=2)
@@ -344,6 +368,8 @@ class VgradApp(ThriftyApp):
 
     def action_ask_quit(self) -> None:
         """Quit; ask first while training runs."""
+        from vgrad_tui.screens.dialogs import QuitScreen
+
         if self.state.ended is not None or self._is_quitting:
             self.exit()
         elif self.state.info is None:

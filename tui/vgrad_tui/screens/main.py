@@ -72,6 +72,10 @@ class MainScreen(Palette[None]):
         yield Input(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
         yield KeyBar(KEYS)
 
+    def on_mount(self) -> None:
+        """Say in the very first frame what is going on."""
+        self._show_top()
+
     def show(self, spare_clip: object, *, chart: bool) -> None:
         """Show the state as it is now.
 
@@ -80,14 +84,17 @@ class MainScreen(Palette[None]):
             chart: Whether the chart is due: it is the dearest to draw and to send.
         """
         state = self._state
-        self.query_one(TopLine).update(state)
-        self.query_one(VerdictLine).update(state)
+        self._show_top()
         self.query_one(Controls).update(state, spare_clip)
         self.query_one(Journal).update(state.journal)
         if chart:
             self._loss.update(state)
             self.query_one(EffectLine).update(state)
         self.show_view()
+
+    def _show_top(self) -> None:
+        self.query_one(TopLine).update(self._state)
+        self.query_one(VerdictLine).update(self._state)
 
     def show_view(self) -> None:
         """Show the lower half as it is now; what is hidden costs nothing."""

@@ -38,7 +38,7 @@ class TopLine(Lines):
 
     def update(self, state: State) -> None:
         """Show where the run stands."""
-        self.show([fit_fields(self._fields(state), self.size.width)])
+        self.show([fit_fields(self._fields(state), self.size.width or self.app.size.width)])
 
     def _fields(self, state: State) -> list[tuple[int, Runs]]:
         mark, role = _PHASES[state.phase]
@@ -98,7 +98,7 @@ class VerdictLine(Lines):
 
     def update(self, state: State) -> None:
         """Show the newest verdict, or how the run ended."""
-        width = self.size.width
+        width = self.size.width or self.app.size.width  # not laid out yet: as wide as it will be
         fields = self._ended(state) if state.ended is not None else self._verdict(state)
         self.show([fit_fields(fields, width, cut=True)])
 

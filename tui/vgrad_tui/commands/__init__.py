@@ -1,0 +1,1 @@
+"""The commands of `vgrad-tui`, one per module, each imported when it is called."""

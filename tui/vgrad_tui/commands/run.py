@@ -1,0 +1,139 @@
+"""The command that trains a recipe, on a screen or without one."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vgrad.catalog import CONTROLS
+from vgrad.choices import Number
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+
+_PATH = click.Path(path_type=Path)
+
+
+def _control_options(command: Callable[..., int]) -> Callable[..., int]:
+    """A flag for every control: it says what the control is at the first step."""
+    for control in reversed(tuple(CONTROLS.values())):
+        what = "" if isinstance(control, Number) else f": {', '.join(control.words)}"
+        command = click.option(
+            f"--{control.name.replace('_', '-')}", metavar="VALUE", help=f"{control.help}{what}."
+        )(command)
+    return command
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  vgrad-tui run charlm-rnn --text book.txt
+  vgrad-tui run charlm-rnn --clip norm:1 --accumulate 4 --lr-scale 0.5
+  vgrad-tui run my-run.toml --seed 3
+  vgrad-tui run depth-sigmoid --set activation=tanh --set depth=12
+  vgrad-tui run --headless --steps 600 --summary run.json
+
+\b
+A flag wins over the TOML file; its keys are the fields of vgrad.RunConfig.
+Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
+"""
+)
+@click.argument("source", metavar="[RECIPE|FILE.toml]", required=False)
+@click.option("--config", "config_path", type=_PATH, help="TOML file of settings.")
+@click.option("--steps", type=int, help="Optimizer steps to run [default: no end].")
+@click.option("--seed", type=int, help="Seed of the weights and of the data's order [default: 0].")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps ... [default: auto].")
+@click.option("--text", type=_PATH, help="Text file to train on.")
+@_control_options
+@click.option("--lr", type=float, help="Base learning rate [default: the recipe's].")
+@click.option("--batch-size", type=int, help="Samples per microbatch [default: the recipe's].")
+@click.option("--eval-every", type=int, help="Steps between validations, 0: only at the end [default: 100].")
+@click.option("--budget", "watch_budget", type=float, help="Share of a step for watching [default: 0.02].")
+@click.option("--threads", type=int, help="CPU threads, 0: as torch chooses [default: 1].")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Recipe setting; repeatable.")
+@click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")
+@click.option("--summary", "summary_path", type=_PATH, help="Write the JSON there.")
+@click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
+@click.option("--ascii/--no-ascii", default=None, help="Draw in ASCII [default: as it can].")
+def run(
+    source: str | None,
+    config_path: Path | None,
+    options: tuple[str, ...],
+    headless: bool,
+    summary_path: Path | None,
+    frugal: bool,
+    ascii: bool | None,
+    **flags: object,
+) -> int:
+    """Train a recipe, and watch it.
+
+    RECIPE is a name that `vgrad-tui recipes` lists; a name that ends in .toml is a file of settings.
+    """
+    if not headless:
+        gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
+    config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
+    if headless:
+        from vgrad.headless import run_headless
+
+        return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path)
+    return _run_screen(config, summary_path, frugal=frugal, ascii=ascii)
+
+
+def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+        raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
+    from vgrad.summary import check_summary_path
+
+    if summary_path is not None:
+        check_summary_path(summary_path)
+    from vgrad_tui.launch import run_app
+
+    summary, exit_code = run_app(config, frugal=frugal, ascii=ascii)
+    click.echo(summary.readable())
+    if summary_path is not None:
+        summary.write(summary_path)
+    return exit_code
+
+
+def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:
+    """Only flags that were given count; the rest is the file's, then the default's."""
+    from vgrad.config import RunConfig
+    from vgrad.recipes import get_recipe
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if source is not None and source.endswith(".toml"):
+        if config_path is not None:
+            raise click.UsageError(f"two files of settings, {source} and {config_path}: give one")
+        config_path = Path(source)
+    elif source is not None:
+        given["recipe"] = source
+    config = RunConfig.make(**given) if config_path is None else RunConfig.read(config_path, **given)
+    get_recipe(config.recipe).read_options(config)  # what makes no sense is known before anything starts
+    return config
+
+
+def _parse_options(pairs: tuple[str, ...]) -> dict[str, int | float | bool | str]:
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}")
+        options[key] = parse_scalar(value)
+    return options
+
+
+def parse_scalar(text: str) -> int | float | bool | str:
+    """Read a number, ``true``, ``false`` or a quoted string as TOML does; anything else is itself."""
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except ValueError:  # a bare word is no TOML
+        return text
+    value = values.pop("value")
+    is_scalar = isinstance(value, int | float | str) and not values
+    return value if is_scalar else text
