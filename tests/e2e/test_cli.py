@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Context
 
 from vgrad import __version__
+from vgrad_tui.cli import cli
 
 PROGRAM = str(Path(sys.executable).with_name("vgrad-tui"))
 KEYS = {
@@ -51,6 +53,14 @@ def test_every_help_has_examples(command: list[str], flag: str) -> None:
     assert result.returncode == 0
     assert result.stdout.startswith("Usage: vgrad-tui")
     assert "Examples:" in result.stdout
+
+
+def test_the_list_of_commands_says_what_they_say_themselves() -> None:
+    listed = " ".join(vgrad_tui("--help").stdout.split())
+    for name in cli.list_commands(Context(cli)):
+        command = cli.get_command(Context(cli), name)
+        assert command is not None
+        assert f"{name} {command.get_short_help_str(limit=200).rstrip('.')}." in listed
 
 
 def test_version() -> None:

@@ -11,7 +11,6 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -19,11 +18,10 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from vgrad.catalog import CONTROLS
-from vgrad.controls import SCHEMES, CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
+from vgrad.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
 from vgrad.records import Batch
 from vgrad.transforms.clip import ClipGradNorm
-from vgrad_tui import methods, steering
+from vgrad_tui import methods, palette, steering
 from vgrad_tui.bridge import Bridge
 from vgrad_tui.keys import KEYS
 from vgrad_tui.order import SORTS
@@ -171,13 +169,14 @@ class VgradApp(ThriftyApp):
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         """A click on a key does what the key does."""
-        self._act(event.action)
+        self.act(event.action)
 
     def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
         """A click on a control does what its key does."""
-        self._act(event.action)
+        self.act(event.action)
 
-    def _act(self, action: str) -> None:
+    def act(self, action: str) -> None:
+        """Do what a key with this action does."""
         self.run_worker(self.run_action(action))
 
     def action_pause(self) -> None:
@@ -253,7 +252,8 @@ class VgradApp(ThriftyApp):
         if not isinstance(self.screen, CheckScreen):
             self.push_screen(CheckScreen(self.state))
 
-    def _set_word(self, name: str, word: str) -> None:
+    def set_word(self, name: str, word: str) -> None:
+        """Set a control to one of its words."""
         self.submit(methods.with_word(name, word, self.state))
 
     def action_remedy(self) -> None:
@@ -394,14 +394,5 @@ class VgradApp(ThriftyApp):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette, and everything that a control can be."""
-        for key in KEYS:
-            yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(self._act, key.action))
-        for title, words, name, word in methods.palette():
-            yield SystemCommand(title, words, partial(self._set_word, name, word))
-        for control in CONTROLS.values():
-            show = partial(self.action_methods, control.name, edit=True)
-            yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
-        for scheme in SCHEMES:
-            words = f"Replace the weights; u brings them back. {methods.SCHEMES_IN_WORDS.get(scheme, '')}"
-            yield SystemCommand(f"re-initialise {scheme}", words, partial(self.submit, Reinit(scheme)))
+        yield from palette.entries(self)
         yield from super().get_system_commands(screen)

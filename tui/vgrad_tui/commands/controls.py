@@ -21,7 +21,7 @@ Examples:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
 def controls(name: str | None, as_json: bool) -> int:
-    """List what can be changed while it trains: what it is good for, and where it does not help."""
+    """List what can be changed while it trains, and what it is good for."""
     chosen = [find_control(name)] if name else list(CONTROLS.values())
     if as_json:
         click.echo(json.dumps([_as_json(control) for control in chosen], indent=2))

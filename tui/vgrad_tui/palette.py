@@ -1,0 +1,31 @@
+"""The command palette: every key, and everything that a control can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import SystemCommand
+
+from vgrad.catalog import CONTROLS
+from vgrad.controls import SCHEMES, Reinit
+from vgrad_tui import methods
+from vgrad_tui.keys import KEYS
+
+if TYPE_CHECKING:
+    from vgrad_tui.app import VgradApp
+
+
+def entries(app: VgradApp) -> Iterator[SystemCommand]:
+    """What can be found by name, besides Textual's own."""
+    for key in KEYS:
+        yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(app.act, key.action))
+    for title, words, name, word in methods.palette():
+        yield SystemCommand(title, words, partial(app.set_word, name, word))
+    for control in CONTROLS.values():
+        show = partial(app.action_methods, control.name, edit=True)
+        yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
+    for scheme in SCHEMES:
+        words = f"Replace the weights; u brings them back. {methods.SCHEMES_IN_WORDS.get(scheme, '')}"
+        yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
