@@ -88,9 +88,10 @@ class Effect:
         """One honest line."""
         if not self.finite:
             return f"loss {self._window(after=False)} → {self._window(after=True)}"
+        if self.num_before < MIN_STEPS:  # there will never be more
+            return f"cannot be told: {self.num_before} of {MIN_STEPS} steps before it"
         if not self.enough:
-            fewest = min(self.num_before, self.num_after)
-            return f"not enough steps yet: {fewest} of {MIN_STEPS}"
+            return f"not enough steps yet: {self.num_after} of {MIN_STEPS}"
         return f"loss {self._window(after=False)} → {self._window(after=True)}: {self._finding()}"
 
     def _finding(self) -> str:

@@ -131,7 +131,7 @@ class Verdict:
         kind: The finding, most serious first match.
         evidence: The numbers it rests on, in words.
         layers: Indices of the layers it is about; empty when it is about all.
-        remedy: A command that may help, or None where none of ours does.
+        remedy: Commands that may help, to be applied one after another; empty where none of ours does.
         advice: What to do, in words.
         rule: Which of the rules of this kind found it; see `vgrad.findings`.
         tags: What is worth knowing though it is no sickness: ``compensated``, ``cold``, ``hot``,
@@ -143,7 +143,7 @@ class Verdict:
     kind: Kind
     evidence: str
     layers: tuple[int, ...] = ()
-    remedy: Command | None = None
+    remedy: tuple[Command, ...] = ()
     advice: str = ""
     rule: str = ""
     tags: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What to do about a verdict: the command that a key applies, and the words beside it."""
+"""What to do about a verdict: the commands that a key applies, and the words beside them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vgrad.findings import Finding
     from vgrad.records import RunInfo
 
-Remedy = tuple[Command | None, str]
+Remedy = tuple[tuple[Command, ...], str]
 
 _LIMITS = (1e-3, 1e6)
 _LOWER_LR = 0.1
@@ -24,22 +24,29 @@ _USUAL_SCALE = 65536.0  # torch.amp's first one
 def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool) -> Remedy:
     """Clip by the norm that was usual before; where that is done, take shorter steps or start anew."""
     if not isinstance(controls.clip, ClipGradNorm):
-        command: Command = Set("clip", ClipGradNorm(_round_limit(calm_norm)))
+        clip = (_clip(calm_norm),)
         if is_lost:
-            return command, _START_AGAIN
-        return command, "clip by norm; weights that are already far off may not come back"
+            return clip, _START_AGAIN
+        return clip, "clip by norm; weights that are already far off may not come back"
     if is_lost:
-        return Reinit("torch"), _START_AGAIN
-    lower = Set("lr_scale", max(_LOWER_LR * controls.lr_scale, 1e-12))
-    return lower, "it explodes though it is clipped: lower the threshold or the learning rate"
+        return (Reinit("torch"),), _START_AGAIN
+    return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"
 
 
 def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
-    """Weights that are NaN stay so: first see to it that it does not happen again, then draw new ones."""
+    """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again."""
     advice = "the weights are lost: start again with clipping on or a lower learning rate"
-    if not isinstance(controls.clip, ClipGradNorm):
-        return Set("clip", ClipGradNorm(_round_limit(calm_norm))), advice
-    return Reinit("torch"), advice
+    is_clipped = isinstance(controls.clip, ClipGradNorm)
+    return (_slower(controls) if is_clipped else _clip(calm_norm), Reinit("torch")), advice
+
+
+def still_due(remedy: tuple[Command, ...], controls: Controls) -> tuple[Command, ...]:
+    """What of a remedy has not been done by hand: what it sets is left out where it is set already."""
+    return tuple(
+        command
+        for command in remedy
+        if not isinstance(command, Set) or getattr(controls, command.control) != command.value
+    )
 
 
 def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
@@ -48,12 +55,13 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
         case "underflow":
             precision = controls.precision
             if isinstance(precision, Float16) and precision.scale < _USUAL_SCALE:
-                return Set("precision", Float16(_USUAL_SCALE)), "multiply the loss before the backward pass"
-            return Set("precision", Float32()), "its gradients are too small for float16, whatever the scale"
+                scaled = Set("precision", Float16(_USUAL_SCALE))
+                return (scaled,), "multiply the loss before the backward pass"
+            whole = Set("precision", Float32())
+            return (whole,), "its gradients are too small for float16, whatever the scale"
         case "dead":
-            return Reinit(
-                "he"
-            ), "draw the weights anew, for units that never open get no gradient; or another activation"
+            advice = "draw the weights anew, for units that never open get no gradient; or another activation"
+            return (Reinit("he"),), advice
         case "time":
             return _against_vanishing_in_time(info, controls)
         case "depth" | "still":
@@ -63,12 +71,11 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
 def _against_vanishing_in_time(info: RunInfo, controls: Controls) -> Remedy:
     # Gated cells have no choice of activation, and Ω is not defined for them.
     if "activation" not in dict(info.structure) or controls.omega is not None:
-        return None, "a gated cell (LSTM, GRU), an orthogonal recurrent matrix or shorter sequences help"
+        return (), "a gated cell (LSTM, GRU), an orthogonal recurrent matrix or shorter sequences help"
     if controls.clip is None:
-        return Set(
-            "clip", ClipGradNorm(1.0)
-        ), "clip first, then Ω: it makes gradients larger; or take a gated cell"
-    return Set("omega", Omega()), "Ω keeps the gradient's length through time; or take a gated cell"
+        clip = Set("clip", ClipGradNorm(1.0))
+        return (clip,), "clip first, then Ω: it makes gradients larger; or take a gated cell"
+    return (Set("omega", Omega()),), "Ω keeps the gradient's length through time; or take a gated cell"
 
 
 def _against_vanishing_in_depth(info: RunInfo, controls: Controls) -> Remedy:
@@ -80,11 +87,19 @@ def _against_vanishing_in_depth(info: RunInfo, controls: Controls) -> Remedy:
     for name, value in (("skip", "on"), ("layer_norm", "on"), ("activation", "tanh")):
         now = getattr(controls, name) or built.get(name)
         if value in offered.get(name, ()) and now != value:
-            return Set(name, value), advice
-    return None, advice
+            return (Set(name, value),), advice
+    return (), advice
 
 
 _START_AGAIN = "start again with clipping on from the first step, or with a lower learning rate"
+
+
+def _clip(calm_norm: float) -> Set:
+    return Set("clip", ClipGradNorm(_round_limit(calm_norm)))
+
+
+def _slower(controls: Controls) -> Set:
+    return Set("lr_scale", max(_LOWER_LR * controls.lr_scale, 1e-12))
 
 
 def _round_limit(norm: float) -> float:

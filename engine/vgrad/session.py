@@ -148,6 +148,8 @@ class Session:
                     self._check_gradients(trainer)
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
                     judge.restart()
+                    self._stats = trainer.stats()
+                    self._outbox.publish(self._stats, judge.verdict, trainer.time_stats())
                 case Stop():
                     return False
                 case StepOnce():
@@ -166,13 +168,15 @@ class Session:
         self._outbox.put(record)
         self._tally.observe(record)
         now_s = time.perf_counter()
-        if now_s - self._stats_at_s > _STATS_EVERY_S:
+        stats, is_due = self._stats, now_s - self._stats_at_s > _STATS_EVERY_S
+        if stats is None or is_due:
             self._stats_at_s = now_s
-            self._stats = trainer.stats()
-            self._outbox.publish(self._stats, judge.verdict, trainer.time_stats())
-        verdict = judge.observe(record, self._stats, trainer.controls, trainer.time_stats())
+            stats = self._stats = trainer.stats()
+        verdict = judge.observe(record, stats, trainer.controls, trainer.time_stats())
         if verdict is not None:
             self._outbox.notify(VerdictChanged(record.step, verdict))
+        if verdict is not None or is_due:  # what was published before the change must not outlive it
+            self._outbox.publish(stats, judge.verdict, trainer.time_stats())
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         every, step = trainer.config.eval_every, trainer.step

@@ -212,6 +212,10 @@ class Tap:
             finished.append(self._land(flights.popleft()))
         return finished
 
+    def forget_stats(self) -> None:
+        """Forget the dear statistics: they are of other weights than there are now."""
+        self._probe.forget(self.step)
+
     def stats(self) -> LayerStats:
         """The dear statistics as of the last record that was returned."""
         return self._probe.snapshot()

@@ -153,6 +153,7 @@ class Trainer:
         reinit_(self.task.model, scheme, seed=self.config.seed + self.step)
         self._before_reinit = params, self._stepper.memory()
         self._stepper.forget()
+        self._tap.forget_stats()
 
     def _undo_reinit(self) -> None:
         if self._before_reinit is None:
@@ -162,6 +163,7 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_copy_(list(self._tap.layers.params), params)
         self._stepper.remember(memory)
+        self._tap.forget_stats()
 
     def advance(self) -> list[StepRecord]:
         """Train for one optimizer step, however many microbatches that takes.

@@ -23,7 +23,7 @@ from vgrad.explosions import WINDOW, ExplosionWatch
 from vgrad.findings import Symptoms, find, tags
 from vgrad.precision import Float16
 from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
-from vgrad.remedies import against, against_explosion, against_non_finite
+from vgrad.remedies import against, against_explosion, against_non_finite, still_due
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,11 +144,9 @@ class Judge:
         )
 
     def _with_newest_remedy(self, controls: Controls) -> Verdict | None:
-        """The latched verdict once its remedy has been taken and the next is due."""
-        remedy, advice = against_non_finite(controls, self._explosions.calm_norm)
-        if remedy == self.verdict.remedy:
-            return None
-        return replace(self.verdict, remedy=remedy, advice=advice)
+        """The latched verdict once a part of its remedy has been taken."""
+        remedy = still_due(self.verdict.remedy, controls)
+        return None if remedy == self.verdict.remedy else replace(self.verdict, remedy=remedy)
 
     def _is_lost(self, step: int) -> bool:
         """Whether an explosion left the run where it learns no more."""

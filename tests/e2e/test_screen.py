@@ -140,6 +140,18 @@ def test_no_color_writes_no_colour() -> None:
         assert not colours  # shades of grey at most
 
 
+def test_a_run_that_is_lost_to_nan_waits_for_its_remedy_and_then_learns() -> None:
+    lost = ("charlm-rnn", "--set", "model.activation=relu", "--lr", "1")
+    with open_run(*lost, columns=80, lines=24) as terminal:
+        terminal.wait_for("NON-FINITE  paused  r clip norm 1 . re-initialise torch . resume")
+        screen = terminal.wait_for("‖ paused")
+        assert "the loss is nan" in screen
+        terminal.press("r")
+        terminal.wait_for("● training")
+        terminal.wait_for("● HEALTHY")
+        terminal.wait_for(r"clip norm 1 \+ re-initialise torch:")
+
+
 def test_bad_data_leaves_the_screen_and_says_what_to_do(tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("too short")

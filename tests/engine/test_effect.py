@@ -96,6 +96,8 @@ def test_what_is_not_finite_is_said_at_once(bad: float) -> None:
 def test_too_few_steps_are_said_to_be_too_few(num: int) -> None:
     effect = judge_effect([2.0] * 40, [1.0] * num)
     assert effect.words() == f"not enough steps yet: {num} of {MIN_STEPS}"
+    never = judge_effect([2.0] * num, [1.0] * 40).words()
+    assert never == f"cannot be told: {num} of {MIN_STEPS} steps before it"
     assert not effect.beyond_noise
 
 

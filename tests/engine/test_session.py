@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,14 @@ from vgrad.errors import ConfigError
 from vgrad.records import (
     CommandApplied,
     CommandRejected,
+    LayerStats,
     Notice,
     Preparing,
     RunEnded,
     RunStarted,
     StepRecord,
     Validated,
+    Verdict,
     VerdictChanged,
 )
 from vgrad.session import Session
@@ -38,12 +41,16 @@ class Listener:
         self.records: list[StepRecord] = []
         self.notices: list[Notice] = []
         self.num_dropped = 0
+        self.verdict: Verdict | None = None
+        self.stats: LayerStats | None = None
 
     def drain(self) -> None:
         batch = self.session.drain()
         self.records += batch.records
         self.notices += batch.notices
         self.num_dropped += batch.num_dropped
+        self.verdict = batch.verdict or self.verdict
+        self.stats = batch.stats or self.stats
 
     def wait_for(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -247,3 +254,48 @@ def test_a_stop_before_the_start_ends_the_run_at_once() -> None:
     session = toy_session()
     session.submit(Stop())
     assert started(session).finish().step == 0
+
+
+def test_a_run_that_is_lost_to_nan_takes_its_remedy_and_learns() -> None:
+    """A ReLU network that is NaN after a few steps; somebody pauses it, and applies what is offered."""
+    config = RunConfig.make(recipe="charlm-rnn", lr=1.0, options={"model.activation": "relu"})
+    session = Session.from_config(config)
+    listener = started(session)
+
+    def is_lost() -> bool:
+        return any(notice.verdict.kind == "non-finite" for notice in listener.of(VerdictChanged))
+
+    listener.wait_for(is_lost)
+    session.submit(Pause())
+    listener.wait_for(lambda: bool(listener.of(CommandApplied)))
+    verdict = listener.verdict
+    assert verdict is not None
+    assert verdict.kind == "non-finite", "what was published before must not outlive the change"
+    for command in (*verdict.remedy, Resume()):
+        session.submit(command)
+    listener.wait_for(lambda: len(listener.of(CommandApplied)) == 4)
+    resumed = listener.of(CommandApplied)[-1].step
+    listener.wait_for_step(resumed + 100)
+    session.stop()
+    listener.finish()
+    assert not math.isfinite(next(record.loss for record in listener.records if record.step == resumed - 1))
+    losses = [record.loss for record in listener.records if record.step >= resumed]
+    assert all(map(math.isfinite, losses))
+    assert sum(losses[-20:]) / 20 < listener.records[0].loss - 1.0
+    assert listener.verdict is not None and listener.verdict.kind == "healthy"
+
+
+def test_new_weights_have_no_verdict_and_no_measurements_of_the_old() -> None:
+    session = toy_session()
+    listener = started(session)
+    listener.wait_for(lambda: listener.stats is not None and bool((listener.stats.measured_step >= 0).any()))
+    session.submit(Pause())
+    listener.wait_for(lambda: bool(listener.of(CommandApplied)))
+    session.submit(Reinit("torch"))
+    listener.wait_for(lambda: len(listener.of(CommandApplied)) == 2)
+    listener.wait_for(lambda: listener.verdict is not None and listener.verdict.kind == "starting")
+    assert listener.stats is not None
+    assert (listener.stats.measured_step == -1).all()
+    assert math.isnan(float(listener.stats.update_ratio.max()))
+    session.stop()
+    listener.finish()

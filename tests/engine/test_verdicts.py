@@ -42,9 +42,9 @@ def test_the_default_recipe_explodes_without_clipping() -> None:
     # What comes of it later is chaotic, and differs between processors: some runs find back.
     changes, verdict = judged_run("charlm-rnn", 60)
     assert changes == ["exploding"]
-    assert isinstance(verdict.remedy, Set)
-    assert isinstance(verdict.remedy.value, ClipGradNorm)
-    assert 0.1 <= verdict.remedy.value.max_norm <= 10
+    (clip,) = verdict.remedy
+    assert isinstance(clip, Set) and isinstance(clip.value, ClipGradNorm)
+    assert 0.1 <= clip.value.max_norm <= 10
     assert "its median" in verdict.evidence
 
 
@@ -80,7 +80,7 @@ def test_deep_stacks_that_stall_are_vanishing(recipe: str, settings: dict[str, A
     changes, verdict = judged_run(recipe, 400, **settings)
     assert changes == ["healthy", "vanishing"]
     assert "not moved in 200 steps" in verdict.evidence
-    assert verdict.remedy == Set("skip", "on"), "which the model offers"
+    assert verdict.remedy == (Set("skip", "on"),), "which the model offers"
     assert "skip connections" in verdict.advice
 
 
@@ -162,7 +162,7 @@ def test_a_jump_of_the_loss_alone_is_no_explosion_of_the_gradient() -> None:
 def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
     story = Story().tell(50, norm=2.0).tell(1, loss=8.0, norm=90.0)
     assert story.changes == ["healthy", "exploding"]
-    assert story.judge.verdict.remedy == Set("clip", ClipGradNorm(2.0))
+    assert story.judge.verdict.remedy == (Set("clip", ClipGradNorm(2.0)),)
     assert "45× its median" in story.judge.verdict.evidence
     story.tell(500, loss=5.0, norm=0.01)
     assert story.judge.verdict.kind == "exploding", (
@@ -237,7 +237,8 @@ def test_clipping_after_an_explosion_does_not_bring_the_default_recipe_back() ->
 def test_an_explosion_from_a_gradient_of_any_size_has_a_remedy(norm: float) -> None:
     verdict = Story().tell(50, norm=norm).tell(1, loss=500.0, norm=1e37).judge.verdict
     assert verdict.kind == "exploding"
-    assert isinstance(verdict.remedy, Set)
+    (clip,) = verdict.remedy
+    assert isinstance(clip, Set) and clip.control == "clip"
 
 
 def test_norms_that_keep_jumping_are_an_explosion_unless_clipping_cuts_them() -> None:
@@ -257,10 +258,10 @@ def test_leaving_a_plateau_is_no_explosion() -> None:
 
 def test_what_explodes_though_clipped_by_norm_gets_other_advice() -> None:
     by_norm = Story(Controls(clip=ClipGradNorm(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
-    assert by_norm.remedy == Set("lr_scale", 0.1), "the norm is cut already: steps are still too long"
+    assert by_norm.remedy == (Set("lr_scale", 0.1),), "the norm is cut already: steps are still too long"
     assert "lower the threshold" in by_norm.advice
     by_value = Story(Controls(clip=ClipGradValue(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
-    assert by_value.remedy == Set("clip", ClipGradNorm(1.0))
+    assert by_value.remedy == (Set("clip", ClipGradNorm(1.0)),)
 
 
 STARVED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-9, 1e-6, 1e-3)}
@@ -355,7 +356,7 @@ def stalled(
 def test_a_stalled_run_with_a_layer_that_lets_nothing_through_is_dead() -> None:
     zeros = replace(stats_of((0.0, 0.0, 1e-6)), zero_share=np.array([1.0, 1.0, 0.5], dtype=np.float32))
     verdict = stalled(zeros, norms=(0.0, 0.0, 1.0)).verdict
-    assert (verdict.kind, verdict.layers, verdict.remedy) == ("dead", (0, 1), Reinit("he"))
+    assert (verdict.kind, verdict.layers, verdict.remedy) == ("dead", (0, 1), (Reinit("he"),))
 
 
 def test_a_gradient_that_fades_until_float32_has_no_smaller_number_is_vanishing_not_dead() -> None:
@@ -382,8 +383,10 @@ def test_what_float16_loses_is_a_matter_of_the_loss_scale() -> None:
     )
     unscaled = stalled(lost, Controls(precision=Float16(1.0, dynamic=False))).verdict
     assert (unscaled.kind, unscaled.rule) == ("vanishing", "underflow")
-    assert unscaled.remedy == Set("precision", Float16(65536.0))
-    assert stalled(lost, Controls(precision=Float16(65536.0))).verdict.remedy == Set("precision", Float32())
+    assert unscaled.remedy == (Set("precision", Float16(65536.0)),)
+    assert stalled(lost, Controls(precision=Float16(65536.0))).verdict.remedy == (
+        Set("precision", Float32()),
+    )
     assert stalled(lost).verdict.rule != "underflow", "in float32 nothing is rounded to zero"
 
 
@@ -391,12 +394,12 @@ def test_the_remedy_is_the_next_part_that_the_model_offers() -> None:
     def remedy(controls: Controls) -> object:
         return stalled(stats_of((1e-9,) * 3), controls, info=DEEP).verdict.remedy
 
-    assert remedy(Controls()) == Set("skip", "on")
-    assert remedy(Controls(skip="on")) == Set("layer_norm", "on")
-    assert remedy(Controls(skip="on", layer_norm="on")) == Set("activation", "tanh")
-    assert remedy(Controls(skip="on", layer_norm="on", activation="tanh")) is None
+    assert remedy(Controls()) == (Set("skip", "on"),)
+    assert remedy(Controls(skip="on")) == (Set("layer_norm", "on"),)
+    assert remedy(Controls(skip="on", layer_norm="on")) == (Set("activation", "tanh"),)
+    assert remedy(Controls(skip="on", layer_norm="on", activation="tanh")) == ()
     built = replace(DEEP, built=(("activation", "tanh"), ("skip", "on"), ("layer_norm", "off")))
-    assert stalled(stats_of((1e-9,) * 3), info=built).verdict.remedy == Set("layer_norm", "on")
+    assert stalled(stats_of((1e-9,) * 3), info=built).verdict.remedy == (Set("layer_norm", "on"),)
 
 
 def through_time(slope: float, ratio: float) -> TimeStats:
@@ -417,9 +420,9 @@ def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, kind:
 
     assert verdict(Controls()).kind == kind
     if kind == "vanishing":
-        assert verdict(Controls()).remedy == Set("clip", ClipGradNorm(1.0)), "Ω makes gradients larger"
-        assert verdict(Controls(clip=ClipGradNorm(1.0))).remedy == Set("omega", Omega())
-        assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy is None
+        assert verdict(Controls()).remedy == (Set("clip", ClipGradNorm(1.0)),), "Ω makes gradients larger"
+        assert verdict(Controls(clip=ClipGradNorm(1.0))).remedy == (Set("omega", Omega()),)
+        assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy == ()
 
 
 @pytest.mark.parametrize(
@@ -475,11 +478,18 @@ def test_new_weights_begin_with_a_clean_slate() -> None:
 
 
 def test_what_is_lost_to_nan_is_first_made_safe_and_then_drawn_anew() -> None:
+    clip, anew = Set("clip", ClipGradNorm(2.0)), Reinit("torch")
     story = Story().tell(30, norm=2.0).tell(1, loss=math.nan)
-    assert story.judge.verdict.remedy == Set("clip", ClipGradNorm(2.0))
+    assert story.judge.verdict.remedy == (clip, anew)
     story.controls = Controls(clip=ClipGradNorm(2.0))
-    assert story.tell(1).judge.verdict.remedy == Reinit("torch")
+    assert story.tell(1).judge.verdict.remedy == (anew,), "what was done by hand is not asked for again"
     assert story.changes[-1] == "non-finite"
+
+
+def test_what_was_lost_though_it_was_clipped_starts_anew_with_shorter_steps() -> None:
+    clipped = Controls(clip=ClipGradNorm(2.0), lr_scale=0.5)
+    story = Story(clipped).tell(30).tell(1, loss=math.nan)
+    assert story.judge.verdict.remedy == (Set("lr_scale", 0.05), Reinit("torch"))
 
 
 def test_every_verdict_but_the_first_has_a_rule_and_what_it_is_worth() -> None:

@@ -20,7 +20,9 @@ from vgrad_tui.keys import KEYS, METHOD_KEYS
 from vgrad_tui.screens.dialogs import HelpScreen, JournalScreen, QuitScreen, ResultScreen
 from vgrad_tui.screens.layer import LayerScreen
 from vgrad_tui.widgets.chart import LossPane
+from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.layers import LayerTable
+from vgrad_tui.widgets.lines import width_of
 
 CLIP = Set("clip", ClipGradNorm(1.0))
 
@@ -152,7 +154,7 @@ async def test_commands_before_the_run_has_begun_go_nowhere() -> None:
 async def test_the_remedy_is_one_key_away() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
-    verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=Set("clip", ClipGradNorm(0.5)))
+    verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=(Set("clip", ClipGradNorm(0.5)),))
     async with app.run_test(size=(120, 30)) as pilot:
         await play(pilot, source)
         await pull(pilot, source, Batch(notices=(VerdictChanged(301, verdict),)))
@@ -320,6 +322,24 @@ async def test_the_journal_holds_every_command_and_event() -> None:
         assert isinstance(app.screen, JournalScreen)
         for words in ("charlm-rnn started", "healthy", "clip norm 1  @ 301", "accumulate 2  @ 301"):
             assert line_with(app, words)
+
+
+@pytest.mark.parametrize("columns", [30, 80, 160])
+async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    evidence = " ".join(f"word{number}" for number in range(40))
+    async with app.run_test(size=(columns, 40)) as pilot:
+        await play(pilot, source)
+        await pilot.press("j")
+        await pull(pilot, source, Batch(notices=(VerdictChanged(301, Verdict("dead", evidence)),)))
+        journal = app.screen.query_one(Journal)
+        for width in (columns, 60):
+            await pilot.resize_terminal(width, 40)
+            await pilot.pause()
+            text = " ".join("".join(part for part, _ in row[1:]) for row in journal._rows)
+            assert f"dead: {evidence}" in text
+            assert all(width_of(row) <= journal.size.width for row in journal._rows)
 
 
 async def test_help_shows_every_key() -> None:

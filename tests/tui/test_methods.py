@@ -21,7 +21,7 @@ from vgrad.controls import (
 )
 from vgrad.gradcheck import CheckedEntry, GradCheck
 from vgrad.optimizers import Adam
-from vgrad.precision import Float16
+from vgrad.precision import Float16, Float32
 from vgrad.records import (
     Batch,
     Checking,
@@ -279,9 +279,15 @@ async def test_every_control_is_reached_and_pending_until_confirmed() -> None:
             title = f"{CONTROLS[name].title:<17} "
             await pilot.press("right")
             await pilot.pause()
+            if not isinstance(CONTROLS[name], Number):  # a number moves at once
+                assert not source.submitted and "pending" not in line_with(app, title)
+                assert "chosen" in line_with(app, title)
+                await pilot.press("enter")
+                await pilot.pause()
             command = source.submitted.pop()
             assert isinstance(command, Set) and command.control == name and not source.submitted
             row = line_with(app, title)
+            assert "chosen" not in row
             assert "pending" in row and "@" not in row and "●" not in row
             applied = CommandApplied(51, command, reduce(Controls(), command))
             await pull(pilot, source, Batch(notices=(applied,)))
@@ -294,12 +300,59 @@ async def test_every_control_is_reached_and_pending_until_confirmed() -> None:
             await pilot.press("down")
 
 
+@pytest.mark.parametrize("name", [name for name in CONTROLS if not isinstance(CONTROLS[name], Number)])
+async def test_passing_over_kinds_asks_for_none_of_them(name: str) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    control = CONTROLS[name]
+    num_kinds = len(control.kinds) if isinstance(control, OneOf) else 1 + len(dict(STRUCTURE)[name])
+    async with app.run_test(size=(110, 40)) as pilot:
+        await begin(pilot, source)
+        await pilot.press("m")
+        choose(app, name)
+        table = app.screen.query_one(MethodTable)
+        seen = []
+        for _ in range(num_kinds):
+            await pilot.press("right")
+            seen.append(table.choice)
+        assert seen[-1] is None, "what is wanted already is no choice"
+        assert all(choice is not None and choice.control == name for choice in seen[:-1])
+        await pilot.press("left")
+        assert table.choice == seen[-2]
+        await pilot.press("escape")
+        assert table.choice is None and isinstance(app.screen, MethodsScreen)
+        await pilot.press("left", "up" if ENTRIES.index(name) else "down")
+        choose(app, name)
+        await pilot.pause()
+        assert table.choice is None, "a choice is dropped with its row"
+        assert source.submitted == []
+        await pilot.press("left", "enter")
+        await pilot.pause()
+        assert source.submitted == [seen[-2]]
+
+
+async def test_the_parameter_of_a_choice_moves_before_it_is_asked_for() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(110, 40)) as pilot:
+        await begin(pilot, source)
+        await pilot.press("m")
+        choose(app, "clip")
+        await pilot.press("right", "right_square_bracket")
+        await pilot.pause()
+        assert source.submitted == []
+        assert "off → norm 2  chosen" in line_with(app, "▸   clip")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert source.submitted == [Set("clip", ClipGradNorm(2.0))]
+
+
 async def test_a_refusal_says_why_and_changes_nothing() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(110, 40)) as pilot:
         await begin(pilot, source)
-        await pilot.press("m", "right")
+        await pilot.press("m", "right", "enter")
         await pilot.pause()
         await pull(pilot, source, Batch(notices=(CommandRejected(51, source.submitted[0], "no such cores"),)))
         assert "no such cores" in line_with(app, "refused at step 51")
@@ -464,18 +517,23 @@ async def test_the_panel_names_what_else_is_on() -> None:
         assert "schedule" not in line_with(app, "m   methods")
 
 
-@pytest.mark.parametrize("command", [Set("precision", Float16()), Set("skip_non_finite", SkipNonFinite())])
-async def test_loss_scale_and_dropped_steps_are_told_where_steps_can_be_dropped(command: Set) -> None:
+@pytest.mark.parametrize("precision", [Float32(), Float16()])
+@pytest.mark.parametrize("skip", [None, SkipNonFinite()])
+async def test_dropped_steps_are_told_where_steps_can_be_dropped_and_a_scale_where_there_is_one(
+    precision: Float32 | Float16, skip: SkipNonFinite | None
+) -> None:
     source = ScriptedSource(answers=True)
     app = VgradApp(source)
+    is_half = isinstance(precision, Float16)
     async with app.run_test(size=(160, 50)) as pilot:
         await begin(pilot, source)
-        assert not any("loss scale" in line for line in screen_lines(app))
-        app.submit(command)
+        app.submit(Set("precision", precision))
+        app.submit(Set("skip_non_finite", skip))
         await pull(pilot, source)
         await pull(pilot, source, Batch(records=(make_record(51, loss_scale=65536.0, skipped=True),)))
-        row = line_with(app, "loss scale")
-        assert "65,536" in row and "1 steps skipped" in row
+        lines = screen_lines(app)
+        assert any("loss scale" in line and "65,536" in line for line in lines) == is_half
+        assert sum("1 step skipped" in line for line in lines) == (is_half or skip is not None)
 
 
 @pytest.mark.parametrize(
@@ -486,7 +544,7 @@ async def test_any_remedy_is_named_before_its_key_applies_it(remedy: object) -> 
     app = VgradApp(source)
     async with app.run_test(size=(120, 30)) as pilot:
         await begin(pilot, source)
-        verdict = Verdict("vanishing", "stalled", remedy=remedy)  # type: ignore[arg-type]
+        verdict = Verdict("vanishing", "stalled", remedy=(remedy,))  # type: ignore[arg-type]
         await pull(pilot, source, Batch(notices=(VerdictChanged(50, verdict),)))
         assert f"r {describe(remedy)}" in line_with(app, "VANISHING")
         await pilot.press("m")

@@ -148,7 +148,7 @@ def test_a_log_axis_shows_decades_and_keeps_zeros_at_its_foot() -> None:
     losses = [10.0 ** -(step / 20) for step in range(99)] + [0.0]
     rows = draw_loss(chart(losses, log=True), 60, 14)
     assert "1e-5" in cells(rows, "text")
-    assert is_curve(text(rows)[-3][-1])
+    assert text(rows)[-3][-1] == "·"
 
 
 def test_labels_never_overlap_and_the_newest_has_priority() -> None:
@@ -202,3 +202,11 @@ def test_plotext_is_not_imported_before_it_draws() -> None:
     code = "import sys, vgrad_tui.plots; print('plotext' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_is_zero_has_no_place_on_a_logarithmic_axis_and_is_told() -> None:
+    zeros = chart([0.0] * 20, log=True, last=20)
+    rows = draw_loss(zeros, 40, 10)
+    assert set(cells(rows, "bad")) == {"·"}
+    assert not cells(rows, "smooth") and not cells(rows, "raw")
+    assert is_curve(cells(draw_loss(dataclasses.replace(zeros, log=False), 40, 10), "smooth"))

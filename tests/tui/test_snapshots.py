@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,8 @@ from tests.tui.driving import play, pull
 from tests.tui.scripted import ScriptedSource, ended, make_record, make_stats, records, script, time_stats
 from textual.pilot import Pilot
 
-from vgrad.controls import Controls, Set
+from vgrad.controls import Controls, Pause, Reinit, Set
+from vgrad.precision import Float16
 from vgrad.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
 from vgrad.transforms import ClipGradNorm
 from vgrad.transforms.accumulate import MeanOver
@@ -49,7 +51,10 @@ async def steered(pilot: Pilot[None], source: ScriptedSource) -> None:
     await pull(pilot, source, Batch(notices=(CommandApplied(301, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
     await pull(pilot, source, Batch(records(301, 420), stats=make_stats(420)))
     verdict = Verdict(
-        "exploding", "at step 415 ‖g‖ was 43× its median", remedy=Set("clip", ClipGradNorm(0.5))
+        "exploding",
+        "at step 415 ‖g‖ was 43× its median",
+        remedy=(Set("clip", ClipGradNorm(0.5)),),
+        confidence=0.67,
     )
     await pull(pilot, source, Batch(notices=(VerdictChanged(415, verdict),)))
     await pilot.press("a")
@@ -120,16 +125,40 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("size", METHOD_SIZES, ids=[f"{columns}x{lines}" for columns, lines in METHOD_SIZES])
 def test_all_methods(snap_compare: Compare, size: tuple[int, int]) -> None:
-    """One control changed, one refused, one asked for; the refused one is explained."""
+    """One control changed, one asked for, one chosen after it was refused; the chosen one is explained."""
     source = ScriptedSource()
 
     async def run_before(pilot: Pilot[None]) -> None:
         await steered(pilot, source)
-        await pilot.press("m", "down", "right")
+        await pilot.press("m", "down", "right", "enter")
         now = Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2))
         applied = CommandApplied(421, source.submitted[1], now)
         refused = CommandRejected(421, source.submitted[2], "this model cannot be asked twice")
         await pull(pilot, source, Batch(notices=(applied, refused)))
-        await pilot.press("up", "right", "down")
+        await pilot.press("up", "right", "enter", "down", "right")
+
+    assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])
+def test_a_lost_run(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """NaN in float16: paused, with its remedy, its loss scale and what underflows."""
+    source = ScriptedSource()
+    controls = Controls(precision=Float16())
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        await play(pilot, source)
+        half = CommandApplied(301, Set("precision", Float16()), controls)
+        await pull(pilot, source, Batch(notices=(half,)))
+        stats = make_stats(302)
+        stats.underflow_share[:] = np.array([0, 0.004, 0.25, 0.6, 0.999, 1], dtype=np.float32)
+        lost = make_record(302, loss=np.nan, loss_scale=65536.0, skipped=True)
+        lost.grad_norms[:] = np.nan
+        await pull(pilot, source, Batch((make_record(301, loss_scale=65536.0), lost), stats=stats))
+        remedy = (Set("clip", ClipGradNorm(0.5)), Reinit("torch"))
+        verdict = Verdict("non-finite", "at step 302 the loss is nan", remedy=remedy, confidence=0.89)
+        await pull(pilot, source, Batch(notices=(VerdictChanged(302, verdict),)))
+        paused = CommandApplied(303, Pause(), replace(controls, paused=True))
+        await pull(pilot, source, Batch(notices=(paused,)))
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)

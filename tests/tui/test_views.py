@@ -22,6 +22,7 @@ from tests.tui.scripted import (
 from textual.pilot import Pilot
 
 from vgrad.controls import Controls, Set
+from vgrad.precision import Float16, Float32
 from vgrad.records import Batch, CommandApplied, RunStarted, StepRecord
 from vgrad.transforms import ClipGradNorm
 from vgrad_tui.app import VgradApp
@@ -335,3 +336,31 @@ async def test_the_chain_shows_each_link_and_how_often_clipping_fires() -> None:
         assert row[row.index("43.1") :][:4] == ["43.1", "→", "1.00", "×0.0232"]
         assert "1.02" in line_with(app, "→ step")
         assert "clips 100 % of the last 100 steps, median 43.1 → 1.00" in line_with(app, "5 chain")
+
+
+# -- float16 -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [Float32(), Float16()])
+@pytest.mark.parametrize("columns", [80, 160])
+async def test_what_float16_rounds_to_zero_is_told_where_it_computes(
+    precision: Float32 | Float16, columns: int
+) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    stats = make_stats(60)
+    stats.underflow_share[:] = 0.25
+    async with app.run_test(size=(columns, 36)) as pilot:
+        await play(pilot, source, script(60))
+        notice = CommandApplied(61, Set("precision", precision), Controls(precision=precision))
+        await pull(pilot, source, Batch(notices=(notice,), stats=stats))
+        seen = []
+        for view in ("layers", "histogram"):
+            await shown(pilot, source, view)
+            seen.append(any("underflow" in line for line in screen_lines(app)))
+            seen.append("25 %" in line_with(app, "rnn.weight_hh_l0"))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, LayerScreen)
+        seen.append(any("underflow" in line and "25.0%" in line for line in screen_lines(app)))
+        assert set(seen) == {isinstance(precision, Float16)}

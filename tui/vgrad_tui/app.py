@@ -11,8 +11,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
@@ -20,36 +19,21 @@ from textual.screen import Screen
 
 from vgrad.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
 from vgrad.records import Batch
-from vgrad.transforms.clip import ClipGradNorm
-from vgrad_tui import methods, palette, steering
+from vgrad_tui import methods, palette, rescue, steering
 from vgrad_tui.bridge import Bridge
 from vgrad_tui.keys import KEYS
-from vgrad_tui.order import SORTS
 from vgrad_tui.pace import Pace
 from vgrad_tui.plots import warm_up
-from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.sources import Source
-from vgrad_tui.state import State
-from vgrad_tui.thrift import ThriftyApp
-from vgrad_tui.widgets.chart import LossPane
+from vgrad_tui.viewing import ViewingApp
 from vgrad_tui.widgets.controls import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.tabs import Tabs
-from vgrad_tui.widgets.view import View
 
 if TYPE_CHECKING:
     from vgrad_tui.screens.methods import MethodsScreen
 
 
-@runtime_checkable
-class Follower(Protocol):
-    """A screen over the main one that follows the run."""
-
-    def refresh_view(self) -> None:
-        """Show everything as it is now."""
-
-
-class VgradApp(ThriftyApp):
+class VgradApp(ViewingApp):
     """Watches one source and submits what the keys ask for.
 
     Args:
@@ -58,8 +42,6 @@ class VgradApp(ThriftyApp):
         observe: Is given every batch that arrives, too.
 
     Attributes:
-        state: What the screen shows.
-        spare_clip: The clipping that ``c`` would turn on.
         was_interrupted: Whether a signal ended it.
     """
 
@@ -71,28 +53,13 @@ class VgradApp(ThriftyApp):
     def __init__(
         self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(Pace(frugal=frugal))
         self._observe = observe
-        self.state = State()
         self._source = source
-        self._pace = Pace(frugal=frugal)
         self._bridge = Bridge(source, self._pace)
-        self._until_chart = 0
         self._is_quitting = False
         self._shown_error = False
         self.was_interrupted = False
-        self.spare_clip: object = ClipGradNorm(1.0)
-
-    def get_default_screen(self) -> Screen[Any]:
-        """The main screen is there from the first frame."""
-        return MainScreen(self.state, column_s=self._pace.column_s)
-
-    @property
-    def main(self) -> MainScreen:
-        """The main screen, whatever lies over it."""
-        screen = self.screen_stack[0]
-        assert isinstance(screen, MainScreen)
-        return screen
 
     async def on_mount(self) -> None:
         """Start the run once there is a screen to watch it on."""
@@ -104,7 +71,7 @@ class VgradApp(ThriftyApp):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 loop.add_signal_handler(number, self._interrupt)
-        self._refresh_view(chart=True)
+        self.refresh_view(chart=True)
         # Training needs the interpreter for microseconds between two operations; in 5 ms turns it
         # would wait for the screen's whole turn. Measured at 20 ms a step: 0.97 of full speed with
         # the usual turns, 0.99 with these.
@@ -119,16 +86,14 @@ class VgradApp(ThriftyApp):
 
     def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
         """Fold the news in, and show them if the terminal keeps up."""
-        changed = bool(event.batch.notices)
         self.state.take(event.batch)
         if self._observe is not None:
             self._observe(event.batch)
+        if rescue.must_pause(event.batch, self.state) and not self._is_quitting:
+            self.submit(Pause())
         if not self.keeps_up():
             return  # frames are dropped, never queued; the news are not lost
-        if not event.hurried:
-            self._until_chart -= 1
-        if changed or not event.hurried:
-            self._refresh_view(chart=changed or self._until_chart <= 0)
+        self.follow(changed=bool(event.batch.notices), hurried=event.hurried)
         if self._is_quitting and self._source.join(0):
             self.exit()
         ended = self.state.ended
@@ -139,17 +104,6 @@ class VgradApp(ThriftyApp):
             else:
                 self.action_result()
 
-    def _refresh_view(self, *, chart: bool) -> None:
-        if chart:
-            self._until_chart = self._pace.refreshes_per_chart
-        self.main.show(self.spare_clip, chart=chart)
-        if isinstance(self.screen, Follower):
-            self.screen.refresh_view()
-
-    def on_resize(self) -> None:
-        """Draw for the new size at once."""
-        self.call_after_refresh(self._refresh_view, chart=True)
-
     # -- commands ------------------------------------------------------------------------------
 
     def submit(self, command: Command, *, undoable: bool = True) -> None:
@@ -159,7 +113,7 @@ class VgradApp(ThriftyApp):
         self.state.ask(command, undoable=undoable)
         self._source.submit(command)
         self._bridge.hurry()
-        self._refresh_view(chart=False)
+        self.refresh_view(chart=False)
 
     def _can_steer(self) -> bool:
         is_training = self.state.info is not None and self.state.ended is None
@@ -207,7 +161,7 @@ class VgradApp(ThriftyApp):
         if self.state.wanted.clip is not None:
             self.submit(Set("clip", clip))
         else:
-            self._refresh_view(chart=False)
+            self.refresh_view(chart=False)
 
     def action_accumulate(self, direction: int) -> None:
         """Accumulate more or fewer microbatches."""
@@ -258,12 +212,13 @@ class VgradApp(ThriftyApp):
 
     def action_remedy(self) -> None:
         """Apply the verdict's remedy."""
-        remedy = self.state.verdict.remedy
-        if remedy is None:
-            advice = self.state.verdict.advice or "nothing to remedy"
-            self.notify(f"no key helps here: {advice}", timeout=6, markup=False)
-        else:
-            self.submit(remedy)
+        commands = rescue.remedy(self.state)
+        if not commands:
+            advice = self.state.verdict.advice
+            words = f"no key helps here: {advice}" if advice else "nothing to remedy"
+            self.notify(words, timeout=6 if advice else 2, markup=False)
+        for command in commands:
+            self.submit(command)
 
     def action_undo(self) -> None:
         """Take back the last change."""
@@ -272,93 +227,6 @@ class VgradApp(ThriftyApp):
             self.notify("nothing to undo", timeout=2)
         else:
             self.submit(command, undoable=False)
-
-    # -- the view ------------------------------------------------------------------------------
-
-    def action_log(self) -> None:
-        """Logarithmic or linear loss."""
-        pane = self.main.query_one(LossPane)
-        pane.is_log = not pane.is_log
-        self._refresh_view(chart=True)
-
-    def action_zoom(self, steps: int) -> None:
-        """Show less or more of the run."""
-        self.main.query_one(LossPane).zoom(steps, self.state.step)
-        self._refresh_view(chart=True)
-
-    def action_pan(self, direction: int) -> None:
-        """Move a zoomed chart."""
-        self.main.query_one(LossPane).pan(direction, self.state.step)
-        self._refresh_view(chart=True)
-
-    def action_sort(self) -> None:
-        """Sort the layers another way."""
-        order = self.main.order
-        order.sort = (order.sort + 1) % len(SORTS)
-        order.renew()
-        self._refresh_view(chart=False)
-
-    def action_scale(self) -> None:
-        """One scale for all layers, or one each."""
-        self.main.view.toggle_scale()
-        self._refresh_view(chart=False)
-
-    def action_view(self, name: str) -> None:
-        """Look at the gradients another way."""
-        self.main.choose_view(name)
-
-    def on_tabs_pressed(self, event: Tabs.Pressed) -> None:
-        """A click on a tab does what its key does."""
-        self.main.choose_view(event.name)
-
-    def action_filter(self) -> None:
-        """Filter the layers."""
-        self.main.open_filter()
-
-    def on_view_opened(self, event: View.Opened) -> None:
-        """Open one layer."""
-        from vgrad_tui.screens.layer import LayerScreen
-
-        self.push_screen(LayerScreen(self.state, event.index))
-
-    def action_journal(self) -> None:
-        """Show the journal."""
-        from vgrad_tui.screens.dialogs import JournalScreen
-
-        self.push_screen(JournalScreen(self.state.journal))
-
-    def action_help(self) -> None:
-        """Show all keys."""
-        from vgrad_tui.screens.dialogs import HelpScreen
-
-        self.push_screen(HelpScreen())
-
-    def action_result(self) -> None:
-        """Show how the run ended."""
-        from vgrad_tui.screens.dialogs import ResultScreen
-
-        ended = self.state.ended
-        if ended is None:
-            self.notify("training has not ended", timeout=2)
-            return
-        text = ended.traceback_text or f"loss {ended.loss_first:.4g} → {ended.loss_last:.4g}"
-        if ended.val_loss is not None:
-            text += f"\nvalidation {ended.val_loss:.4g}"
-        title = ended.error or f"{ended.reason} after {ended.step:,} steps"
-        self.push_screen(
-            ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}")
-        )
-
-    def action_picture(self) -> None:
-        """Save the screen as an SVG file where the program was started."""
-        name = "waiting" if self.state.info is None else self.state.info.recipe
-        path = Path(f"vgrad-{name}-{self.state.step}.svg")
-        try:
-            path.write_text(self.export_screenshot(), encoding="utf-8")
-        except OSError as error:
-            self.notify(f"cannot write {path}: {error.strerror}", severity="error", markup=False)
-        else:
-            self.notify(f"saved {path}", markup=False)
 
     # -- the end -------------------------------------------------------------------------------
 

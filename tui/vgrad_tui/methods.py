@@ -20,7 +20,7 @@ Row = tuple[Sequence[tuple[str, str]], str]
 """Runs of text and role, and the word that a click on the row sets; empty for none."""
 
 WEIGHTS, CHECK = "weights", "check"
-"""What can be done beside setting controls, by its topic, see `vgrad_tui.state.topic`."""
+"""What can be done beside setting controls, by its topic, see `vgrad_tui.asked.topic`."""
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("passes and precision", ("precision", "detect", "accumulate")),
@@ -50,6 +50,10 @@ DEFAULTS = Controls()
 _OWN_ROWS = ("clip", "accumulate", "schedule", "lr_scale")  # on the main screen
 _LABEL = 15
 
+NOW, CHOSEN, _OTHER = "● ", "▸ ", "○ "
+"""In front of what a control can be: in force, chosen and not asked for, neither."""
+_MARK_ROLES = {NOW: "good", CHOSEN: "key", _OTHER: "dim"}
+
 
 def others_on(controls: Controls) -> list[str]:
     """Labels of all that differs from its default and has no row of its own on the main screen."""
@@ -74,11 +78,13 @@ def obstacle(name: str, info: RunInfo | None) -> str:
     return ""
 
 
-def at_hand(control: Control, state: State) -> object:
-    """The value that the next key starts from: what is wanted, or what was just refused.
+def at_hand(control: Control, state: State, choice: Set | None = None) -> object:
+    """The value that the next key starts from: what is chosen, was just refused, or is wanted.
 
     So keys move on past a refused value, and a refused text can be put right.
     """
+    if choice is not None:
+        return choice.value
     refused = state.rejected.command if state.rejected is not None else None
     if isinstance(refused, Set) and refused.control == control.name and state.asked(control.name) is None:
         try:
@@ -88,19 +94,19 @@ def at_hand(control: Control, state: State) -> object:
     return getattr(state.wanted, control.name)
 
 
-def next_kind(name: str, direction: int, state: State) -> Set:
-    """The next or previous thing that a control can be on this run."""
+def next_kind(name: str, direction: int, state: State, choice: Set | None = None) -> Set:
+    """The next or previous thing that a control can be on this run, seen from a choice if there is one."""
     control = find_control(name)
     words = dict(state.info.structure).get(name) if state.info is not None else None
     return next_value(
-        control, at_hand(control, state), direction, words=None if words is None else (None, *words)
+        control, at_hand(control, state, choice), direction, words=None if words is None else (None, *words)
     )
 
 
-def moved_parameter(name: str, direction: int, state: State) -> Set | None:
-    """The first parameter one rung up or down; None where there is none to move."""
+def moved_parameter(name: str, direction: int, state: State, choice: Set | None = None) -> Set | None:
+    """The first parameter, of a choice if there is one, a rung up or down; None where none moves."""
     control = find_control(name)
-    now = at_hand(control, state)
+    now = at_hand(control, state, choice)
     if isinstance(control, Number):
         return next_value(control, now, direction)
     moved = next_parameter(now, direction, unset=unset_parameter(state.controls, state.record))
@@ -158,10 +164,14 @@ def hint(control: Control, text: str) -> str:
     return f"one of {', '.join(control.words)}" if kind is None else f"{kind.word}: {_parameters(kind)}"
 
 
-def explain(name: str, state: State, width: int) -> list[Row]:
-    """All that there is to know of a control, in rows of at most ``width`` cells."""
+def explain(name: str, state: State, width: int, choice: Set | None = None) -> list[Row]:
+    """All that there is to know of a control, in rows of at most ``width`` cells.
+
+    ``●`` marks what is in force, ``▸`` what is chosen and not asked for.
+    """
     control = find_control(name)
     now = getattr(state.controls, name)
+    chosen = now if choice is None else choice.value
     rows = _wrapped(f"{control.title}: ", control.help + ".", width, role="title")
     rows += _wrapped("as text", f"{control.format(now)}", width)
     reason = obstacle(name, state.info)
@@ -173,17 +183,20 @@ def explain(name: str, state: State, width: int) -> list[Row]:
         rows += _wrapped("noise scale", value, width)
     if isinstance(control, OneOf):
         for kind in control.kinds.values():
-            rows += _kind_rows(kind, control, width, is_now=kind is control.kind_of(now))
+            mark = _mark(kind is control.kind_of(now), kind is control.kind_of(chosen))
+            rows += _kind_rows(kind, control, width, mark)
     elif isinstance(control, Word):
         there = control.words if state.info is None else dict(state.info.structure).get(name, ())
-        rows += [_choice(word, "", "", now == control.read(word)) for word in ("as-built", *there)]
+        for word in ("as-built", *there):
+            read = control.read(word)
+            rows.append(_choice(word, "", "", _mark(now == read, chosen == read)))
     else:
         rows += _wrapped("range", f"{hint(control, '')}; ← and → halve and double it", width)
     return rows
 
 
-def _kind_rows(kind: Kind, control: OneOf, width: int, *, is_now: bool) -> list[Row]:
-    rows = [_choice(kind.word, kind.label, provenance(kind, control), is_now)]
+def _kind_rows(kind: Kind, control: OneOf, width: int, mark: str) -> list[Row]:
+    rows = [_choice(kind.word, kind.label, provenance(kind, control), mark)]
     facts = (
         ("helps", kind.helps),
         ("fails, costs", kind.fails),
@@ -196,8 +209,12 @@ def _kind_rows(kind: Kind, control: OneOf, width: int, *, is_now: bool) -> list[
     return rows
 
 
-def _choice(word: str, words: str, tag: str, is_now: bool) -> Row:
-    runs = [("● " if is_now else "○ ", "good" if is_now else "dim"), (word, "strong" if is_now else "key")]
+def _mark(is_now: bool, is_chosen: bool) -> str:
+    return NOW if is_now else CHOSEN if is_chosen else _OTHER
+
+
+def _choice(word: str, words: str, tag: str, mark: str) -> Row:
+    runs = [(mark, _MARK_ROLES[mark]), (word, "strong" if mark == NOW else "key")]
     if words and words != word:
         runs.append((f"  {words}", "text"))
     if tag:

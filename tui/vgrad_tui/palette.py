@@ -12,6 +12,7 @@ from vgrad.catalog import CONTROLS
 from vgrad.controls import SCHEMES, Reinit
 from vgrad_tui import methods
 from vgrad_tui.keys import KEYS
+from vgrad_tui.meanings import TAGS
 
 if TYPE_CHECKING:
     from vgrad_tui.app import VgradApp
@@ -29,3 +30,5 @@ def entries(app: VgradApp) -> Iterator[SystemCommand]:
     for scheme in SCHEMES:
         words = f"Replace the weights; u brings them back. {methods.SCHEMES_IN_WORDS.get(scheme, '')}"
         yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
+    for tag, words in TAGS.items():
+        yield SystemCommand(f"tag: {tag}", words, app.action_help)

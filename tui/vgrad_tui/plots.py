@@ -97,8 +97,8 @@ def draw_series(chart: SeriesChart, width: int, height: int) -> list[Row]:
 def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
     """Draw the loss in ``width`` x ``height`` cells.
 
-    Small charts go without the values (below 20 columns) and the steps (below 4 rows) beside
-    the axes.
+    On a logarithmic axis what is exactly zero is a ``·`` at the bottom. Small charts go without the
+    values (below 20 columns) and the steps (below 4 rows) beside the axes.
 
     Returns:
         ``height`` rows of (text, role) runs of ``width`` cells each; roles are those of `Role`.
@@ -116,12 +116,14 @@ def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
     canvas = _Canvas(width - margin, num_rows, chart.first, chart.last)
     columns = canvas.column(chart.steps)
     finite = np.isfinite(low) & np.isfinite(high) & np.isfinite(smooth)
-    area = band(columns, finite, axis.place(low), axis.place(high), (num_rows, canvas.num_columns))
-    canvas.curve("smooth", line(columns, finite, axis.place(smooth)))
+    zero = (low == 0) & (high == 0) & chart.log  # has no place on such an axis
+    area = band(columns, finite & ~zero, axis.place(low), axis.place(high), (num_rows, canvas.num_columns))
+    canvas.curve("smooth", line(columns, finite & ~zero, axis.place(smooth)))
     val_columns = canvas.column(chart.val_steps)
     canvas.dots("val", val_columns[np.isfinite(val)], axis.place(val[np.isfinite(val)]))
     canvas.paint()
     canvas.lay_area(area)
+    canvas.lay_zeros(np.unique(columns[zero].astype(int)).tolist())
     bad_columns = np.concatenate((columns[~finite], val_columns[~np.isfinite(val)]))
     canvas.lay_bad(np.unique(bad_columns.astype(int)).tolist())
     canvas.lay_marks(chart.marks)

@@ -68,6 +68,7 @@ class LayerProbe:
         num_layers = len(layers.names)
         self._measured_step = np.full(num_layers, -1, dtype=np.int64)
         self._values = np.full((num_layers, _WIDTH), np.nan, dtype=np.float32)
+        self._forgotten_step = -1
         self._sizes = np.array(layers.sizes, dtype=np.float64)
 
     def before_transforms(self) -> None:
@@ -130,8 +131,16 @@ class LayerProbe:
             indices: As `after_step` returned them.
             values: All vectors in a row, of shape ``(len(indices) * width,)``.
         """
+        if step <= self._forgotten_step:
+            return  # it was on its way when the weights became others
         self._values[indices] = values.reshape(len(indices), _WIDTH)
         self._measured_step[indices] = step
+
+    def forget(self, step: int) -> None:
+        """Forget what was measured up to ``step``: the weights are others now."""
+        self._forgotten_step = step
+        self._values.fill(np.nan)
+        self._measured_step.fill(-1)
 
     def snapshot(self) -> LayerStats:
         """All statistics as they are now, in arrays of their own."""

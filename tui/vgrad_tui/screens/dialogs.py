@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import ClassVar, TypeVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,11 +16,14 @@ from textual.widgets import Static
 
 from vgrad_tui.format import safe
 from vgrad_tui.keys import KEYS, METHOD_KEYS
+from vgrad_tui.meanings import SURE, TAGS
 from vgrad_tui.state import Entry
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.lines import ROLE_CLASSES
 
 Answer = TypeVar("Answer")
+
+_LIST_KEYS = (("↑ ↓", "Choose a layer"), ("enter", "Open it: its own chart and numbers"))
 
 
 class Dialog(ModalScreen[Answer]):
@@ -31,25 +35,28 @@ class Dialog(ModalScreen[Answer]):
 
 
 class HelpScreen(Dialog[bool]):
-    """All keys, from the same table that binds them."""
+    """All keys, from the same table that binds them, and the words beside a verdict."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(False)", "close", show=False)]
 
     def compose(self) -> ComposeResult:
         """Make the table."""
-        text = Text()
-        for group, keys in groupby((*KEYS, *METHOD_KEYS), key=lambda key: key.group):
-            text.append(f"{group}\n", "bold")
-            for key in keys:
-                text.append(f"  {key.shown:<6}", "bold")
-                text.append(f"{key.help}\n")
-        text.append("in the list of layers\n", "bold")
-        for shown, words in (("↑ ↓", "Choose a layer"), ("⏎", "Open it: its own chart and numbers")):
-            text.append(f"  {shown:<6}", "bold")
-            text.append(f"{words}\n")
-        text.append("\nctrl+p finds everything by name. Esc closes this.", "dim")
         with VerticalScroll(classes="box"):
-            yield Static(text)
+            for group, keys in groupby((*KEYS, *METHOD_KEYS), key=lambda key: key.group):
+                yield from _section(group, [(key.shown, key.help) for key in keys])
+            yield from _section("in the list of layers", _LIST_KEYS)
+            yield from _section("beside the verdict", (("% sure", SURE), *TAGS.items()))
+            yield Static(Text("\nctrl+p finds everything by name. Esc closes this.", "dim"))
+
+
+def _section(title: str, rows: Iterable[tuple[str, str]]) -> Iterable[Static]:
+    """A heading, and under it words that stay in their column where they take more than a line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=6, no_wrap=True, style="bold")
+    for shown, words in rows:
+        table.add_row(Text(f"  {shown}"), Text(words))
+    yield Static(Text(title, "bold"))
+    yield Static(table)
 
 
 class QuitScreen(Dialog[bool]):

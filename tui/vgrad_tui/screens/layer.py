@@ -96,16 +96,17 @@ class LayerScreen(Palette[None]):
         size = info.layer_sizes[index]
         norm = float(record.grad_norms[index])
         mark = MARK_WORDS[int(mark_layers(record.grad_norms, state.layer_sizes, stats)[index])]
-        share = norm / record.grad_norm if record.grad_norm > 0 else math.nan
+        share = f"{norm / record.grad_norm:.1%}" if record.grad_norm > 0 else "–"
         rows: list[Runs] = [
             rule([("numbers", "title")], [], self.size.width),
             _pair("parameters", count(size), "mark", mark),
-            _pair("‖g‖ now", number(norm), "share of the joint norm", f"{share:.1%}"),
+            _pair("‖g‖ now", number(norm), "share of the joint norm", share),
         ]
         if stats is None or stats.measured_step[index] < 0:
             return [*rows, [("the other numbers have not been measured yet", "dim")]]
         weight = float(stats.weight_norm[index])
         age = record.step - int(stats.measured_step[index])
+        lost = f"{float(stats.underflow_share[index]):.1%}"
         return [
             *rows,
             _pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight if weight else math.nan)),
@@ -116,6 +117,7 @@ class LayerScreen(Palette[None]):
                 number(float(stats.grad_max[index])),
             ),
             _pair("exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"),
+            *([_pair("underflow", lost, "", "")] if state.is_float16 else []),
             [("entries by decade of |g|:", "dim")],
             *_histogram(stats.histogram[index]),
         ]

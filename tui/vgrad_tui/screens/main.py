@@ -20,7 +20,8 @@ from vgrad_tui.widgets.layers import LayerTable
 from vgrad_tui.widgets.lines import Palette
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.through_time import TimeView
-from vgrad_tui.widgets.topline import TopLine, VerdictLine
+from vgrad_tui.widgets.topline import TopLine
+from vgrad_tui.widgets.verdict import VerdictLines
 from vgrad_tui.widgets.view import View
 
 
@@ -37,7 +38,7 @@ class MainScreen(Palette[None]):
     # The class is set where the width is at least so many cells.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-medium"), (112, "-wide")]  # noqa: RUF012  # an instance variable to Textual's types
 
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-tall")]  # noqa: RUF012  # likewise
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-short"), (24, "-tall")]  # noqa: RUF012  # likewise
 
     def __init__(self, state: State, *, column_s: float) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class MainScreen(Palette[None]):
     def compose(self) -> ComposeResult:
         """Lay the widgets out; the style sheet says where each goes."""
         yield TopLine()
-        yield VerdictLine()
+        yield VerdictLines()
         with Container(id="upper"):
             with Vertical(id="left"):
                 yield self._loss
@@ -94,7 +95,7 @@ class MainScreen(Palette[None]):
 
     def _show_top(self) -> None:
         self.query_one(TopLine).update(self._state)
-        self.query_one(VerdictLine).update(self._state)
+        self.query_one(VerdictLines).update(self._state)
 
     def show_view(self) -> None:
         """Show the lower half as it is now; what is hidden costs nothing."""

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from vgrad.catalog import CONTROLS, find_control
+from vgrad.choices import Number
 from vgrad.controls import Command, Reinit, Set
 from vgrad.errors import ConfigError
 from vgrad.words import describe
@@ -28,6 +29,7 @@ from vgrad_tui.methods import (
     next_kind,
     with_word,
 )
+from vgrad_tui.rescue import in_words, remedy
 from vgrad_tui.state import State
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines, Palette, Runs, fit_fields
@@ -41,6 +43,8 @@ class MethodsScreen(Palette[None]):
     """The list of controls, the chosen one's explanation, and a field to type a value into.
 
     Nothing here changes what is shown: it asks the run, and shows the answer when it has come.
+    What a control can be is chosen first and asked for with enter, so that nothing is set on the way
+    past it. A number has nothing to pass over: each halving is a setting that is best tried at once.
 
     Args:
         state: The run.
@@ -105,7 +109,7 @@ class MethodsScreen(Palette[None]):
             return
         self.query_one("#methods-top", Lines).show([fit_fields(self._top(), self.size.width)])
         self._table.update()
-        self._card.update(self._table.entry)
+        self._card.update(self._table.entry, self._table.choice)
         answer, role = self._answer()
         lines = textwrap.wrap(safe(answer), max(10, self.size.width)) or [""]
         self.query_one("#answer", Sheet).show([[(line, role)] for line in lines[:_MOST_ANSWER]])
@@ -133,8 +137,9 @@ class MethodsScreen(Palette[None]):
                 (6, [("‖g‖ ", "dim"), (number(state.record.grad_norm).strip(), "text")]),
             ]
         fields.append((5, [(state.verdict.kind, "text")]))
-        if state.verdict.remedy is not None:
-            fields.append((4, [("r", "key"), (f" {describe(state.verdict.remedy)}", "text")]))
+        commands = remedy(state)
+        if commands:
+            fields.append((4, [("r", "key"), (f" {in_words(commands)}", "text")]))
         return fields
 
     def _answer(self) -> tuple[str, str]:
@@ -145,9 +150,11 @@ class MethodsScreen(Palette[None]):
                 value = control.read(self._field.value)
             except ConfigError as error:
                 return f"✗ {error}", "warn"
-            return f"⏎ {control.shown(value)}  ({hint(control, self._field.value)})", "text"
+            return f"enter {control.shown(value)}  ({hint(control, self._field.value)})", "text"
         if self._said:
             return self._said, "dim"
+        if self._table.choice is not None:
+            return f"enter sets {describe(self._table.choice)}, esc leaves it as it is", "text"
         refused = self._state.rejected
         if refused is None:
             return "", "dim"
@@ -156,8 +163,9 @@ class MethodsScreen(Palette[None]):
     # -- what is asked -------------------------------------------------------------------------
 
     def on_method_table_chosen(self) -> None:
-        """Explain what was chosen."""
+        """Explain what was chosen; a choice for another entry is dropped."""
         self._said = ""
+        self._table.choice = None
         if self._edited != self._table.entry:
             self._close_field()
         self.refresh_view()
@@ -175,14 +183,32 @@ class MethodsScreen(Palette[None]):
         else:
             match event.action:
                 case "kind":
-                    self._ask(next_kind(entry, event.direction, self._state))
+                    self._choose(next_kind(entry, event.direction, self._state, self._table.choice))
                 case "parameter":
-                    moved = moved_parameter(entry, event.direction, self._state)
-                    self._ask(moved, "no number to move here: ⏎ types a value")
+                    self._move_parameter(entry, event.direction)
                 case "off":
                     self._ask(self._back_to_default(entry), "it is off, or as it was built, already")
+                case "edit" if self._table.choice is not None:
+                    self._ask(self._table.choice)
                 case "edit":
                     self._open_field()
+
+    def _choose(self, choice: Set) -> None:
+        """Show what enter would ask for."""
+        if isinstance(find_control(choice.control), Number):
+            self._ask(choice)
+            return
+        is_wanted = choice.value == getattr(self._state.wanted, choice.control)
+        self._table.choice = None if is_wanted else choice
+        self.refresh_view()
+
+    def _move_parameter(self, entry: str, direction: int) -> None:
+        choice = self._table.choice
+        moved = moved_parameter(entry, direction, self._state, choice)
+        if moved is not None and choice is not None:
+            self._choose(moved)
+        else:
+            self._ask(moved, "no number to move here: enter types a value")
 
     def _back_to_default(self, name: str) -> Set | None:
         default = getattr(DEFAULTS, name)
@@ -201,6 +227,7 @@ class MethodsScreen(Palette[None]):
             self._said = otherwise
             self.refresh_view()
         else:
+            self._table.choice = None
             self.post_message(self.Asked(command))
 
     # -- typing --------------------------------------------------------------------------------
@@ -236,9 +263,12 @@ class MethodsScreen(Palette[None]):
         self._ask(Set(control.name, value))
 
     def action_back(self) -> None:
-        """Leave the field, or the screen."""
+        """Leave the field, drop the choice, or leave the screen."""
         if self._is_editing:
             self._close_field()
+            self.refresh_view()
+        elif self._table.choice is not None:
+            self._table.choice = None
             self.refresh_view()
         else:
             self.dismiss()

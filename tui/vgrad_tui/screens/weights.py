@@ -38,7 +38,7 @@ class ReinitScreen(Dialog[str | None]):
         with Vertical(classes="box"):
             yield Static(warning)
             yield OptionList(*options, id="schemes")
-            yield Static(Text("⏎ replaces them at the next step; esc keeps them"), classes="hint")
+            yield Static(Text("enter replaces them at the next step; esc keeps them"), classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Answer."""

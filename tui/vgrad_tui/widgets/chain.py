@@ -143,7 +143,7 @@ class ChainView(View):
                 ("c", "key"),
                 (" clips it, ", "dim"),
                 ("v", "key"),
-                (" chooses norm or value, ", "dim"),
+                (" clips in another way, ", "dim"),
                 ("[ ]", "key"),
                 (" move the threshold", "dim"),
             ],

@@ -95,7 +95,7 @@ class LossPane(Lines):
             steps=np.clip(middle, first, last),
             raw_min=buckets.min[:, 0],
             raw_max=buckets.max[:, 0],
-            smooth=smoothed(buckets, last - first + 1),
+            smooth=smoothed(buckets, last - first + 1, log=self.is_log),
             val_steps=np.array([step for step, _ in shown], dtype=np.float64),
             val_losses=np.array([loss for _, loss in shown], dtype=np.float64),
             marks=labelled(state.marks),
@@ -124,15 +124,20 @@ def labelled(marks: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
     return tuple((step, label if index >= num_silent else "") for index, (step, label) in enumerate(marks))
 
 
-def smoothed(buckets: Buckets, num_steps: int) -> NDArray[np.float64]:
+def smoothed(buckets: Buckets, num_steps: int, *, log: bool) -> NDArray[np.float64]:
     """Smoothed means of the buckets' losses, shape ``(n,)``.
 
     Exponential smoothing forwards and backwards, averaged, so that the line does not lag behind
     the points. What is not finite passes through as it is and does not poison its neighbours.
+    On a logarithmic axis logarithms are smoothed: the mean of a run that was at 1e14 once would
+    stay far above its losses for as long as the run is shown.
     """
     means = buckets.mean[:, 0].astype(np.float64)
     weight = 1 - math.exp(-buckets.steps_per_bucket / max(1.0, _SMOOTH_SHARE * num_steps))
-    return (_follow(means, weight) + _follow(means[::-1], weight)[::-1]) / 2
+    log = log and not (means <= 0).any()
+    heights = np.log(means) if log else means
+    smooth = (_follow(heights, weight) + _follow(heights[::-1], weight)[::-1]) / 2
+    return np.exp(smooth) if log else smooth
 
 
 def _follow(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

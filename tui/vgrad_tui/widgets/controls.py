@@ -15,7 +15,6 @@ from textual.containers import Container
 from textual.message import Message
 
 from vgrad.catalog import ACCUMULATE, CLIP, CONTROLS
-from vgrad.precision import Float16
 from vgrad.schedules import Constant
 from vgrad.transforms.accumulate import MeanOver
 from vgrad.words import describe
@@ -137,6 +136,12 @@ class Controls(Container):
             "What the loss is multiplied with before the backward pass, and how many steps were dropped"
             " because their gradient was not finite",
         )
+        yield ControlRow(
+            "skipped",
+            (),
+            "skipped",
+            "How many steps were dropped because their gradient was not finite",
+        )
 
     def update(self, state: State, spare_clip: object) -> None:
         """Show every control.
@@ -153,10 +158,13 @@ class Controls(Container):
         methods = self._row("methods")
         methods.value(what_else(others_on(state.controls), methods.room))
         self._row("noise-scale").value(self._noise_scale(state))
-        drops = isinstance(state.controls.precision, Float16) or state.controls.skip_non_finite is not None
-        self._row("loss-scale").display = drops
-        if drops:
-            self._row("loss-scale").value(self._loss_scale(state))
+        # Half precision drops steps too, and tells so beside its scale.
+        scaled = self._row("loss-scale")
+        scaled.display = state.is_float16
+        scaled.value(self._loss_scale(state))
+        skipped = self._row("skipped")
+        skipped.display = state.controls.skip_non_finite is not None and not state.is_float16
+        skipped.value(self._skipped(state))
 
     def _row(self, id: str) -> ControlRow:
         return self.query_one(f"#{id}", ControlRow)
@@ -170,15 +178,16 @@ class Controls(Container):
 
     def _threshold(self, state: State, spare_clip: object) -> Runs:
         if state.wanted.clip is None:
-            return [(f"{CLIP.shown(spare_clip)}, when clipping is on", "dim")]
+            return [(f"{CLIP.shown(spare_clip)}, once it is on", "dim")]
         fires, before, after = state.clipping()
         if math.isnan(fires) or state.controls.clip is None:
             return [("…", "dim")]
-        return [
-            ("fires ", "dim"),
+        runs = [
             (percent(fires), "strong" if fires else "text"),
             (f"  {number(before).strip()} → {number(after).strip()}", "text"),
         ]
+        title = [("fires ", "dim")]
+        return [*title, *runs] if width_of([*title, *runs]) <= self._row("threshold").room else runs
 
     def _accumulate(self, state: State) -> Runs:
         now = ACCUMULATE.shown(state.controls.accumulate)
@@ -206,6 +215,7 @@ class Controls(Container):
 
     def _noise_scale(self, state: State) -> Runs:
         scale, why = state.noise_scale()
+        self._row("noise-scale").set_class(bool(why), "-unknown")
         if not why:
             return [(f"{scale:,.0f} samples", "text")]
         words = f"undetermined: {why}"
@@ -213,8 +223,12 @@ class Controls(Container):
 
     def _loss_scale(self, state: State) -> Runs:
         scale = 1.0 if state.record is None else state.record.loss_scale
+        return [(f"{scale:,.0f}  ", "text"), *self._skipped(state)]
+
+    def _skipped(self, state: State) -> Runs:
         skipped = state.num_skipped
-        return [(f"{scale:,.0f}", "text"), (f"  {skipped:,} steps skipped", "warn" if skipped else "dim")]
+        steps = "step" if skipped == 1 else "steps"
+        return [(f"{skipped:,} {steps} skipped", "warn" if skipped else "dim")]
 
     def _run(self, state: State) -> Runs:
         asked = state.asked("run")

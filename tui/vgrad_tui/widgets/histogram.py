@@ -28,17 +28,26 @@ class Columns:
     name: int
     bin: int
     zeros: int
+    underflow: int
     largest: int
     age: int
 
+    @property
+    def numbers(self) -> int:
+        """Of all numbers together."""
+        return self.zeros + self.underflow + self.largest + self.age
+
     @classmethod
-    def fit(cls, width: int, longest_name: int) -> Columns:
+    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> Columns:
         """Share ``width`` out: names and bins take what the numbers leave."""
         zeros, largest = (7, 9) if width >= 44 else (0, 0)
+        underflow = 11 if width >= 54 and is_float16 else 0
         age = 8 if width >= 72 else 0
-        left = width - zeros - largest - age - 1
+        left = width - zeros - underflow - largest - age - 1
         name = max(6, min(longest_name, 32, left - _NUM_BINS - 1, width // 4))
-        return cls(name, max(1, min(_WIDEST_BIN, (left - name - 1) // _NUM_BINS)), zeros, largest, age)
+        return cls(
+            name, max(1, min(_WIDEST_BIN, (left - name - 1) // _NUM_BINS)), zeros, underflow, largest, age
+        )
 
 
 class HistogramView(View):
@@ -65,7 +74,12 @@ class HistogramView(View):
     def column_titles(self) -> str:
         """Over the numbers."""
         columns = self._columns()
-        titles = (("zeros", columns.zeros), ("max |g|", columns.largest), ("age", columns.age))
+        titles = (
+            ("zeros", columns.zeros),
+            ("underflow", columns.underflow),
+            ("max |g|", columns.largest),
+            ("age", columns.age),
+        )
         text = "".join(f"{title:>{width}}" for title, width in titles if width)
         return f"{text} " if text else ""
 
@@ -85,7 +99,7 @@ class HistogramView(View):
             return [[("no layer matches; esc shows all", "dim")]]
         columns, stats, record = self._columns(), self.state.stats, self.state.record
         left = columns.name + 1 + _NUM_BINS * columns.bin
-        gap = " " * max(0, self.size.width - left - columns.zeros - columns.largest - columns.age - 1)
+        gap = " " * max(0, self.size.width - left - columns.numbers - 1)
         rows: list[Runs] = []
         for layer in visible:
             name = set_cell_size(fit(self.order.names[layer], columns.name), columns.name + 1)
@@ -96,6 +110,9 @@ class HistogramView(View):
             zeros = float(stats.zero_share[layer])
             if columns.zeros:
                 numbers += f"{percent(zeros):>{columns.zeros}}"
+            if columns.underflow:
+                numbers += f"{percent(float(stats.underflow_share[layer])):>{columns.underflow}}"
+            if columns.largest:
                 numbers += f"{number(float(stats.grad_max[layer])):>{columns.largest}}"
             if columns.age:
                 numbers += f"{age(record.step - int(stats.measured_step[layer])):>{columns.age}}"
@@ -105,7 +122,7 @@ class HistogramView(View):
         return rows
 
     def _columns(self) -> Columns:
-        return Columns.fit(self.size.width, self.order.longest)
+        return Columns.fit(self.size.width, self.order.longest, is_float16=self.state.is_float16)
 
 
 def ridge_of(shares: NDArray[np.float32], cells_per_bin: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import deque
 from collections.abc import Sequence
 
 from textual.geometry import Size
@@ -13,6 +15,9 @@ from vgrad_tui.state import Entry
 from vgrad_tui.widgets.lines import Roles, Runs
 
 _ROLES = {"asked": "dim", "applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
+_INDENT = len("23:59:59  ")
+_FEWEST_CELLS = 10  # of text on a line
+_MOST_ROWS = 20_000
 
 
 class Journal(Roles, ScrollView, can_focus=False):
@@ -22,6 +27,7 @@ class Journal(Roles, ScrollView, can_focus=False):
         super().__init__(id=id)
         self._entries: Sequence[Entry] = ()
         self._last: Entry | None = None
+        self._rows: deque[Runs] = deque(maxlen=_MOST_ROWS)
 
     def update(self, entries: Sequence[Entry]) -> None:
         """Show these entries, if the last one is new."""
@@ -29,17 +35,33 @@ class Journal(Roles, ScrollView, can_focus=False):
             return
         follow = self.is_vertical_scroll_end
         self._entries = entries
+        new: list[Entry] = []
+        for entry in reversed(entries):
+            if entry is self._last:
+                break
+            new.append(entry)
+        for entry in reversed(new):
+            self._rows.extend(_rows(entry, self.size.width))
         self._last = entries[-1]
-        self.virtual_size = Size(0, len(entries))
+        self.virtual_size = Size(0, len(self._rows))
         if follow:
             self.scroll_end(animate=False)
         self.refresh()
 
+    def on_resize(self) -> None:
+        """Other widths, other lines."""
+        self._rows.clear()
+        self._last = None
+        self.update(self._entries)
+
     def render_line(self, y: int) -> Strip:
-        """Draw one entry."""
+        """Draw one row."""
         row = self.scroll_offset.y + y
-        runs: Runs = ()
-        if row < len(self._entries):
-            entry = self._entries[row]
-            runs = [(f"{entry.clock}  ", "dim"), (safe(entry.text), _ROLES[entry.kind])]
-        return self.strip(runs, self.size.width)
+        return self.strip(self._rows[row] if row < len(self._rows) else (), self.size.width)
+
+
+def _rows(entry: Entry, width: int) -> list[Runs]:
+    """An entry, in as many rows as it takes."""
+    pieces = textwrap.wrap(safe(entry.text), max(_FEWEST_CELLS, width - _INDENT)) or [""]
+    heads = [f"{entry.clock}  ", *[" " * _INDENT] * (len(pieces) - 1)]
+    return [[(head, "dim"), (piece, _ROLES[entry.kind])] for head, piece in zip(heads, pieces, strict=True)]

@@ -11,7 +11,7 @@ from vgrad.history import History
 from vgrad.marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO
 from vgrad.records import StepRecord
 from vgrad_tui.fit import fit
-from vgrad_tui.format import age, count, number
+from vgrad_tui.format import age, count, number, percent
 from vgrad_tui.order import SORTS, LayerOrder
 from vgrad_tui.sparks import Decades, Resolution, decades_of, draw
 from vgrad_tui.state import State
@@ -31,19 +31,21 @@ class Columns:
     norm: int
     ratio: int
     update: int
+    underflow: int
     age: int
     mark: int
 
     @classmethod
-    def fit(cls, width: int, longest_name: int) -> Columns:
+    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> Columns:
         """Share ``width`` out: the sparkline takes what the others leave."""
-        ratio = 9 if width >= 72 else 0
+        underflow = 11 if width >= 64 and is_float16 else 0
+        ratio = 9 if width >= 72 and not (underflow and width < 84) else 0
         update = 9 if width >= 84 else 0
         age = 8 if width >= 104 else 0
         mark = 14 if width >= 64 else 2
-        numbers = 9 + ratio + update + age + mark
+        numbers = 9 + ratio + update + underflow + age + mark
         name = max(6, min(longest_name, 32, (width - numbers) // 2))
-        return cls(name, max(0, width - numbers - name - 1), 9, ratio, update, age, mark)
+        return cls(name, max(0, width - numbers - name - 1), 9, ratio, update, underflow, age, mark)
 
 
 class LayerTable(View):
@@ -57,7 +59,7 @@ class LayerTable(View):
         self._resolution = Resolution()
         self._scale: Decades | None = None
         self._shares_scale = True
-        self._columns = Columns.fit(80, 10)
+        self._columns = Columns.fit(80, 10, is_float16=False)
 
     # -- what the title row tells ------------------------------------------------------------
 
@@ -84,6 +86,7 @@ class LayerTable(View):
                 ("‖g‖", columns.norm),
                 ("‖g‖/‖w‖", columns.ratio),
                 ("update", columns.update),
+                ("underflow", columns.underflow),
                 ("age", columns.age),
             )
             if width
@@ -111,7 +114,9 @@ class LayerTable(View):
             return [[("no layer matches; esc shows all", "dim")]]
         if history is None or record is None or not visible:
             return []
-        self._columns = columns = Columns.fit(self.size.width, self.order.longest)
+        self._columns = columns = Columns.fit(
+            self.size.width, self.order.longest, is_float16=state.is_float16
+        )
         sparks = self._sparks(history, record, visible)
         norms = record.grad_norms[visible]
         marks = self.order.marks()[visible]
@@ -128,6 +133,9 @@ class LayerTable(View):
                 numbers += f"{number(float(ratios[row])) if measured else '–':>{columns.ratio}}"
             if columns.update:
                 numbers += f"{number(float(updates[row])) if measured else '–':>{columns.update}}"
+            if columns.underflow:
+                share = percent(float(stats.underflow_share[index])) if measured and stats else "–"
+                numbers += f"{share:>{columns.underflow}}"
             if columns.age:
                 numbers += f"{age(int(ages[row])) if measured else '–':>{columns.age}}"
             mark = int(marks[row])

@@ -12,14 +12,16 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from vgrad.catalog import CONTROLS, find_control
-from vgrad.controls import SCHEMES
+from vgrad.controls import SCHEMES, Set
 from vgrad.words import describe
 from vgrad_tui.keys import METHOD_KEYS
 from vgrad_tui.methods import (
     CHECK,
+    CHOSEN,
     DEFAULTS,
     ENTRIES,
     GROUPS,
+    NOW,
     SCHEMES_IN_WORDS,
     WEIGHTS,
     Row,
@@ -28,7 +30,7 @@ from vgrad_tui.methods import (
 )
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs, cut_short, rule
-from vgrad_tui.widgets.values import applied, asked_value, pending
+from vgrad_tui.widgets.values import applied, asked_value, chosen, pending
 
 _TITLES = {WEIGHTS: "re-initialise", CHECK: "gradient check"}
 _NAME_WIDTH = 17
@@ -64,6 +66,7 @@ class MethodTable(Sheet, can_focus=True):
 
     Attributes:
         cursor: Index of the chosen entry in `vgrad_tui.methods.ENTRIES`.
+        choice: What was chosen for it and not asked for.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -92,6 +95,7 @@ class MethodTable(Sheet, can_focus=True):
         super().__init__(id="methods")
         self._state = state
         self._entry_rows: dict[int, int] = {}  # row of each entry
+        self.choice: Set | None = None
 
     @property
     def entry(self) -> str:
@@ -130,6 +134,8 @@ class MethodTable(Sheet, can_focus=True):
             now = "as trained" if name not in state.applied_at else "changed"
         else:
             now = find_control(name).shown(getattr(state.controls, name))
+        if self.choice is not None and self.choice.control == name:
+            return chosen(name, self.choice, state)
         if asked is not None:
             return pending(now, asked_value(asked), state)
         return applied(now, state, name, strong=is_on)
@@ -201,19 +207,19 @@ class MethodCard(Sheet):
         super().__init__(id="card")
         self._state = state
         self._words: list[str] = []
-        self._seen: tuple[str, object] | None = None
+        self._seen: tuple[str, object, Set | None] | None = None
 
-    def update(self, entry: str) -> None:
-        """Explain an entry as it is now; what is in force is scrolled into sight when it changes."""
-        rows = self._explain(entry)
+    def update(self, entry: str, choice: Set | None) -> None:
+        """Explain an entry as it is now; a new choice, or a new value, is scrolled into sight."""
+        rows = self._explain(entry, choice)
         self._words = [word for _, word in rows]
         self.show([runs for runs, _ in rows])
-        seen = (entry, getattr(self._state.controls, entry, None))
+        seen = (entry, getattr(self._state.controls, entry, None), choice)
         if seen != self._seen:
             self._seen = seen
             self.call_after_refresh(self._reveal)
 
-    def _explain(self, entry: str) -> list[Row]:
+    def _explain(self, entry: str, choice: Set | None) -> list[Row]:
         width = self.size.width
         if entry == WEIGHTS:
             return [
@@ -233,10 +239,11 @@ class MethodCard(Sheet):
                 ([("and the newest microbatch. Changes nothing; training waits meanwhile.", "text")], ""),
                 (check_in_short(self._state), ""),
             ]
-        return explain(entry, self._state, width)
+        return explain(entry, self._state, width, choice)
 
     def _reveal(self) -> None:
-        first = next((y for y, row in enumerate(self._rows) if row and row[0][0] == "● "), 0)
+        marks = [row[0][0] if row else "" for row in self._rows]
+        first = next((marks.index(mark) for mark in (CHOSEN, NOW) if mark in marks), 0)
         word = self._words[first] if self._words else ""
         last = max((y for y, each in enumerate(self._words) if word and each == word), default=first)
         if first:

@@ -1,12 +1,11 @@
-"""The two rows on top: what is running and how far it is, and the verdict on it."""
+"""The row on top: what is running, how far and how fast it is."""
 
 from __future__ import annotations
 
 import math
 import time
 
-from vgrad.words import describe
-from vgrad_tui.format import count, duration, number, rate, safe
+from vgrad_tui.format import count, duration, rate, safe
 from vgrad_tui.state import State
 from vgrad_tui.widgets.lines import Lines, Runs, fit_fields
 
@@ -17,14 +16,6 @@ _PHASES = {
     "done": ("■", "good"),
     "stopped": ("■", "warn"),
     "failed": ("✗", "bad"),
-}
-_VERDICTS = {
-    "starting": ("…", "dim"),
-    "healthy": ("●", "good"),
-    "vanishing": ("▼", "warn"),
-    "exploding": ("▲", "bad"),
-    "dead": ("○", "bad"),
-    "non-finite": ("✗", "bad"),
 }
 _BAR = 12
 
@@ -88,58 +79,3 @@ class TopLine(Lines):
 
 def _per_s(per_s: float, unit: str) -> str:
     return f"{rate(per_s).removesuffix('/s')} {unit}/s"
-
-
-class VerdictLine(Lines):
-    """The verdict, its evidence, and the key that applies a remedy."""
-
-    def __init__(self) -> None:
-        super().__init__(id="verdict")
-
-    def update(self, state: State) -> None:
-        """Show the newest verdict, or how the run ended."""
-        width = self.size.width or self.app.size.width  # not laid out yet: as wide as it will be
-        fields = self._ended(state) if state.ended is not None else self._verdict(state)
-        self.show([fit_fields(fields, width, cut=True)])
-
-    def _verdict(self, state: State) -> list[tuple[int, Runs]]:
-        verdict = state.verdict
-        mark, role = _VERDICTS[verdict.kind]
-        if state.info is None:
-            return [(0, [("the screen is ready before the model is: nothing to press yet", "dim")])]
-        fields: list[tuple[int, Runs]] = [
-            (9, [(f"{mark} {verdict.kind.upper()}", role)]),
-            (5, [(safe(verdict.evidence), "text")]),
-        ]
-        if verdict.remedy is not None:
-            fields.append((8, [("r", "key"), (f" {describe(verdict.remedy)}", "text")]))
-        elif verdict.advice:
-            fields.append((4, [(verdict.advice, "dim")]))
-        if state.rejected is not None:
-            fields.insert(1, (10, [(f"refused: {safe(state.rejected.reason)}", "warn")]))
-        return fields
-
-    def _ended(self, state: State) -> list[tuple[int, Runs]]:
-        ended = state.ended
-        assert ended is not None
-        if ended.reason == "failed":
-            error = safe((ended.error or "").splitlines()[0] if ended.error else "")
-            return [
-                (9, [(f"✗ FAILED at step {ended.step:,}", "bad")]),
-                (8, [("e", "key"), (" shows why", "text")]),
-                (5, [(error, "text")]),
-            ]
-        mark, role = _VERDICTS[state.verdict.kind]
-        val = "" if ended.val_loss is None else f"  validation {ended.val_loss:.3f}"
-        words = f"■ {ended.reason.upper()} after {ended.step:,} steps:"
-        return [
-            (9, [(words, "good" if ended.reason == "done" else "warn")]),
-            (8, [(f"loss {_loss(ended.loss_first)} → {_loss(ended.loss_last)}{val}", "strong")]),
-            (7, [(f"{mark} {state.verdict.kind}", role)]),
-            (6, [("q", "key"), (" quits", "text")]),
-            (5, [("e", "key"), (" result", "text")]),
-        ]
-
-
-def _loss(loss: float) -> str:
-    return f"{loss:.3f}" if 1e-3 <= abs(loss) < 1e4 else number(loss).strip()

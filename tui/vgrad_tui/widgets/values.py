@@ -12,8 +12,8 @@ from vgrad_tui.widgets.lines import Runs
 
 def pending(now: str, asked: str, state: State) -> Runs:
     """What is, what was asked for, and when it comes."""
-    when = "next step" if state.controls.accumulation_steps == 1 else "window's end"
-    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending: {when}", "warn")]
+    when = "" if state.controls.accumulation_steps == 1 else ": window's end"
+    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending{when}", "warn")]
 
 
 def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
@@ -21,6 +21,12 @@ def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
     step = state.applied_at.get(topic)
     runs = [(now, "strong" if strong else "text")]
     return runs if step is None else [*runs, (f"  @ {step:,}", "accent")]
+
+
+def chosen(name: str, choice: Set, state: State) -> Runs:
+    """What is wanted, what was chosen in its place, and the key that asks for it."""
+    now = find_control(name).shown(getattr(state.wanted, name))
+    return [(f"{now} → ", "dim"), (asked_value(choice), "key"), ("  chosen: enter sets it", "dim")]
 
 
 def asked_value(command: Command) -> str:

@@ -1,0 +1,21 @@
+"""What the words beside a verdict mean: for the help, the palette and the tooltip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "compensated": "The first layer gets under 1 % of the last one's gradient, yet moves: the optimizer"
+        " makes up for it",
+        "cold": "Half of the layers move by less than 1e-4 of their weights a step",
+        "hot": "A layer moves by more than a tenth of its weights a step",
+        "underflow": "Float16 rounds half of the gradient or more to zero in the middle layer",
+        "spike": "In the last 100 steps the gradient norm was once over ten times its median",
+    }
+)
+"""Every tag of `vgrad.records.Verdict`: worth knowing of a run that is not sick."""
+
+SURE = "How often the rule that found it was right on runs whose ending is known (vgrad-tui verdicts)"
+"""What the share beside a verdict is: `vgrad.records.Verdict.confidence`."""
