@@ -229,7 +229,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     ),
     Word(
         "activation", "activation", "The model's nonlinearity; weights are kept",
-        ("sigmoid", "tanh", "relu", "gelu"),
+        ("sigmoid", "tanh", "relu", "gelu", "leaky_relu", "elu", "selu"),
     ),
     Word("skip", "skip connections", "Add each layer's input to its output; weights are kept", ("on", "off")),
     Word("layer_norm", "layer norm", "Normalise each layer's output, without new weights", ("on", "off")),

@@ -12,13 +12,15 @@ from types import MappingProxyType
 # `vgrad-tui verdicts` prints these numbers, and a test compares them with the stored runs.
 CONFIDENCE: Mapping[str, float] = MappingProxyType(
     {
-        "dead": 0.88,
-        "depth": 0.95,
-        "jump": 0.67,
-        "learning": 0.97,
-        "lost": 0.94,
-        "non-finite": 0.89,
-        "stalled": 0.8,
-        "time": 0.75,
+        "dead": 0.92,
+        "depth": 0.97,
+        "jump": 0.86,
+        "learning": 0.94,
+        "lost": 0.97,
+        "non-finite": 0.94,
+        "stalled": 0.94,
+        "stuck": 0.67,
+        "time": 0.9,
+        "underflow": 0.83,
     }
 )

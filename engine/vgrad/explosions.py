@@ -12,6 +12,9 @@ _WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a 
 _NORM_JUMP = 10.0
 _LOSS_JUMP = 0.5
 _LOSS_BLOW_UP = 100.0
+_HEALED = 0.3  # below the lowest loss before an explosion in the first steps
+_UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
+_LEARNT_AGAIN = 0.1  # of the first loss: what explodes at once has nothing else to come back to
 
 
 class ExplosionWatch:
@@ -21,7 +24,10 @@ class ExplosionWatch:
     It is an explosion when the loss jumps too, and that lasts until the loss is back where it
     was: weights that were thrown far off have small gradients again, and are no better for it.
     A loss a hundred times as large needs no other sign: one step can throw a run so far off that
-    its gradient is no larger than before.
+    its gradient is no larger than before. Nor does one that stays half as large again as the first
+    for twenty steps in a row: layer norm tames the gradient, and a run is thrown off without a jump of
+    it, while deep skip connections start high and come down at once.
+    What undoes less than a tenth of what was learnt is no explosion.
 
     Attributes:
         calm_norm: Median gradient norm of before any explosion; the first step's at first.
@@ -44,6 +50,8 @@ class ExplosionWatch:
         self._since: int | None = None
         self._loss_first = math.nan
         self._loss_healed = math.nan
+        self._loss_over = math.nan
+        self._num_above = 0  # steps in a row whose loss was far above the first
 
     @property
     def has_spiked(self) -> bool:
@@ -58,6 +66,8 @@ class ExplosionWatch:
         self._step = step
         self._norms.append(grad_norm)
         self._losses.append(loss)
+        is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
+        self._num_above = self._num_above + 1 if is_above else 0
         if self._since is not None:
             if step % _EVERY == 0 and self._is_over(step):
                 self._since = None
@@ -75,7 +85,7 @@ class ExplosionWatch:
         if grad_norm > _NORM_JUMP * self.calm_norm:
             self._jumps.append(step)
         num_recent = sum(step - jump < _EVERY for jump in self._jumps)
-        if (num_recent and self._is_high(loss)) or self._is_blown_up(loss):
+        if (num_recent and self._is_high(loss)) or self._is_blown_up(loss) or self._num_above >= _WARM_UP:
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and step > _WARM_UP
@@ -84,7 +94,10 @@ class ExplosionWatch:
     def _begin(self, step: int, loss: float) -> None:
         if self.unhealed_since is None:
             # What explodes in its first steps has learnt nothing that it could go back to.
-            self._loss_healed = self.calm_loss if step > WINDOW else 0.5 * self._loss_first
+            lowest = min(self._losses)
+            self._loss_healed = self.calm_loss if step > WINDOW else lowest - _HEALED * abs(lowest)
+            to_learn = 0.0 if step - self._num_above > _WARM_UP else _LEARNT_AGAIN * abs(self._loss_first)
+            self._loss_over = self._loss_first - to_learn
         self._since = self.unhealed_since = step
         norm = max(list(self._norms)[-_EVERY:])
         is_norm_high = 0 < _NORM_JUMP * self.calm_norm < norm
@@ -93,15 +106,18 @@ class ExplosionWatch:
             if is_norm_high
             else "the loss was"
         )
-        self.evidence = f"at step {step:,} {signs} {loss:.3g} against {self.calm_loss:.3g}"
+        before = min(self.calm_loss, self._loss_first)
+        self.evidence = f"at step {step:,} {signs} {loss:.3g} against {before:.3g}"
 
     def _is_over(self, step: int) -> bool:
         assert self._since is not None
         median = _median(self._losses)
-        return step - self._since >= WINDOW and median <= self._loss_first and not self._is_high(median)
+        return step - self._since >= WINDOW and median <= self._loss_over and not self._is_high(median)
 
     def _is_high(self, loss: float) -> bool:
-        return loss > self.calm_loss + _LOSS_JUMP * abs(self.calm_loss)  # a loss may be negative
+        # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.
+        undone = _UNDONE * (self._loss_first - self.calm_loss)
+        return loss - self.calm_loss > max(_LOSS_JUMP * abs(self.calm_loss), undone)
 
     def _is_blown_up(self, loss: float) -> bool:
         # Next to nothing may grow a hundredfold and still be next to nothing: compare with the first, too.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -26,9 +26,16 @@ _FADED_NORM = (
     1e-20  # a gradient that fades out to zero passes through such norms; one that is cut off does not
 )
 _SLOPE_VANISHING = -0.1
-_TIME_RATIO_VANISHING = 1e-4
+_TIME_RATIO_VANISHING = 1e-2
 _UNDERFLOW_SHARE = 0.5
+_UNDERFLOW_FIRST = 0.9  # the first layer gets the smallest gradients: it is lost before the others are
+_NOTHING_LEARNT = 0.1  # of the loss that the first steps left
+_STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
+_LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
 _COLD, _HOT = 1e-4, 0.1
+
+FindingRule = Literal["underflow", "dead", "depth", "still", "time", "stuck"]
+FINDING_RULES: tuple[str, ...] = get_args(FindingRule)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,26 +46,37 @@ class Symptoms:
         names: Layer names.
         norms: L2 norm of each layer's gradient, shape ``(num_layers,)``.
         ratio: Median root-mean-square gradient of the first layer over that of the last.
+        ratio_early: The same over the first steps of the run.
         updates: ‖Δp‖/‖p‖ per layer, as it would be without clipping and scaling; NaN where frozen.
         zero_shares: Share of exactly zero gradient entries per layer.
         underflow_shares: Share of entries per layer that float16 rounds to zero; zeros where the run
             computes in another precision.
         time_slope: Slope of log10‖dE/dh_t‖ per step backwards.
         time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
-        never_learnt: Whether the loss has stayed where the first steps left it, or above.
+        learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
+        learnt_in_all: The same of the very first loss.
+        is_held_back: Whether somebody asked for far smaller steps, or for none of some layers.
         stall: The stall in words.
     """
 
     names: tuple[str, ...]
     norms: Floats
     ratio: float
+    ratio_early: float
     updates: Floats
     zero_shares: Floats
     underflow_shares: Floats
     time_slope: float
     time_ratio: float
-    never_learnt: bool
+    learnt: float
+    learnt_in_all: float
+    is_held_back: bool
     stall: str
+
+    @property
+    def never_learnt(self) -> bool:
+        """Whether the loss has stayed where the first steps left it, or above."""
+        return self.learnt < _NOTHING_LEARNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +91,14 @@ class Finding:
     """
 
     kind: Literal["vanishing", "dead"]
-    rule: Literal["underflow", "dead", "depth", "still", "time"]
+    rule: FindingRule
     evidence: str
     layers: tuple[int, ...] = ()
 
 
 def find(symptoms: Symptoms) -> Finding | None:
     """Return why a run that has stalled does not learn, or None if the gradients do not tell."""
-    for rule in (_underflow, _dead, _depth, _still, _time):
+    for rule in (_underflow, _dead, _depth, _still, _time, _stuck):
         finding = rule(symptoms)
         if finding is not None:
             return finding
@@ -106,11 +124,12 @@ def _underflow(s: Symptoms) -> Finding | None:
     if not _is_lost_to_underflow(s):
         return None
     layers = np.flatnonzero(s.underflow_shares >= _UNDERFLOW_SHARE)
-    share = float(np.nanmedian(s.underflow_shares))
+    worst = int(np.nanargmax(s.underflow_shares))
     return Finding(
         "vanishing",
         "underflow",
-        f"float16 rounds {share:.0%} of the gradient to zero in the middle layer; {s.stall}",
+        f"float16 rounds {s.underflow_shares[worst]:.0%} of the gradient of {s.names[worst]} to zero;"
+        f" {s.stall}",
         tuple(layers.tolist()),
     )
 
@@ -118,11 +137,12 @@ def _underflow(s: Symptoms) -> Finding | None:
 def _dead(s: Symptoms) -> Finding | None:
     """A layer that lets nothing through: what is below it gets exactly nothing, at once.
 
-    The first layer may be an embedding, most of whose rows no batch touches: it must be all zero.
+    The first layer may be an embedding, most of whose rows no batch touches: it must be all zero. Where
+    the gradient had all but vanished before it went out, its vanishing is the cause.
     """
     is_dead = s.zero_shares >= _DEAD_SHARE
     is_dead[0] = s.norms[0] == 0
-    if not is_dead.any() or _fades(s.norms):
+    if not is_dead.any() or _fades(s.norms) or 0 < s.ratio_early < _RATIO_VANISHING:
         return None
     layers = np.flatnonzero(is_dead)
     return Finding(
@@ -185,6 +205,25 @@ def _time(s: Symptoms) -> Finding | None:
     )
 
 
+def _stuck(s: Symptoms) -> Finding | None:
+    """The weights move by enough to learn, and the run has led nowhere: no layer stands out.
+
+    A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up for its
+    size and not for its lost direction. Steps that are too long, the other one, show as explosions.
+    """
+    has_moved = np.isfinite(s.updates).any() and np.nanmedian(s.updates) >= _COLD
+    if not has_moved or s.is_held_back or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
+        return None
+    return Finding(
+        "vanishing",
+        "stuck",
+        f"weights move by {float(np.nanmedian(s.updates)):.0e} a step, and nothing was learnt since the"
+        f" first steps; {s.stall}",
+    )
+
+
 def _is_lost_to_underflow(s: Symptoms) -> bool:
     known = s.underflow_shares[np.isfinite(s.underflow_shares)]
-    return bool(known.size) and not math.isnan(share := float(np.median(known))) and share >= _UNDERFLOW_SHARE
+    if not known.size:
+        return False
+    return bool(np.median(known) >= _UNDERFLOW_SHARE or s.underflow_shares[0] >= _UNDERFLOW_FIRST)

@@ -64,7 +64,9 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
             return (Reinit("he"),), advice
         case "time":
             return _against_vanishing_in_time(info, controls)
-        case "depth" | "still":
+        case "stuck" if info.recurrent:
+            return _against_vanishing_in_time(info, controls)
+        case "depth" | "still" | "stuck":
             return _against_vanishing_in_depth(info, controls)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from vgrad.confidence import CONFIDENCE
 from vgrad.controls import Controls
 from vgrad.explosions import WINDOW, ExplosionWatch
-from vgrad.findings import Symptoms, find, tags
+from vgrad.findings import FINDING_RULES, Symptoms, find, tags
 from vgrad.precision import Float16
 from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
 from vgrad.remedies import against, against_explosion, against_non_finite, still_due
@@ -36,8 +36,8 @@ _EVERY = 40  # steps between two looks at vanishing and health: they take their 
 _MOST_SKIPPED = 20  # steps dropped in a row, after which skipping has become the whole of training
 
 _LEAST_PROGRESS = 0.01
-_NOTHING_LEARNT = 0.9  # of the loss that the first steps left
-_ABOVE_START = 0.5
+_HELD_BACK = 0.01  # of a step
+_LEARNT_AGAIN = 0.1  # of the loss at which a run was lost
 
 _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps")
 
@@ -69,6 +69,9 @@ class Judge:
         self._num_seen = 0
         self._num_skipped = 0  # in a row
         self._is_stalled = False  # as of the last look
+        self._was_stalled = False  # when the last explosion began: then that is not why it does not learn
+        self._loss_lost = math.nan  # where the run stood when it was first called lost
+        self._ratio_early = math.nan
 
     def observe(
         self,
@@ -112,7 +115,10 @@ class Judge:
         self._losses.append(record.loss)
         self._ends.append((float(record.grad_norms[0]), float(record.grad_norms[-1])))
         clipped = controls.clip is not None
+        was_whole = self._explosions.unhealed_since is None
         is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
+        if is_exploding and was_whole:
+            self._was_stalled = self._is_stalled
         is_look = self._num_seen == _WARM_UP or record.step % _EVERY == 0
         if is_look:
             self._look_at_losses()
@@ -149,42 +155,52 @@ class Judge:
         return None if remedy == self.verdict.remedy else replace(self.verdict, remedy=remedy)
 
     def _is_lost(self, step: int) -> bool:
-        """Whether an explosion left the run where it learns no more."""
-        if not self._is_stalled:
-            return False
+        """Whether an explosion left the run where it learns no more.
+
+        Once said it holds until the loss is a tenth lower: noise alone makes such a run seem to stall
+        and to learn by turns. The default recipe's wrecks move by less in 300 steps.
+        """
         since = self._explosions.unhealed_since
-        if since is not None:
-            return step - since >= STALL_STEPS
-        # Far above where it began without a jump: a gradient that vanishes would have left it there.
-        return self._loss_now > self._loss_first + _ABOVE_START * abs(self._loss_first)
+        if since is None or self._was_stalled:
+            self._loss_lost = math.nan
+        elif self._is_stalled and step - since >= STALL_STEPS and math.isnan(self._loss_lost):
+            self._loss_lost = self._loss_now
+        elif self._loss_lost - self._loss_now > _LEARNT_AGAIN * abs(self._loss_lost):
+            self._loss_lost = math.nan
+        return not math.isnan(self._loss_lost)
 
     def _exploding(self, controls: Controls, *, is_lost: bool) -> Verdict:
         evidence = self._explosions.evidence
-        if not evidence:
-            evidence = f"the loss stands at {self._loss_now:.3g}, and began at {self._loss_first:.3g}"
         if is_lost:
-            evidence += f"; it never recovered: the loss has not moved in {STALL_STEPS} steps"
+            evidence += f"; it never recovered: the loss {self._has_stood_still()}"
         remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=is_lost)
         return _verdict("exploding", "lost" if is_lost else "jump", evidence, remedy=remedy, advice=advice)
+
+    def _has_stood_still(self) -> str:
+        if self._is_stalled:
+            return f"has not moved in {STALL_STEPS} steps"
+        return f"came to rest at {self._loss_lost:.3g} and is at {self._loss_now:.3g}"
 
     def _stalled(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
         """What the gradients say of a run that does not learn.
 
         Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
         """
-        is_thrown_off = self._explosions.unhealed_since is not None
+        is_thrown_off = self._explosions.unhealed_since is not None and not self._was_stalled
         if not self._is_stalled or is_thrown_off:
             return None
         finding = find(symptoms)
         if finding is None:
             # Until it learns again: a measurement at a threshold must not flicker.
-            return self.verdict if self.verdict.kind in {"vanishing", "dead"} else None
+            return self.verdict if self.verdict.rule in FINDING_RULES else None
         remedy, advice = against(finding, self._info, controls)
         return _verdict(
             finding.kind, finding.rule, finding.evidence, layers=finding.layers, remedy=remedy, advice=advice
         )
 
     def _look_at_losses(self) -> None:
+        if math.isnan(self._ratio_early):
+            self._ratio_early = self._ratio()
         if math.isnan(self._loss_early) and self._num_seen > _WARM_UP:
             losses = list(self._losses)
             # The first steps are steep: they find the mean answer. But not so if they explode.
@@ -211,6 +227,7 @@ class Judge:
             names=self._info.layers,
             norms=record.grad_norms.astype(np.float64),
             ratio=self._ratio(),
+            ratio_early=self._ratio_early,
             updates=unknown if stats is None else self._natural_updates(record, stats, controls),
             zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),
             underflow_shares=stats.underflow_share.astype(np.float64)
@@ -218,9 +235,14 @@ class Judge:
             else np.zeros_like(unknown),
             time_slope=math.nan if time is None else time.slope,
             time_ratio=math.nan if time is None else time.ratio,
-            never_learnt=self._loss_now > _NOTHING_LEARNT * self._loss_early,
+            learnt=self._learnt_since(self._loss_early),
+            learnt_in_all=self._learnt_since(self._loss_first),
+            is_held_back=controls.freeze is not None or _throttle(record, controls) < _HELD_BACK,
             stall=f"the loss has not moved in {STALL_STEPS} steps",
         )
+
+    def _learnt_since(self, loss: float) -> float:
+        return (loss - self._loss_now) / max(abs(loss), 1e-30)
 
     def _healthy(self, symptoms: Symptoms) -> Verdict:
         evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
@@ -245,13 +267,18 @@ class Judge:
 
         Small steps that somebody asked for are no sign of a vanishing gradient; nor is a frozen layer.
         """
-        throttle = controls.lr_scale
-        if record.applied_norm < record.grad_norm:
-            throttle *= record.applied_norm / record.grad_norm
-        updates: Floats = stats.update_ratio.astype(np.float64) / max(throttle, 1e-30)
+        updates: Floats = stats.update_ratio.astype(np.float64) / max(_throttle(record, controls), 1e-30)
         if controls.freeze is not None:
             updates[list(controls.freeze.matching(self._info.layers))] = np.nan
         return updates
+
+
+def _throttle(record: StepRecord, controls: Controls) -> float:
+    """What clipping and scaling leave of a step, 1 for all of it."""
+    left = controls.lr_scale
+    if record.applied_norm < record.grad_norm:
+        left *= record.applied_norm / record.grad_norm
+    return left
 
 
 def _verdict(kind: Kind, rule: str, evidence: str, **more: Any) -> Verdict:

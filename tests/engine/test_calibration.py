@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgrad.calibration.cases import HELD_OUT, Case, all_cases
+from vgrad.calibration.cases import HELD_OUT, TRIVIAL, Case
 from vgrad.calibration.counterfactuals import counterfactuals
+from vgrad.calibration.families import all_cases
 from vgrad.calibration.labels import CureKind, Outcome, Scale, label_of, needed_cures
 from vgrad.calibration.matrix import (
     Judged,
@@ -23,11 +27,12 @@ from vgrad.calibration.matrix import (
     share_right,
 )
 from vgrad.calibration.report import as_dict, as_text, confidence_by_rule
-from vgrad.calibration.runs import train_all, train_case
+from vgrad.calibration.runs import task_of, train_all, train_case
 from vgrad.calibration.store import read, write
 from vgrad.confidence import CONFIDENCE
+from vgrad.config import RunConfig
 from vgrad.errors import DataError
-from vgrad.recipes import get_recipe
+from vgrad.recipes import build_task, get_recipe
 from vgrad.recipes.recipe import Recipe
 
 SCALE = Scale(trivial=2.0, best=1.0)
@@ -61,6 +66,42 @@ def test_a_label_is_what_happened_and_what_cured_it(outcome: Outcome, cures: Cur
     assert label_of(outcome, cures, SCALE)[0] == label
 
 
+def test_a_task_that_no_run_learnt_labels_nothing_but_nan() -> None:
+    nobody = Scale(trivial=2.0, best=1.9)
+    assert label_of(replace(LEARNT, final=1.91), {}, nobody)[0] == "unclear"
+    assert label_of(replace(LEARNT, final=math.nan), {}, nobody)[0] == "non-finite"
+    assert needed_cures(STUCK, nobody) == ()
+
+
+def test_a_label_depends_on_no_verdict() -> None:
+    """Nothing of the rules under test is loaded where labels are made."""
+    code = (
+        "import sys, vgrad.calibration.labels, vgrad.calibration.counterfactuals, vgrad.calibration.families;"
+        "bad = {'vgrad.verdicts', 'vgrad.findings', 'vgrad.explosions'} & sys.modules.keys();"
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_parts_share_no_family_and_no_scale() -> None:
+    cases = all_cases()
+    by_part = {part: {case.family for case in cases if case.part == part} for part in ("fit", "held-out")}
+    assert by_part["fit"].isdisjoint(by_part["held-out"])
+    assert by_part["held-out"] == set(HELD_OUT)
+    for case in cases:
+        assert task_of(case)[0] == case.part
+    longer = replace(cases[0], steps=2 * cases[0].steps)
+    assert task_of(longer) != task_of(cases[0]), "no run is measured by one that had more time"
+
+
+def test_the_trivial_loss_of_pixels_is_their_variance() -> None:
+    task = build_task(RunConfig.make(recipe="fp16-underflow", batch_size=1437), torch.device("cpu"))
+    pixels = task.validation.targets
+    answer = pixels.mean(0).expand_as(pixels)
+    assert float(task.loss_fn(answer, pixels)) == pytest.approx(TRIVIAL["pixels"], rel=0.05)
+
+
 def test_only_what_did_not_learn_needs_cures() -> None:
     assert needed_cures(LEARNT, SCALE) == ()
     assert needed_cures(replace(STUCK, final=math.nan), SCALE) == ()
@@ -78,10 +119,8 @@ def test_an_outcome_lies_within_its_losses(losses: list[float]) -> None:
 
 
 def test_every_case_and_every_counterfactual_can_be_built() -> None:
-    from vgrad.config import RunConfig
-
     cases = all_cases()
-    assert len(cases) >= 200
+    assert len(cases) >= 400
     assert len({case.name for case in cases}) == len(cases)
     assert {case.family for case in cases} > set(HELD_OUT)
     changed = [
@@ -145,6 +184,13 @@ def test_a_share_lies_in_its_interval(count: int, more: int) -> None:
 def test_the_stored_runs_are_the_cases_of_today(stored: list[Judged]) -> None:
     by_name = {one.run.case.name: one.run.case for one in stored}
     assert by_name == {case.name: case for case in all_cases()}
+
+
+@pytest.mark.parametrize("family", sorted({case.family for case in all_cases()}))
+def test_the_stored_runs_are_what_the_code_trains_today(stored: list[Judged], family: str) -> None:
+    run = next(one.run for one in stored if one.run.case.family == family)
+    again = train_case(replace(run.case, steps=10))
+    np.testing.assert_allclose(again.trace.steps[:3], run.trace.steps[:3], rtol=1e-3)
 
 
 def test_the_matrix_counts_every_stored_run_once(stored: list[Judged]) -> None:

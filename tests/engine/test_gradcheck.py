@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "charlm-gru": {"hidden": 8, "seq_len": 8},
     "charlm-transformer": {"width": 8, "layers": 1, "heads": 2, "seq_len": 8},
     "depth-tanh": {"depth": 4, "width": 8},
+    "digits-conv": {"depth": 3, "channels": 4, "activation": "tanh"},
     "article-net": {"hidden": 16},
 }
 ROWS = torch.randn(7, WIDTH, generator=torch.Generator().manual_seed(0))

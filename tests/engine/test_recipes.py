@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, DataError, MissingExtra, RecipeError
 from vgrad.recipes import RECIPES, build_task, get_recipe
+from vgrad.recipes.depth import DeepConv, DeepStack
 from vgrad.recipes.streams import EpochStream, WindowStream, even_windows
 from vgrad.recipes.task import Microbatch, Task
 from vgrad.recipes.text import encode, load_text
@@ -212,6 +213,43 @@ def test_depth_vanishes_and_a_skip_connection_cures_it(name: str) -> None:
     cured = build(name, options={"skip": True})
     train(cured, 100)
     assert cured.validate() < 1.0
+
+
+def test_plain_convolutions_vanish_and_a_skip_connection_cures_them() -> None:
+    stuck = build("digits-conv")
+    losses = train(stuck, 150)
+    first, last = next(stuck.model.parameters()), stuck.model.get_parameter("head.weight")
+    assert first.grad is not None
+    assert last.grad is not None
+    assert first.grad.norm() < 2e-2 * last.grad.norm()
+    assert np.mean(losses[-20:]) > 2.28
+
+    cured = build("digits-conv", options={"skip": True})
+    train(cured, 150)
+    assert cured.validate() < 1.0
+
+
+def test_convolutions_are_torchs_and_keep_the_images_size() -> None:
+    task = build("digits-conv", options={"depth": 4, "channels": 3, "activation": "tanh"})
+    assert isinstance(task.model, DeepConv)
+    images = task.validation.inputs
+    assert images.shape[1:] == (1, 8, 8)
+    reference = nn.Sequential(
+        *(part for layer in task.model.layers for part in (layer, nn.Tanh())), nn.Flatten(), task.model.head
+    )
+    assert torch.equal(task.model(images), reference(images))
+    assert [layer.in_channels for layer in task.model.layers] == [1, 3, 3]
+
+
+@pytest.mark.parametrize("name", ["depth-sigmoid", "digits-conv"])
+def test_layer_norm_is_over_all_features_of_a_sample(name: str) -> None:
+    task = build(name, options={"depth": 2, "layer_norm": True, "activation": "tanh"})
+    inputs = task.validation.inputs[:5]
+    assert isinstance(task.model, DeepStack)
+    before = task.model.layers[0](inputs).flatten(1)
+    centered = before - before.mean(1, keepdim=True)
+    normal = centered / (centered.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(task.model(inputs), task.model.head(normal.tanh()))
 
 
 def test_tanh_cures_the_deep_sigmoid_net() -> None:

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "charlm-transformer": {"width": 8, "heads": 2, "layers": 2, "seq_len": 12},
     "depth-sigmoid": {"depth": 4, "width": 64},  # as wide as its input, so that a skip has an effect
     "depth-tanh": {"depth": 4, "width": 64},
+    "digits-conv": {"depth": 4, "channels": 4},
 }
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 
@@ -150,7 +151,7 @@ def test_each_layer_predicts_through_the_head(name: str) -> None:
         assert not hasattr(task.model, "layer_outputs")  # its neck is narrower than its head
         return
     predictions = task.model.layer_outputs(task.validation.inputs)
-    num_layers = {"depth-sigmoid": 3, "depth-tanh": 3, "tiny-batch": 3}.get(name, 2)
+    num_layers = {"depth-sigmoid": 3, "depth-tanh": 3, "tiny-batch": 3, "digits-conv": 3}.get(name, 2)
     if name in {"article-net", "temporal-order", "adding-gates"}:
         num_layers = 1
     assert len(predictions) == num_layers

@@ -95,7 +95,21 @@ async def test_where_no_key_helps_the_advice_stands_in_its_place(columns: int, i
 def test_every_tag_is_explained() -> None:
     """These symptoms have every tag that a look at the gradients can find; a spike is found elsewhere."""
     ones, updates = np.ones(5), np.array([1e-3, 1e-6, 1e-6, 1e-6, 0.5])
-    sick = Symptoms(tuple("abcde"), ones, 1e-9, updates, 0 * ones, ones, np.nan, np.nan, False, "")
+    sick = Symptoms(
+        names=tuple("abcde"),
+        norms=ones,
+        ratio=1e-9,
+        ratio_early=1.0,
+        updates=updates,
+        zero_shares=0 * ones,
+        underflow_shares=ones,
+        time_slope=np.nan,
+        time_ratio=np.nan,
+        learnt=1.0,
+        learnt_in_all=1.0,
+        is_held_back=False,
+        stall="",
+    )
     assert {*tags(sick), "spike"} == set(TAGS)
 
 

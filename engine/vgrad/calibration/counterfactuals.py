@@ -8,6 +8,8 @@ from typing import Any
 
 from vgrad.calibration.cases import Case
 from vgrad.calibration.labels import CureKind
+from vgrad.recipes import get_recipe
+from vgrad.recipes.recipe import Choice
 
 CLIP = "clip norm 1"
 _RECURRENT = ("charlm-rnn", "charlm-lstm", "charlm-gru", "temporal-order", "adding-gates")
@@ -41,37 +43,39 @@ def counterfactuals(case: Case, kind: CureKind) -> Iterator[Counterfactual]:
             yield _with(case, kind, "lr / 10", lr_scale="0.1")
             yield _with(case, kind, "lr / 100", lr_scale="0.01")
         case "dead":
-            if case.options.get("activation") == "relu":
+            if _part(case, "activation") == "relu":
                 yield Counterfactual(kind, "another draw", replace(case, dead_bias=0.0), redraw=True)
-                if not case.recipe.startswith("charlm"):
+                if _can_be(case, "activation", "gelu"):
                     yield _built(case, kind, "gelu", activation="gelu")
         case "vanishing":
             yield from _against_vanishing(case)
 
 
 def _against_vanishing(case: Case) -> Iterator[Counterfactual]:
-    if "precision" in case.settings and case.settings["precision"] != "fp32":
+    if str(case.settings.get("precision", "")).startswith("fp16"):
         yield _with(case, "vanishing", "fp32", precision="fp32")
-    is_recurrent = case.recipe in (
-        "charlm-rnn",
-        "charlm-lstm",
-        "charlm-gru",
-        "temporal-order",
-        "adding-gates",
-    )
-    if is_recurrent:
+    if case.recipe in _RECURRENT:
         if case.options.get("cell", case.recipe.removeprefix("charlm-")) == "rnn":
             for cell in ("gru", "lstm"):
                 options = {name: value for name, value in case.options.items() if name != "activation"}
                 yield Counterfactual("vanishing", cell, replace(case, options={**options, "cell": cell}))
             yield _with(case, "vanishing", "omega and clip", omega="4", clip="norm:1")
         return
-    if case.recipe in ("depth-sigmoid", "charlm-transformer") and not case.options.get("skip"):
-        yield _built(case, "vanishing", "skip", skip=True)
-    if not case.options.get("layer_norm"):
-        yield _built(case, "vanishing", "layer norm", layer_norm=True)
-    if case.recipe == "depth-sigmoid" and case.options.get("activation", "sigmoid") != "tanh":
+    for name, part in (("skip", "skip"), ("layer norm", "layer_norm")):
+        if _part(case, part) is False:
+            yield _built(case, "vanishing", name, **{part: True})
+    if _part(case, "activation") != "tanh" and _can_be(case, "activation", "tanh"):
         yield _built(case, "vanishing", "tanh", activation="tanh")
+
+
+def _part(case: Case, name: str) -> object:
+    """What a part of the model is built as, or None where it has no such part."""
+    return case.options.get(name, get_recipe(case.recipe).options.get(f"model.{name}"))
+
+
+def _can_be(case: Case, name: str, value: str) -> bool:
+    setting = get_recipe(case.recipe).settings.get(f"model.{name}")
+    return isinstance(setting, Choice) and value in setting.among
 
 
 def _with(case: Case, kind: CureKind, name: str, **settings: str) -> Counterfactual:

@@ -3,12 +3,13 @@
 The rule, first match wins:
 
 1. A loss that is NaN or infinite: **non-finite**.
-2. It learnt (`Scale.learnt`): **healthy**.
-3. It learnt by half: **unclear**.
-4. Its loss, averaged over 10 steps, once stood at more than 1.5 times where it began (or where
+2. No run in its part learnt its task (`Scale.is_known`): **unclear**.
+3. It learnt (`Scale.learnt`): **healthy**.
+4. It learnt by half: **unclear**.
+5. Its loss, averaged over 10 steps, once stood at more than 1.5 times where it began (or where
    ignoring the inputs would put it): it blew up. **exploding** if clipping by norm 1 or a lower
    learning rate (a tenth, a hundredth), from the same weights and data, makes it learn; else unclear.
-5. It is stuck without ever having blown up. A ten times larger learning rate makes it learn: it
+6. It is stuck without ever having blown up. A ten times larger learning rate makes it learn: it
    was only slow, **unclear**. Else the kinds of cures are tried: against explosions, as above;
    against dead units: another draw of the same initialisation, or GELU in place of ReLU; against
    vanishing: skip connections, layer norm, tanh; gates or Ω with clipping where it is recurrent;
@@ -32,6 +33,7 @@ LABELS: tuple[Label, ...] = ("healthy", "vanishing", "exploding", "dead", "non-f
 _LEARNT = 0.5
 _STUCK = 0.25
 _BLOWN_UP = 1.5
+_KNOWN = 0.9  # of the trivial loss: the best run on a task must be below it
 _AVERAGE = 10
 
 
@@ -79,6 +81,11 @@ class Scale:
         """Whether at least half of the way from nothing to the best was gone."""
         return self.progress(loss) >= _LEARNT
 
+    @property
+    def is_known(self) -> bool:
+        """Whether any run has learnt this task at all: half of next to nothing would be noise."""
+        return self.best < _KNOWN * self.trivial
+
 
 def label_of(
     outcome: Outcome, cures: Mapping[CureKind, Mapping[str, float]], scale: Scale
@@ -95,6 +102,8 @@ def label_of(
     """
     if math.isnan(outcome.final):
         return "non-finite", "a loss was not finite"
+    if not scale.is_known:
+        return "unclear", "no run learnt this task"
     if scale.learnt(outcome.final):
         return "healthy", "it learnt"
     if scale.progress(outcome.final) > _STUCK:
@@ -126,7 +135,7 @@ def _of_cure(label: Label, cure: str | None) -> tuple[Label, str]:
 
 def needed_cures(outcome: Outcome, scale: Scale) -> tuple[CureKind, ...]:
     """The kinds of counterfactuals that the label of this run depends on."""
-    if math.isnan(outcome.final) or scale.progress(outcome.final) > _STUCK:
+    if math.isnan(outcome.final) or not scale.is_known or scale.progress(outcome.final) > _STUCK:
         return ()
     if _has_blown_up(outcome, scale):
         return ("explosion",)

@@ -108,14 +108,20 @@ def train_all(cases: Sequence[Case], *, processes: int, on_progress: OnProgress)
     return runs
 
 
-def task_of(case: Case) -> tuple[Part, str]:
-    """Runs with the same of this compare by their losses; nothing crosses between the parts."""
-    return case.part, case.task
+Task = tuple[Part, str, int]
 
 
-def scales_of(runs: Iterable[Run]) -> dict[tuple[Part, str], Scale]:
+def task_of(case: Case) -> Task:
+    """Runs with the same of this compare by their losses: part, task and number of steps.
+
+    Nothing crosses between the parts, and no run is measured by one that had more time.
+    """
+    return case.part, case.task, case.steps
+
+
+def scales_of(runs: Iterable[Run]) -> dict[Task, Scale]:
     """What learning means on each task: the best of these runs sets the mark."""
-    scales: dict[tuple[Part, str], Scale] = {}
+    scales: dict[Task, Scale] = {}
     for run in runs:
         task, trivial = task_of(run.case), run.case.trivial
         best = scales[task].best if task in scales else math.inf
@@ -182,7 +188,7 @@ def _final_loss(counterfactual: Counterfactual, scale: Scale) -> float:
     case = counterfactual.case
     trainer = _build(case, watch_budget=0.0)
     if counterfactual.redraw:
-        trainer.apply(Reinit(str(case.options["init"])))
+        trainer.apply(Reinit(str(case.options.get("init", "torch"))))
     tail = max(1, case.steps // 10)
     losses: list[float] = []
     mean = math.nan

@@ -44,10 +44,12 @@ def _charlm(cell: str, init: str) -> dict[str, Setting]:
     return _recurrent(cell, init, hidden=128, more=embed) | {"data.seq_len": _SEQ_LEN}
 
 
-def _deep(depth: int, activation: str, init: str) -> dict[str, Setting]:
+def _deep(
+    depth: int, activation: str, init: str, *, size: Mapping[str, Setting] | None = None
+) -> dict[str, Setting]:
     return {
         "model.depth": Count(depth, at_most=500),
-        "model.width": Count(64, at_most=_WIDTH),
+        **(size or {"model.width": Count(64, at_most=_WIDTH)}),
         "model.activation": Choice(activation, ACTIVATIONS),
         "model.skip": Switch(False),
         "model.layer_norm": Switch(False),
@@ -113,7 +115,7 @@ _ALL = (
     Recipe(
         name="depth-sigmoid",
         summary="20 sigmoid layers on digits: gradients vanish, activation=tanh or skip=true cures it",
-        builder="depth:build",
+        builder="depth:build_mlp",
         lr=0.1,
         batch_size=64,
         settings=_deep(20, "sigmoid", "xavier"),
@@ -123,12 +125,22 @@ _ALL = (
     Recipe(
         name="depth-tanh",
         summary="30 tanh layers with torch's default init on digits: vanishes too, skip=true cures it",
-        builder="depth:build",
+        builder="depth:build_mlp",
         lr=0.1,
         batch_size=64,
         settings=_deep(30, "tanh", "torch"),
         steps=1200,
         takes="1200 steps, 11 s",
+    ),
+    Recipe(
+        name="digits-conv",
+        summary="8 convolutions with torch's default init on digits: vanishes too, skip=true cures it",
+        builder="depth:build_conv",
+        lr=0.1,
+        batch_size=64,
+        settings=_deep(9, "relu", "torch", size={"model.channels": Count(8, at_most=512)}),
+        steps=400,
+        takes="400 steps, 3 s",
     ),
     Recipe(
         name="temporal-order",
@@ -156,7 +168,7 @@ _ALL = (
     Recipe(
         name="tiny-batch",
         summary="one digit a step at lr 0.3 is too noisy: accumulating 16 cures it, and so does lr/16",
-        builder="depth:build",
+        builder="depth:build_mlp",
         lr=0.3,
         batch_size=1,
         settings=_deep(4, "tanh", "xavier"),
@@ -170,6 +182,7 @@ _ALL = (
         lr=1e-3,
         batch_size=1024,
         settings={
+            "model.depth": Count(2, at_most=100),
             "model.width": Count(64, at_most=_WIDTH),
             "model.activation": Choice("tanh", ACTIVATIONS),
             "model.layer_norm": Switch(False),

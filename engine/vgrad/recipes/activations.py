@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu}
+    {
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": torch.relu,
+        "gelu": F.gelu,
+        "leaky_relu": F.leaky_relu,
+        "elu": F.elu,
+        "selu": F.selu,
+    }
 )
 
 
@@ -21,3 +29,8 @@ def normalize(x: Tensor) -> Tensor:
         Ba, Kiros & Hinton 2016, arXiv:1607.06450, eq. 3.
     """
     return F.layer_norm(x, x.shape[-1:])
+
+
+def normalize_sample(x: Tensor) -> Tensor:
+    """`normalize` over all features of each sample, of an image as well: all dimensions but the first."""
+    return F.layer_norm(x, x.shape[1:])

@@ -22,11 +22,13 @@ LOSS_SCALE = 1e-3  # as when a loss is one small term among many: what makes its
 
 
 class Autoencoder(Structured, nn.Module):
-    """64 pixels, two layers of ``width``, a neck of 16 units, two layers of ``width``, 64 pixels."""
+    """64 pixels, ``depth`` layers of ``width``, a neck of 16 units, ``depth`` such layers, 64 pixels."""
 
-    def __init__(self, num_pixels: int, width: int, activation: str, layer_norm: bool = False) -> None:
+    def __init__(
+        self, num_pixels: int, *, depth: int, width: int, activation: str, layer_norm: bool = False
+    ) -> None:
         super().__init__()
-        sizes = [num_pixels, width, width, 16, width, width]
+        sizes = [num_pixels, *[width] * depth, 16, *[width] * depth]
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
         self.head = nn.Linear(width, num_pixels)
         self._declare(

@@ -1,17 +1,17 @@
-"""Deep multilayer perceptrons on handwritten digits: the place where gradients vanish in depth."""
+"""Deep stacks on handwritten digits, perceptrons and convolutions: where gradients vanish in depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from vgrad.checks import count
 from vgrad.errors import MissingExtra
-from vgrad.recipes.activations import FUNCTIONS, normalize
+from vgrad.recipes.activations import FUNCTIONS, normalize_sample
 from vgrad.recipes.streams import EpochStream
 from vgrad.recipes.structure import ACTIVATIONS, ON_OFF, Structured
 from vgrad.recipes.task import ERROR_RATE, Microbatch, Task
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from vgrad.recipes.recipe import Setup
 
 NUM_TRAIN = 1437
+NUM_PIXELS = 64
+IMAGE = (1, 8, 8)  # channels, height, width
+NUM_CLASSES = 10
 _SPLIT_SEED = 0  # one split for all runs: seeds stay comparable
 
 
-class DeepMLP(Structured, nn.Module):
-    """A perceptron of ``depth`` weight layers, the last of them the linear head.
+class DeepStack(Structured, nn.Module):
+    """Hidden layers of one kind, one after the other, and a linear head on the flattened last of them.
 
     Args:
-        num_inputs: Features per sample.
-        num_classes: Size of the answer.
-        depth: Weight layers in all.
-        width: Units per hidden layer.
+        layers: The hidden layers, without their activations.
+        head: From the flattened features of one sample to the answer.
         activation: One of `ACTIVATIONS`.
         skip: Add each hidden layer's input to its output where the shapes agree.
         layer_norm: Normalise what goes into each activation, as in arXiv:1607.06450.
@@ -39,45 +40,84 @@ class DeepMLP(Structured, nn.Module):
 
     def __init__(
         self,
-        num_inputs: int,
-        num_classes: int,
+        layers: Iterable[nn.Module],
+        head: nn.Linear,
         *,
-        depth: int,
-        width: int,
         activation: str,
         skip: bool = False,
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        sizes = [num_inputs, *[width] * (depth - 1)]
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
-        self.head = nn.Linear(sizes[-1], num_classes)
+        self.layers = nn.ModuleList(layers)
+        self.head = head
         self._declare(
             {"activation": ACTIVATIONS, "skip": ON_OFF, "layer_norm": ON_OFF},
             {"activation": activation, "skip": skip, "layer_norm": layer_norm},
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(batch, num_classes)`` for ``x`` of shape ``(batch, num_inputs)``."""
+        """Return logits ``(batch, num_classes)`` for ``x`` of shape ``(batch, ...)``."""
         *_, last = (x, *self._hidden(x))  # of a single layer the head reads the input
-        logits: Tensor = self.head(last)
-        return logits
+        return self._read(last)
 
     def layer_outputs(self, x: Tensor) -> list[Tensor]:
         """Return each hidden layer's own prediction through the head, ``(batch, num_classes)`` each.
 
         The last is the model's output. Hidden layers are as wide as the head's input.
         """
-        return [self.head(hidden) for hidden in self._hidden(x)] or [self.head(x)]
+        return [self._read(hidden) for hidden in self._hidden(x)] or [self._read(x)]
 
     def _hidden(self, x: Tensor) -> Iterator[Tensor]:
         activation = FUNCTIONS[self.part("activation")]
         skip, layer_norm = self.has("skip"), self.has("layer_norm")
         for layer in self.layers:
             y = layer(x)
-            y = activation(normalize(y) if layer_norm else y)
+            y = activation(normalize_sample(y) if layer_norm else y)
             x = x + y if skip and x.shape == y.shape else y
             yield x
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.head(hidden.flatten(1))
+        return logits
+
+
+class DeepMLP(DeepStack):
+    """A perceptron of ``depth`` weight layers, the last of them the linear head.
+
+    Args:
+        num_inputs: Features per sample.
+        num_classes: Size of the answer.
+        depth: Weight layers in all.
+        width: Units per hidden layer.
+        structure: ``activation``, ``skip`` and ``layer_norm`` of `DeepStack`.
+    """
+
+    def __init__(
+        self, num_inputs: int, num_classes: int, *, depth: int, width: int, **structure: Any
+    ) -> None:
+        sizes = [num_inputs, *[width] * (depth - 1)]
+        layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+        super().__init__(layers, nn.Linear(sizes[-1], num_classes), **structure)
+
+
+class DeepConv(DeepStack):
+    """``depth`` weight layers: 3×3 convolutions that keep the image's size, then the linear head.
+
+    Args:
+        image: Channels, height and width of the images.
+        num_classes: Size of the answer.
+        depth: Weight layers in all.
+        channels: Of each hidden layer.
+        structure: ``activation``, ``skip`` and ``layer_norm`` of `DeepStack`.
+    """
+
+    def __init__(
+        self, image: tuple[int, int, int], num_classes: int, *, depth: int, channels: int, **structure: Any
+    ) -> None:
+        first, height, width = image
+        sizes = [first, *[channels] * (depth - 1)]
+        layers = [nn.Conv2d(*pair, kernel_size=3, padding=1) for pair in pairwise(sizes)]
+        super().__init__(layers, nn.Linear(sizes[-1] * height * width, num_classes), **structure)
 
 
 def load_digits() -> tuple[Tensor, Tensor]:
@@ -116,8 +156,18 @@ def load_pixels() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels).float()[order], torch.from_numpy(labels).long()[order]
 
 
-def build(setup: Setup) -> Task:
-    """Build the perceptron.
+def build_mlp(setup: Setup) -> Task:
+    """Build the perceptron; see `_task_of`."""
+    return _task_of(setup, lambda options: DeepMLP(NUM_PIXELS, NUM_CLASSES, **options), (NUM_PIXELS,))
+
+
+def build_conv(setup: Setup) -> Task:
+    """Build the convolutional net; see `_task_of`."""
+    return _task_of(setup, lambda options: DeepConv(IMAGE, NUM_CLASSES, **options), IMAGE)
+
+
+def _task_of(setup: Setup, make: Callable[[dict[str, Any]], DeepStack], shape: tuple[int, ...]) -> Task:
+    """The digits for a model that reads each of them in ``shape``.
 
     Raises:
         ConfigError: If a batch would be larger than the training data.
@@ -127,8 +177,9 @@ def build(setup: Setup) -> Task:
     options = setup.group("model")
     init = options.pop("init")
     inputs, targets = (tensor.to(setup.device) for tensor in load_digits())
+    inputs = inputs.view(-1, *shape)
     with seeded(setup.seed):
-        model = DeepMLP(inputs.shape[1], 10, **options)
+        model = make(options)
         init_weights_(model, init)
     model.to(setup.device)
     held_out = targets[NUM_TRAIN:]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from vgrad.checks import brief
 from vgrad.errors import ConfigError
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "leaky_relu", "elu", "selu")
 ON_OFF = ("on", "off")
 
 

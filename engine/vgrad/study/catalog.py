@@ -21,6 +21,9 @@ NOT_TRIED = {
     ("precision", "fp32"): "is the control everywhere but in fp16-underflow, which has it as a method",
     ("schedule", "constant"): "is the control",
     ("activation", "sigmoid"): "is the disease: depth-sigmoid begins with it",
+    ("activation", "leaky_relu"): "is ReLU to a hundredth, and ReLU is a method",
+    ("activation", "elu"): "is near to GELU, which is a method",
+    ("activation", "selu"): "is near to GELU, which is a method",
 }
 """Values of controls that no method sets, and why; ``off`` is always the control."""
 
@@ -42,6 +45,11 @@ _DEPTH_TANH = Experiment(
     Protocol("depth-tanh", "depth-tanh", 1200, prefix=200, solved=_TEN_PERCENT),
     "30 tanh layers as PyTorch draws them: the gradient vanishes over depth. Methods from update 200 on.",
     (m.SUPERVISE, m.CLIP, m.DOUBLE, m.LARS, m.ADAM, m.SKIP, m.LAYER_NORM),
+)
+_DIGITS_CONV = Experiment(
+    Protocol("digits-conv", "digits-conv", 600, prefix=200, solved=_TEN_PERCENT),
+    "8 ReLU convolutions as PyTorch draws them: the gradient vanishes over depth. From update 200 on.",
+    (m.CLIP, m.DOUBLE, m.LARS, m.ADAM, m.TANH, m.RELU_HE, m.SKIP, m.LAYER_NORM),
 )
 _TINY_BATCH = Experiment(
     Protocol("tiny-batch", "tiny-batch", 2400, prefix=800, solved=_TEN_PERCENT),
@@ -130,7 +138,7 @@ def full_plan() -> Plan:
     """Everything."""
     return Plan(
         (
-            _ARTICLE, _DEPTH_SIGMOID, _DEPTH_TANH, _TINY_BATCH,
+            _ARTICLE, _DEPTH_SIGMOID, _DEPTH_TANH, _DIGITS_CONV, _TINY_BATCH,
             _CHARLM, _CHARLM_LATE, _CHARLM_RELU, _CHARLM_CLIPPED,
             _ORDER_ARTICLE, _ORDER_LATE,
             _order_until_solved(20, 20_000), _order_until_solved(30, 20_000), _order_until_solved(50, 12_500),

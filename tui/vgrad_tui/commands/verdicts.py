@@ -54,7 +54,7 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
 
 
 def _rerun(processes: int) -> list[Run]:
-    from vgrad.calibration.cases import all_cases
+    from vgrad.calibration.families import all_cases
     from vgrad.calibration.runs import train_all
 
     begin = time.monotonic()
