@@ -19,7 +19,7 @@ from vgrad.recipes.omega import omega, omega_backward
 from vgrad.recipes.recurrent import RecurrentNet
 from vgrad.recipes.task import Microbatch, Task
 from vgrad.recipes.through_time import hidden_gradients, is_recurrent, ratio, slope, spectral_radius
-from vgrad.recipes.unroll import unroll, zero_eps
+from vgrad.recipes.unroll import unroll
 
 CPU = torch.device("cpu")
 DOUBLE = torch.float64
@@ -130,27 +130,58 @@ def test_a_models_unrolled_outputs_are_its_outputs(name: str, layer_norm: bool) 
 # dE/dh_t.
 
 
+def output_with_shift(model: RecurrentNet, inputs: Tensor, layer: int, t: int, shift: Tensor) -> Tensor:
+    """The model's output with ``shift`` added to h_t of a layer: torch's own layers, stopped there."""
+    below = model.embed(inputs)
+    for index in range(model.rnn.num_layers):
+        alone = layer_alone(model.rnn, index)
+        if index != layer:
+            below, _ = alone(below)
+            continue
+        early, state = alone(below[:, : t + 1])
+        early[:, -1] += shift
+        state = (state[0] + shift, state[1]) if isinstance(state, tuple) else state + shift
+        is_last = t + 1 == below.shape[1]
+        below = early if is_last else torch.cat([early, alone(below[:, t + 1 :], state)[0]], dim=1)
+    outputs: Tensor = model.head(below if model.every_step else below[:, -1])
+    return outputs
+
+
+def layer_alone(rnn: nn.RNNBase, index: int) -> nn.RNNBase:
+    size = rnn.input_size if index == 0 else rnn.hidden_size
+    alone = type(rnn)(size, rnn.hidden_size, batch_first=True, dtype=DOUBLE)
+    weights = rnn.state_dict()
+    alone.load_state_dict({name: weights[f"{name[:-1]}{index}"] for name in alone.state_dict()})
+    return alone
+
+
 @pytest.mark.parametrize("name", ["adding-gates", "temporal-order", "charlm-rnn"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_hidden_gradients_are_those_of_finite_differences(name: str, cell: str) -> None:
     seq_len = 3 if name == "charlm-rnn" else 10
     task = in_double(task_of(name, hidden=2, layers=2, seq_len=seq_len, cell=cell), batch_size=2)
     model, batch, step = net(task), task.validation, 1e-5
-    eps = zero_eps(model.rnn, batch.inputs, dtype=DOUBLE)
 
-    def loss() -> Tensor:
-        return task.loss_fn(model.unrolled(batch.inputs, eps)[0], batch.targets)
+    def loss(layer: int, t: int, shift: Tensor) -> Tensor:
+        return task.loss_fn(output_with_shift(model, batch.inputs, layer, t, shift), batch.targets)
 
     with torch.no_grad():
         squares = torch.zeros(2, seq_len, dtype=DOUBLE)
         for layer, t in np.ndindex(2, seq_len):
             for entry in np.ndindex(2, 2):
-                eps[layer][t][entry] = step
-                above = loss()
-                eps[layer][t][entry] = -step
-                squares[layer, t] += ((above - loss()) / (2 * step)) ** 2
-                eps[layer][t][entry] = 0
+                shift = torch.zeros(2, 2, dtype=DOUBLE)
+                shift[entry] = step
+                change = loss(layer, t, shift) - loss(layer, t, -shift)
+                squares[layer, t] += (change / (2 * step)) ** 2
     torch.testing.assert_close(hidden_gradients(task, batch), squares.sqrt(), rtol=1e-4, atol=1e-10)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_hidden_gradients_need_nothing_that_is_trained(cell: str) -> None:
+    task = task_of("adding-gates", hidden=4, layers=2, cell=cell)
+    expected = hidden_gradients(task, task.validation)
+    task.model.requires_grad_(False)
+    torch.testing.assert_close(hidden_gradients(task, task.validation), expected)
 
 
 @pytest.mark.parametrize("no_grad", [False, True])
@@ -328,10 +359,9 @@ def test_omega_is_added_to_the_recurrent_gradients_alone(name: str, activation: 
     )
     torch.testing.assert_close(without, plain)
     model = net(task)
-    eps = zero_eps(model.rnn, batch.inputs, dtype=DOUBLE)
-    outputs, hiddens = model.unrolled(batch.inputs, eps)
+    outputs, hiddens = model.unrolled(batch.inputs)
     found = torch.autograd.grad(
-        task.loss_fn(outputs, batch.targets), [zero for layer in eps for zero in layer]
+        task.loss_fn(outputs, batch.targets), [state for states in hiddens for state in states]
     )
     for key, value in with_omega.items():
         if "weight_hh" not in key:

@@ -151,13 +151,13 @@ _ALL = (
         settings=_recurrent("rnn", "normal", hidden=50)
         | {"data.seq_len": Count(30, at_most=4096, at_least=10)},
         steps=5500,
-        takes="5500 steps, 40 s; 45 s with omega",
+        takes="5500 steps, 15 s; 20 s with omega",
     ),
     Recipe(
         name="adding-gates",
         summary="adding two far numbers: an RNN forgets the first, model.cell=lstm keeps and adds both",
         builder="generated:build_adding",
-        lr=0.003,
+        lr=0.01,
         batch_size=50,
         settings=_recurrent("rnn", "torch", hidden=64)
         | {"data.seq_len": Count(50, at_most=4096, at_least=2)},

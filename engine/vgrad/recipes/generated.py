@@ -34,7 +34,7 @@ def temporal_order(seq_len: int) -> Draw:
     Source:
         Hochreiter & Schmidhuber 1997, task 6a; as in Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063.
     """
-    tenth = seq_len // 10
+    tenth, half = seq_len // 10, seq_len // 2
 
     def draw(num_samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         def integers(low: int, high: int, *shape: int) -> Tensor:
@@ -42,7 +42,7 @@ def temporal_order(seq_len: int) -> Draw:
 
         symbols = integers(2, _NUM_SYMBOLS, seq_len)
         told = integers(0, 2, 2)
-        places = torch.stack([integers(tenth, 2 * tenth), integers(5 * tenth, 6 * tenth)], dim=1)
+        places = torch.stack([integers(tenth, 2 * tenth), integers(half, half + tenth)], dim=1)
         return symbols.scatter_(1, places, told), 2 * told[:, 0] + told[:, 1]
 
     return draw

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
 from vgrad.recipes.through_time import is_recurrent
-from vgrad.recipes.unroll import zero_eps
 
 if TYPE_CHECKING:
     from vgrad.recipes.task import Microbatch, Task
@@ -71,16 +70,18 @@ def omega_backward(task: Task, batch: Microbatch) -> tuple[Tensor, dict[nn.Param
         Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, section 3.3.
     """
     model = _with_omega(task.model)
-    eps = zero_eps(model.rnn, batch.inputs, dtype=next(model.rnn.parameters()).dtype)
-    outputs, hiddens = model.unrolled(batch.inputs, eps)
+    outputs, hiddens = model.unrolled(batch.inputs)
+    for states in hiddens:
+        for state in states:
+            state.retain_grad()
     loss = task.loss_fn(outputs, batch.targets)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
     activation = str(model.rnn.nonlinearity)
     gradients = {}
-    for layer, (zeros, states) in enumerate(zip(eps, hiddens, strict=True)):
+    for layer, states in enumerate(hiddens):
         weight = getattr(model.rnn, f"weight_hh_l{layer}")
         if weight.requires_grad:
-            gradients[weight] = _gradient(weight, states, zeros, activation)
+            gradients[weight] = _gradient(weight, states, activation)
     return loss.detach(), gradients
 
 
@@ -102,10 +103,12 @@ def _with_omega(model: nn.Module) -> Recurrent:
     return model
 
 
-def _gradient(weight: Tensor, hiddens: Sequence[Tensor], zeros: Sequence[Tensor], activation: str) -> Tensor:
+def _gradient(weight: Tensor, hiddens: Sequence[Tensor], activation: str) -> Tensor:
     """dΩ/dW, with everything but W held fixed."""
     weight = weight.detach().requires_grad_()
-    found = [zero.grad if zero.grad is not None else torch.zeros_like(zero) for zero in zeros]
+    grads = [state.grad if state.grad is not None else torch.zeros_like(state) for state in hiddens]
+    with torch.no_grad():
+        constants = torch.stack(list(hiddens)), torch.stack(grads)
     with torch.enable_grad():
-        value = omega(weight, torch.stack(list(hiddens)), torch.stack(found), activation)
+        value = omega(weight, *constants, activation)
     return torch.autograd.grad(value, weight)[0]

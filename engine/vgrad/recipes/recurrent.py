@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -81,23 +81,19 @@ class RecurrentNet(Structured, nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return outputs ``(batch, seq_len, num_outputs)``, or ``(batch, num_outputs)`` of the last step."""
         hidden, _ = self.rnn(self.embed(inputs))
-        return self._read(hidden)
+        return self._read(hidden if self.every_step else hidden[:, -1])
 
-    def unrolled(
-        self, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | None = None
-    ) -> tuple[Tensor, Hiddens]:
+    def unrolled(self, inputs: Tensor) -> tuple[Tensor, Hiddens]:
         """Return what `forward` returns, to rounding, and every hidden state on the way.
 
         Args:
             inputs: As for `forward`.
-            eps: ``eps[layer][t]`` of shape ``(batch, hidden_size)`` is added to that hidden state:
-                zeros with ``requires_grad`` collect dE/dh_t. None adds nothing.
 
         Returns:
             Outputs, and ``hiddens[layer][t]`` of shape ``(batch, hidden_size)``.
         """
-        hiddens = unroll(self.rnn, self.embed(inputs), eps)
-        return self._read(torch.stack(hiddens[-1], dim=1)), hiddens
+        hiddens = unroll(self.rnn, self.embed(inputs))
+        return self._read_states(hiddens[-1]), hiddens
 
     def layer_outputs(self, inputs: Tensor) -> list[Tensor]:
         """Return each recurrent layer's own prediction through the head, shaped as `forward`'s.
@@ -107,11 +103,12 @@ class RecurrentNet(Structured, nn.Module):
         if self.rnn.num_layers == 1:
             return [self(inputs)]
         hiddens = unroll(self.rnn, self.embed(inputs))
-        return [self._read(torch.stack(states, dim=1)) for states in hiddens]
+        return [self._read_states(states) for states in hiddens]
+
+    def _read_states(self, states: list[Tensor]) -> Tensor:
+        return self._read(torch.stack(states, dim=1) if self.every_step else states[-1])
 
     def _read(self, hidden: Tensor) -> Tensor:
-        if not self.every_step:
-            hidden = hidden[:, -1]
         outputs: Tensor = self.head(normalize(hidden) if self.has("layer_norm") else hidden)
         return outputs
 

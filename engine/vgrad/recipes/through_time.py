@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgrad.recipes.unroll import Hiddens, zero_eps
+from vgrad.recipes.unroll import Hiddens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     from vgrad.recipes.task import Microbatch, Task
@@ -29,9 +27,7 @@ class Recurrent(Protocol):
 
     rnn: nn.RNNBase
 
-    def unrolled(
-        self, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | None = None
-    ) -> tuple[Tensor, Hiddens]:
+    def unrolled(self, inputs: Tensor) -> tuple[Tensor, Hiddens]:
         """Return outputs and ``hiddens[layer][t]``."""
 
 
@@ -60,16 +56,14 @@ def hidden_gradients(task: Task, batch: Microbatch) -> Tensor:
         TypeError: If the model is not recurrent.
 
     Source:
-        Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, eqs. 4-5; the zeros added to h_t are
-        those of the authors' code.
+        Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, eqs. 4-5.
     """
     model = require_recurrent(task.model)
     with torch.enable_grad():
-        eps = zero_eps(model.rnn, batch.inputs, dtype=next(model.rnn.parameters()).dtype)
-        outputs, _ = model.unrolled(batch.inputs, eps)
+        outputs, hiddens = model.unrolled(batch.inputs)
         loss = task.loss_fn(outputs, batch.targets)
-        flat = torch.autograd.grad(loss, [zero for layer in eps for zero in layer])
-    seq_len = len(eps[0])
+        flat = torch.autograd.grad(loss, [state for states in hiddens for state in states])
+    seq_len = len(hiddens[0])
     by_layer = [flat[start : start + seq_len] for start in range(0, len(flat), seq_len)]
     stacked = torch.stack([torch.stack(layer) for layer in by_layer])  # (num_layers, seq_len, batch, hidden)
     largest = stacked.abs().amax(dim=(-2, -1), keepdim=True)

@@ -1,12 +1,12 @@
 """The steps of `torch.nn.RNN`, `LSTM` and `GRU` one by one, with their own parameters.
 
 The fused layers show only the last layer's hidden states, and no gradient of any. Written out,
-each hidden state h_t is a tensor, and a zero added to it carries its gradient dE/dh_t.
+each hidden state h_t is a tensor that autograd can be asked about: its gradient is dE/dh_t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,17 +16,16 @@ Hiddens = list[list[Tensor]]
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
-def unroll(rnn: nn.RNNBase, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | None = None) -> Hiddens:
+def unroll(rnn: nn.RNNBase, inputs: Tensor) -> Hiddens:
     """Return every hidden state that ``rnn`` computes, equal to its own to rounding.
 
     Args:
         rnn: An `nn.RNN`, `nn.LSTM` or `nn.GRU`: ``batch_first``, one direction, no dropout, no projection.
         inputs: Shape ``(batch, seq_len, input_size)``.
-        eps: ``eps[layer][t]`` of shape ``(batch, hidden_size)`` is added to h_t of that layer,
-            before anything reads it. None adds nothing.
 
     Returns:
-        ``hiddens[layer][t]``, each of shape ``(batch, hidden_size)``, after adding.
+        ``hiddens[layer][t]``, each of shape ``(batch, hidden_size)``. Where gradients are on, all of
+        them have one, even if no weight is trained.
 
     Raises:
         ValueError: If ``rnn`` is of another kind.
@@ -37,13 +36,11 @@ def unroll(rnn: nn.RNNBase, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | No
     below = inputs
     for layer in range(rnn.num_layers):
         step, fed = _cell(rnn, layer, below)
-        hidden = inputs.new_zeros(len(inputs), rnn.hidden_size, dtype=fed.dtype)
+        hidden = fed.new_zeros(len(fed), rnn.hidden_size).requires_grad_(torch.is_grad_enabled())
         states = []
         # Taking fed[:, t] each time would make a gradient of the whole sequence per step.
-        for t, x in enumerate(fed.unbind(1)):
+        for x in fed.unbind(1):
             hidden = step(x, hidden)
-            if eps is not None:
-                hidden = hidden + eps[layer][t]
             states.append(hidden)
         hiddens.append(states)
         if layer + 1 < rnn.num_layers:
@@ -51,43 +48,33 @@ def unroll(rnn: nn.RNNBase, inputs: Tensor, eps: Sequence[Sequence[Tensor]] | No
     return hiddens
 
 
-def zero_eps(rnn: nn.RNNBase, inputs: Tensor, *, dtype: torch.dtype) -> Hiddens:
-    """Return zeros with ``requires_grad`` for `unroll`, one for each hidden state."""
-    batch, seq_len = inputs.shape[:2]
-    return [
-        [
-            torch.zeros(batch, rnn.hidden_size, dtype=dtype, device=inputs.device, requires_grad=True)
-            for _ in range(seq_len)
-        ]
-        for _ in range(rnn.num_layers)
-    ]
-
-
 def _cell(rnn: nn.RNNBase, layer: int, below: Tensor) -> tuple[Step, Tensor]:
     """A layer's step from (what its input feeds it, h_{t-1}) to h_t, and what all its inputs feed it."""
     weight_ih, weight_hh = getattr(rnn, f"weight_ih_l{layer}"), getattr(rnn, f"weight_hh_l{layer}")
-    bias_ih, bias_hh = (
-        (getattr(rnn, f"bias_ih_l{layer}"), getattr(rnn, f"bias_hh_l{layer}")) if rnn.bias else (None, None)
-    )
-    fed = F.linear(below, weight_ih, bias_ih)
+    bias_ih: Tensor | None = getattr(rnn, f"bias_ih_l{layer}", None)  # torch has none without bias
+    bias_hh: Tensor | None = getattr(rnn, f"bias_hh_l{layer}", None)
+    if isinstance(rnn, nn.GRU):
+        return _gru(weight_hh, bias_hh), F.linear(below, weight_ih, bias_ih)
+    # Both biases for all steps at once: a step is then a single product, with its sum.
+    bias = None if bias_ih is None or bias_hh is None else bias_ih + bias_hh
+    fed = F.linear(below, weight_ih, bias)
+    back = weight_hh.t()
     match rnn:
         case nn.RNN():
             activation = torch.relu if rnn.nonlinearity == "relu" else torch.tanh
-            return lambda x, hidden: activation(x + F.linear(hidden, weight_hh, bias_hh)), fed
+            return lambda x, hidden: activation(torch.addmm(x, hidden, back)), fed
         case nn.LSTM():
-            return _lstm(weight_hh, bias_hh), fed
-        case nn.GRU():
-            return _gru(weight_hh, bias_hh), fed
+            return _lstm(back), fed
     raise ValueError(f"cannot unroll a {type(rnn).__name__}")
 
 
-def _lstm(weight_hh: Tensor, bias_hh: Tensor | None) -> Step:
+def _lstm(back: Tensor) -> Step:
     """The step of `torch.nn.LSTM`'s equations. It keeps the cell state c_t of one unrolling to itself."""
     cell: Tensor | None = None
 
     def step(x: Tensor, hidden: Tensor) -> Tensor:
         nonlocal cell
-        into, forget, candidate, out = (x + F.linear(hidden, weight_hh, bias_hh)).chunk(4, dim=-1)
+        into, forget, candidate, out = torch.addmm(x, hidden, back).chunk(4, dim=-1)
         new = torch.sigmoid(into) * torch.tanh(candidate)
         cell = new if cell is None else torch.sigmoid(forget) * cell + new
         return torch.sigmoid(out) * torch.tanh(cell)

@@ -38,7 +38,7 @@ _DEPTH_SIGMOID = Experiment(
     (
         *m.AS_PRINTED, *m.STANDARD, *m.CLIPS,
         m.NOISE, m.CENTRALIZE, m.LARS, *m.OPTIMIZERS, m.LR_UP, m.LR_DOWN,
-        m.TANH, m.GELU, m.RELU_HE, m.SKIP, m.LAYER_NORM,
+        m.TANH, m.GELU, m.RELU_HE, m.RELU_HE_CLIPPED, m.SKIP, m.LAYER_NORM,
     ),
 )  # fmt: skip
 _DEPTH_TANH = Experiment(
@@ -148,12 +148,18 @@ def full_plan() -> Plan:
 
 
 def quick_plan() -> Plan:
-    """What shows the most within a minute on two idle cores."""
+    """What shows the most within a minute on two idle cores, and ends with the words of the full plan.
+
+    Measured on two AMD EPYC cores: 73 s of CPU time in all, torch's import in each of the two
+    processes among them; beside much other work it took 90 s. The same methods at full length with
+    5 seeds helped, did nothing and did harm as here. Clipping as coded is not among those of
+    charlm-rnn: it helps in the first 150 updates, and after 600 nobody can tell.
+    """
     short = (
         _ARTICLE,
         _shortened(_DEPTH_SIGMOID, 400, 100, (m.CLIP, m.DOUBLE, m.ASCEND, m.FLOOR, m.TANH, m.SKIP)),
         _shortened(_TINY_BATCH, 1200, 400, (*_TINY_BATCH.methods[:2], m.DOUBLE)),
-        _shortened(_CHARLM, 150, 0, (m.CLIP, m.CLAMP)),
+        _shortened(_CHARLM, 150, 0, (m.CLIP, m.LSTM)),
     )
     kept = {experiment.protocol.name for experiment in short}
     missing = [e.protocol.name for e in full_plan().experiments if e.protocol.name not in kept]

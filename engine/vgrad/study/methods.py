@@ -53,6 +53,9 @@ LR_DOWN = Method("lr ÷ 10", settings(lr_scale="0.1"))
 
 TANH = Method("activation tanh", settings(activation="tanh"))
 RELU_HE = Method("ReLU + He weights", settings(activation="relu", reinit="he"))
+RELU_HE_CLIPPED = Method(
+    "ReLU + He weights + clip norm 1", settings(activation="relu", reinit="he", clip="norm:1")
+)
 GELU = Method("activation GELU", settings(activation="gelu"))
 SKIP = Method("skip connections", settings(skip="on"))
 LAYER_NORM = Method("layer norm", settings(layer_norm="on"))
