@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,15 +11,28 @@ import numpy as np
 from tests.bench.figures import Figure
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 
+_EMPTY_APP = """
+from textual.app import App
+from textual.widgets import Static
+
+class Empty(App):
+    def compose(self):
+        yield Static("here")
+
+Empty().run()
+"""
+
 
 def figures(quick: bool) -> Iterator[Figure]:
     """`--help`, and the first frame of the screen, long before torch is in."""
     num = 3 if quick else 15
     yield _figure("start.help", _help, num, 0.2, "vgrad-tui --help, as a process")
     yield _figure("start.first_frame", _first_frame, num, 0.5, "to 'importing torch' on a screen of 160x50")
+    note = "for comparison: an empty Textual app, likewise"
+    yield _figure("start.first_frame.empty", _empty_first_frame, num, None, note)
 
 
-def _figure(name: str, measure: Callable[[], float], num: int, limit: float, note: str) -> Figure:
+def _figure(name: str, measure: Callable[[], float], num: int, limit: float | None, note: str) -> Figure:
     measure()  # the first one reads the files from the disk
     low, median, high = np.quantile([measure() for _ in range(num)], [0.25, 0.5, 0.75])
     return Figure(name, float(median), "s", limit, False, float(low), float(high), f"{note}, {num} times")
@@ -31,6 +45,14 @@ def _help() -> float:
 
 
 def _first_frame() -> float:
-    with Terminal([VGRAD_TUI, "run", "--eval-every", "0"], columns=160, lines=50) as terminal:
-        terminal.wait_for("importing torch", every_s=0.002)
+    return _until("importing torch", [VGRAD_TUI, "run", "--eval-every", "0"])
+
+
+def _empty_first_frame() -> float:
+    return _until("here", [sys.executable, "-c", _EMPTY_APP])
+
+
+def _until(words: str, argv: list[str]) -> float:
+    with Terminal(argv, columns=160, lines=50) as terminal:
+        terminal.wait_for(words, every_s=0.002)
         return time.perf_counter() - terminal.started
