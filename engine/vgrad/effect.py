@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Float64s = NDArray[np.float64]
 
+_TINY = 1e-3  # losses below it are written as 1.8e-4
 MIN_STEPS = 20
 """Steps that each window needs: below it, how alike neighbours are cannot be told."""
 
@@ -123,8 +124,10 @@ class Effect:
             return _number(mean, decimals)
         return f"{_number(mean, decimals)} ± {_number(std, decimals).removeprefix('0')}"
 
-    def _decimals(self) -> int:
-        """As many as the smaller spread needs to show a digit; 2 to 6."""
+    def _decimals(self) -> int | None:
+        """As many as the smaller spread needs to show a digit, 2 to 6; None where both means are tiny."""
+        if 0 < max(abs(self.mean_before), abs(self.mean_after)) < _TINY:
+            return None
         spreads = [std for std in (self.std_before, self.std_after) if std >= 1e-6]  # leaves out NaN, too
         return min(6, max(2, -math.floor(math.log10(min(spreads))))) if spreads else 2
 
@@ -216,5 +219,8 @@ class _Window:
         )
 
 
-def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if abs(value) < 1e4 else f"{value:.3g}"
+def _number(value: float, decimals: int | None) -> str:
+    if decimals is None and value:
+        digits, _, exponent = f"{value:.1e}".partition("e")
+        return f"{digits}e{int(exponent)}"
+    return f"{value:.{decimals or 0}f}" if abs(value) < 1e4 else f"{value:.3g}"

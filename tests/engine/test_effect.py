@@ -102,6 +102,8 @@ def test_too_few_steps_are_said_to_be_too_few(num: int) -> None:
 
 
 def test_an_exploded_loss_stays_readable() -> None:
+    tiny = judge_effect([1.8e-4, 1.9e-4] * 30, [5e-5, 2e-5] * 30).words()
+    assert tiny.startswith("loss 1.8e-4 ± 5.0e-6 → 3.5e-5 ± 1.5e-5: more than noise")
     assert "→ 3.1e+07 ± 0:" in judge_effect([2.0] * 40, [3.1e7] * 40).words().replace(".00:", "0:")
 
 
