@@ -12,15 +12,15 @@ from types import MappingProxyType
 # `vgrad-tui verdicts` prints these numbers, and a test compares them with the stored runs.
 CONFIDENCE: Mapping[str, float] = MappingProxyType(
     {
-        "dead": 0.92,
-        "depth": 0.97,
-        "jump": 0.86,
-        "learning": 0.94,
-        "lost": 0.97,
-        "non-finite": 0.94,
+        "dead": 0.94,
+        "depth": 0.98,
+        "jump": 0.83,
+        "learning": 0.96,
+        "lost": 0.98,
+        "non-finite": 0.97,
         "stalled": 0.94,
         "stuck": 0.67,
-        "time": 0.9,
-        "underflow": 0.83,
+        "time": 0.82,
+        "underflow": 0.8,
     }
 )

@@ -12,9 +12,10 @@ _WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a 
 _NORM_JUMP = 10.0
 _LOSS_JUMP = 0.5
 _LOSS_BLOW_UP = 100.0
-_HEALED = 0.3  # below the lowest loss before an explosion in the first steps
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
-_LEARNT_AGAIN = 0.1  # of the first loss: what explodes at once has nothing else to come back to
+_FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
+_LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothing to come back to
+_LEARNT = 0.9  # of the first loss: no answer that ignores the inputs is so far down
 
 
 class ExplosionWatch:
@@ -27,6 +28,9 @@ class ExplosionWatch:
     its gradient is no larger than before. Nor does one that stays half as large again as the first
     for twenty steps in a row: layer norm tames the gradient, and a run is thrown off without a jump of
     it, while deep skip connections start high and come down at once.
+    Nor does a loss that was so high at three of the first twenty steps, and is no better for it a
+    hundred steps later: the first steps of an adaptive optimizer may throw a run up, but one that goes
+    on to learn is well below its first loss by then.
     What undoes less than a tenth of what was learnt is no explosion.
 
     Attributes:
@@ -36,6 +40,9 @@ class ExplosionWatch:
         unhealed_since: Step at which the last explosion began, until the run is back where it was
             before; None again from then on. Outlasts the explosion itself: a run may settle down
             and be worth nothing.
+        thrown_off_since: The same of an explosion in the first steps, until a tenth of the first
+            loss is left. A first guess may be far worse than an answer that ignores the inputs: a
+            wreck that has come to this answer has learnt nothing, and is well below where it began.
     """
 
     def __init__(self) -> None:
@@ -43,15 +50,18 @@ class ExplosionWatch:
         self.calm_loss = math.nan
         self.evidence = ""
         self.unhealed_since: int | None = None
+        self.thrown_off_since: int | None = None
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._jumps: deque[int] = deque(maxlen=3)
         self._step = 0
+        self._num_seen = 0
         self._since: int | None = None
         self._loss_first = math.nan
         self._loss_healed = math.nan
         self._loss_over = math.nan
         self._num_above = 0  # steps in a row whose loss was far above the first
+        self._highs: list[float] = []  # losses far above the first, of the first steps
 
     @property
     def has_spiked(self) -> bool:
@@ -64,21 +74,33 @@ class ExplosionWatch:
             self._loss_first = self.calm_loss = loss
             self.calm_norm = grad_norm
         self._step = step
+        self._num_seen += 1
         self._norms.append(grad_norm)
         self._losses.append(loss)
         is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
         self._num_above = self._num_above + 1 if is_above else 0
+        if is_above and self._num_seen <= _WARM_UP:
+            self._highs.append(loss)
         if self._since is not None:
             if step % _EVERY == 0 and self._is_over(step):
                 self._since = None
                 self._jumps.clear()
         elif self._begins(step, loss, grad_norm, clipped=clipped):
-            self._begin(step, loss)
+            self._begin(step)
+            self.evidence = self._jump_in_words(step, loss)
+        elif self._is_no_better_for_a_blow_up():
+            self._begin(step)
+            self.evidence = (
+                f"the loss rose from {self._loss_first:.3g} to {max(self._highs):.3g} in the first"
+                f" {_WARM_UP} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
+            )
         elif step % _EVERY == 0:
             self.calm_norm = _median(self._norms)
             self.calm_loss = _median(self._losses)
             if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
                 self.unhealed_since = None
+            if self._loss_first - self.calm_loss >= _LEARNT * abs(self._loss_first):
+                self.thrown_off_since = None
         return self._since is not None
 
     def _begins(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
@@ -88,17 +110,25 @@ class ExplosionWatch:
         if (num_recent and self._is_high(loss)) or self._is_blown_up(loss) or self._num_above >= _WARM_UP:
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
-        keeps_jumping = num_recent == self._jumps.maxlen and step > _WARM_UP
+        keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
         return keeps_jumping and not clipped and loss > self.calm_loss
 
-    def _begin(self, step: int, loss: float) -> None:
+    def _is_no_better_for_a_blow_up(self) -> bool:
+        is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW
+        return is_time and self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
+
+    def _begin(self, step: int) -> None:
         if self.unhealed_since is None:
-            # What explodes in its first steps has learnt nothing that it could go back to.
-            lowest = min(self._losses)
-            self._loss_healed = self.calm_loss if step > WINDOW else lowest - _HEALED * abs(lowest)
-            to_learn = 0.0 if step - self._num_above > _WARM_UP else _LEARNT_AGAIN * abs(self._loss_first)
-            self._loss_over = self._loss_first - to_learn
+            self._loss_healed, self._loss_over = self.calm_loss, self._loss_first
+            if self._num_seen <= _WARM_UP + WINDOW:
+                self.thrown_off_since = step
+                lowest = min(self._losses)
+                self._loss_healed = lowest - _LEARNT_AGAIN * abs(lowest)
+            if self._num_seen - self._num_above <= _WARM_UP or len(self._highs) >= _FEW:
+                self._loss_over -= _LEARNT_AGAIN * abs(self._loss_first)
         self._since = self.unhealed_since = step
+
+    def _jump_in_words(self, step: int, loss: float) -> str:
         norm = max(list(self._norms)[-_EVERY:])
         is_norm_high = 0 < _NORM_JUMP * self.calm_norm < norm
         signs = (
@@ -107,7 +137,7 @@ class ExplosionWatch:
             else "the loss was"
         )
         before = min(self.calm_loss, self._loss_first)
-        self.evidence = f"at step {step:,} {signs} {loss:.3g} against {before:.3g}"
+        return f"at step {step:,} {signs} {loss:.3g} against {before:.3g}"
 
     def _is_over(self, step: int) -> bool:
         assert self._since is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_RATIO_VANISHING = 1e-2
+RATIO_VANISHING = 1e-2
 _UPDATE_VANISHING = 5e-5
 _MEDIAN_UPDATE_VANISHING = 1e-5
 _DEAD_SHARE = 0.999  # deep ReLU stacks that vanish come to more than nine zeros in ten, and are not dead
@@ -32,6 +32,7 @@ _UNDERFLOW_FIRST = 0.9  # the first layer gets the smallest gradients: it is los
 _NOTHING_LEARNT = 0.1  # of the loss that the first steps left
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
+_PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
 _COLD, _HOT = 1e-4, 0.1
 
 FindingRule = Literal["underflow", "dead", "depth", "still", "time", "stuck"]
@@ -56,6 +57,7 @@ class Symptoms:
         learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
         learnt_in_all: The same of the very first loss.
         is_held_back: Whether somebody asked for far smaller steps, or for none of some layers.
+        stalled_for: Steps that the run has stalled for; 0 while it learns.
         stall: The stall in words.
     """
 
@@ -71,6 +73,7 @@ class Symptoms:
     learnt: float
     learnt_in_all: float
     is_held_back: bool
+    stalled_for: int
     stall: str
 
     @property
@@ -109,7 +112,7 @@ def tags(symptoms: Symptoms) -> tuple[str, ...]:
     """What is worth knowing of a run that is not sick."""
     updates = symptoms.updates[np.isfinite(symptoms.updates)]
     found = []
-    if symptoms.ratio < _RATIO_VANISHING and symptoms.updates[0] >= _COLD:
+    if symptoms.ratio < RATIO_VANISHING and symptoms.updates[0] >= _COLD:
         found.append("compensated")
     if updates.size and np.median(updates) < _COLD:
         found.append("cold")
@@ -142,7 +145,7 @@ def _dead(s: Symptoms) -> Finding | None:
     """
     is_dead = s.zero_shares >= _DEAD_SHARE
     is_dead[0] = s.norms[0] == 0
-    if not is_dead.any() or _fades(s.norms) or 0 < s.ratio_early < _RATIO_VANISHING:
+    if not is_dead.any() or _fades(s.norms) or 0 < s.ratio_early < RATIO_VANISHING:
         return None
     layers = np.flatnonzero(is_dead)
     return Finding(
@@ -168,7 +171,7 @@ def _depth(s: Symptoms) -> Finding | None:
     optimizers make them, did not make up for it.
     """
     first = float(s.updates[0])
-    is_starved = s.ratio < _RATIO_VANISHING and (s.never_learnt or first < _UPDATE_VANISHING)
+    is_starved = s.ratio < RATIO_VANISHING and (s.never_learnt or first < _UPDATE_VANISHING)
     if not is_starved or math.isnan(first):
         return None
     return Finding(
@@ -195,7 +198,8 @@ def _still(s: Symptoms) -> Finding | None:
 
 
 def _time(s: Symptoms) -> Finding | None:
-    if not (s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING):
+    is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
+    if s.stalled_for < _PLATEAU or not is_fading:
         return None
     return Finding(
         "vanishing",
@@ -212,7 +216,8 @@ def _stuck(s: Symptoms) -> Finding | None:
     size and not for its lost direction. Steps that are too long, the other one, show as explosions.
     """
     has_moved = np.isfinite(s.updates).any() and np.nanmedian(s.updates) >= _COLD
-    if not has_moved or s.is_held_back or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
+    may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
+    if not has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
         return None
     return Finding(
         "vanishing",

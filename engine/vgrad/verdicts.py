@@ -20,7 +20,7 @@ import numpy as np
 from vgrad.confidence import CONFIDENCE
 from vgrad.controls import Controls
 from vgrad.explosions import WINDOW, ExplosionWatch
-from vgrad.findings import FINDING_RULES, Symptoms, find, tags
+from vgrad.findings import FINDING_RULES, RATIO_VANISHING, Symptoms, find, tags
 from vgrad.precision import Float16
 from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
 from vgrad.remedies import against, against_explosion, against_non_finite, still_due
@@ -68,7 +68,9 @@ class Judge:
         self._loss_now = math.nan  # over the last half of a stall's steps, as of the last look
         self._num_seen = 0
         self._num_skipped = 0  # in a row
-        self._is_stalled = False  # as of the last look
+        self._is_still = False  # whether the loss has stood still, as of the last look
+        self._num_stalled = 0  # looks in a row
+        self._is_stalled = False  # and is not far below where the first steps left it
         self._was_stalled = False  # when the last explosion began: then that is not why it does not learn
         self._loss_lost = math.nan  # where the run stood when it was first called lost
         self._ratio_early = math.nan
@@ -157,13 +159,19 @@ class Judge:
     def _is_lost(self, step: int) -> bool:
         """Whether an explosion left the run where it learns no more.
 
+        A run that exploded in its first steps and stands well below its first loss may have learnt, or
+        have come back to an answer that ignores the inputs. The first layer tells: a saturated wreck's
+        gets next to nothing.
+
         Once said it holds until the loss is a tenth lower: noise alone makes such a run seem to stall
         and to learn by turns. The default recipe's wrecks move by less in 300 steps.
         """
-        since = self._explosions.unhealed_since
+        since, is_wreck = self._explosions.unhealed_since, self._is_stalled
+        if since is None:
+            since, is_wreck = self._explosions.thrown_off_since, self._is_still and self._is_starved()
         if since is None or self._was_stalled:
             self._loss_lost = math.nan
-        elif self._is_stalled and step - since >= STALL_STEPS and math.isnan(self._loss_lost):
+        elif is_wreck and step - since >= STALL_STEPS and math.isnan(self._loss_lost):
             self._loss_lost = self._loss_now
         elif self._loss_lost - self._loss_now > _LEARNT_AGAIN * abs(self._loss_lost):
             self._loss_lost = math.nan
@@ -176,9 +184,12 @@ class Judge:
         remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=is_lost)
         return _verdict("exploding", "lost" if is_lost else "jump", evidence, remedy=remedy, advice=advice)
 
+    def _is_starved(self) -> bool:
+        return not self._ratio() >= RATIO_VANISHING  # NaN: neither end gets anything
+
     def _has_stood_still(self) -> str:
-        if self._is_stalled:
-            return f"has not moved in {STALL_STEPS} steps"
+        if self._is_still:
+            return f"stands at {self._loss_now:.3g} and has not moved in {STALL_STEPS} steps"
         return f"came to rest at {self._loss_lost:.3g} and is at {self._loss_now:.3g}"
 
     def _stalled(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
@@ -205,9 +216,11 @@ class Judge:
             losses = list(self._losses)
             # The first steps are steep: they find the mean answer. But not so if they explode.
             self._loss_early = min(losses[0], float(np.median(losses[_WARM_UP:])))
-        self._is_stalled = self._has_stalled()
+        self._is_still = self._stands_still()
+        self._is_stalled = self._is_still and self._loss_now > 0.5 * self._loss_early
+        self._num_stalled = self._num_stalled + 1 if self._is_stalled else 0
 
-    def _has_stalled(self) -> bool:
+    def _stands_still(self) -> bool:
         if len(self._losses) < STALL_STEPS:
             return False
         halves = np.array(self._losses).reshape(2, -1)
@@ -216,7 +229,7 @@ class Judge:
         noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
         progress = max(_LEAST_PROGRESS * abs(before), noise)
         self._loss_now = after
-        return before - after < progress and after > 0.5 * self._loss_early
+        return before - after < progress
 
     def _symptoms(
         self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
@@ -238,6 +251,7 @@ class Judge:
             learnt=self._learnt_since(self._loss_early),
             learnt_in_all=self._learnt_since(self._loss_first),
             is_held_back=controls.freeze is not None or _throttle(record, controls) < _HELD_BACK,
+            stalled_for=STALL_STEPS + _EVERY * (self._num_stalled - 1) if self._num_stalled else 0,
             stall=f"the loss has not moved in {STALL_STEPS} steps",
         )
 

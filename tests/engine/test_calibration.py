@@ -120,7 +120,7 @@ def test_an_outcome_lies_within_its_losses(losses: list[float]) -> None:
 
 def test_every_case_and_every_counterfactual_can_be_built() -> None:
     cases = all_cases()
-    assert len(cases) >= 400
+    assert len(cases) >= 500
     assert len({case.name for case in cases}) == len(cases)
     assert {case.family for case in cases} > set(HELD_OUT)
     changed = [

@@ -199,7 +199,9 @@ def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
     assert story.changes == ["healthy", "exploding", "healthy", "exploding"], "and it is not vanishing"
     verdict = story.judge.verdict
     assert verdict.evidence.startswith("at step 51 ")
-    assert verdict.evidence.endswith("it never recovered: the loss has not moved in 200 steps")
+    assert verdict.evidence.endswith(
+        "it never recovered: the loss stands at 3.5 and has not moved in 200 steps"
+    )
     assert verdict.advice.startswith("start again with clipping on from the first step")
     assert story.tell(1000, loss=3.5, norm=0.01, **STARVED).judge.verdict == verdict
     learning_again = story.tell(100, loss=2.0).tell(300, loss=1.9)
@@ -220,7 +222,37 @@ def test_a_run_may_be_thrown_off_without_any_jump_of_the_gradient() -> None:
     assert "exploding" not in story.changes
     assert story.tell(1, loss=18.0).changes[-1] == "exploding"
     assert story.tell(200, loss=2.3).judge.verdict.kind == "exploding", "it has learnt nothing yet"
-    assert story.tell(200, loss=2.0).judge.verdict.kind == "healthy"
+    assert story.tell(200, loss=1.5).judge.verdict.kind == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("loss", "shares", "kind"),
+    [
+        (0.17, (1e-9, 1.0, 1.0), "exploding"),
+        (0.17, (0.0, 0.0, 0.0), "exploding"),
+        (0.17, (1.0, 1.0, 1.0), "healthy"),
+        (0.10, (1e-9, 1.0, 1.0), "healthy"),
+    ],
+)
+def test_a_saturated_wreck_has_learnt_nothing_however_bad_its_first_guess_was(
+    loss: float, shares: tuple[float, ...], kind: str
+) -> None:
+    story = Story().tell(1, loss=1.3).tell(30, loss=100.0, norm=500.0).tell(400, loss=loss, shares=shares)
+    assert story.judge.verdict.kind == kind
+    if kind == "exploding":
+        assert "the loss stands at 0.17 and has not moved" in story.judge.verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("num_high", "loss", "kind"), [(3, 2.3, "exploding"), (3, 1.2, "healthy"), (2, 2.3, "healthy")]
+)
+def test_first_steps_may_throw_a_run_up_if_it_goes_on_to_learn(num_high: int, loss: float, kind: str) -> None:
+    story = Story().tell(1, loss=2.8).tell(num_high, loss=8.0)
+    assert story.tell(115, loss=loss).changes == ["healthy"]
+    assert story.tell(10, loss=loss).judge.verdict.kind == kind
+    if kind == "exploding":
+        assert story.judge.verdict.evidence.startswith("the loss rose from 2.8 to 8 in the first 20 steps")
+        assert story.tell(200, loss=1.2).judge.verdict.kind == "healthy"
 
 
 def test_a_jump_that_undoes_little_of_what_was_learnt_is_none() -> None:
@@ -475,9 +507,9 @@ def through_time(slope: float, ratio: float) -> TimeStats:
 def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, vanishes: bool) -> None:
     info = replace(INFO, recurrent=True, structure=(("activation", ("tanh", "relu")),))
 
-    def verdict(controls: Controls) -> Verdict:
+    def verdict(controls: Controls, num_steps: int = 240) -> Verdict:
         judge = Judge(info)
-        for step in range(1, 241):
+        for step in range(1, num_steps + 1):
             norms = np.ones(3, dtype=np.float32)
             record = StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, float(step), 1.0, 0.0)
             judge.observe(record, stats_of((1e-3,) * 3), controls, through_time(slope, ratio))
@@ -485,6 +517,7 @@ def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, vanis
 
     assert (verdict(Controls()).rule == "time") == vanishes
     if vanishes:
+        assert verdict(Controls(), 239).kind == "healthy", "it may be a plateau yet"
         assert verdict(Controls()).remedy == (Set("clip", ClipGradNorm(1.0)),), "Ω makes gradients larger"
         assert verdict(Controls(clip=ClipGradNorm(1.0))).remedy == (Set("omega", Omega()),)
         assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy == ()

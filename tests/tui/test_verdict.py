@@ -108,6 +108,7 @@ def test_every_tag_is_explained() -> None:
         learnt=1.0,
         learnt_in_all=1.0,
         is_held_back=False,
+        stalled_for=0,
         stall="",
     )
     assert {*tags(sick), "spike"} == set(TAGS)
