@@ -168,7 +168,8 @@ class Judge:
         """
         since, is_wreck = self._explosions.unhealed_since, self._is_stalled
         if since is None:
-            since, is_wreck = self._explosions.thrown_off_since, self._is_still and self._is_starved()
+            since = self._explosions.thrown_off_since
+            is_wreck = since is not None and self._is_still and self._is_starved()
         if since is None or self._was_stalled:
             self._loss_lost = math.nan
         elif is_wreck and step - since >= STALL_STEPS and math.isnan(self._loss_lost):

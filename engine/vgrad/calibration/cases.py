@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 Part = Literal["fit", "held-out"]
@@ -95,30 +96,21 @@ def digits(
     steps: Steps,
     seed: int,
     *,
+    recipe: str = "depth-sigmoid",
+    size: Mapping[str, Any] = MappingProxyType({"width": 24}),
     dead_bias: float = 0.0,
     **options: Any,
 ) -> Case:
     """A perceptron on digits; ``steps`` is the last word of its name."""
     return Case(
-        f"{family} {what} {steps[0]} seed {seed}", family, "digits", "depth-sigmoid", seed, 320,
-        {"batch_size": 24, **steps[1]}, {"width": 24, **options}, dead_bias,
+        f"{family} {what} {steps[0]} seed {seed}", family, "digits", recipe, seed, 320,
+        {"batch_size": 24, **steps[1]}, {**size, **options}, dead_bias,
     )  # fmt: skip
 
 
-def conv(
-    family: str,
-    what: str,
-    steps: Steps,
-    seed: int,
-    *,
-    dead_bias: float = 0.0,
-    **options: Any,
-) -> Case:
-    """A convolutional net on digits."""
-    return Case(
-        f"{family} {what} {steps[0]} seed {seed}", family, "digits", "digits-conv", seed, 320,
-        {"batch_size": 24, **steps[1]}, {"channels": 4, **options}, dead_bias,
-    )  # fmt: skip
+def conv(family: str, what: str, steps: Steps, seed: int, **more: Any) -> Case:
+    """A convolutional net on digits; ``more`` is as in `digits`."""
+    return digits(family, what, steps, seed, recipe="digits-conv", size={"channels": 4}, **more)
 
 
 def pixels(
