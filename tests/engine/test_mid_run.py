@@ -39,7 +39,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "word"), CHANGES, ids="-".join)
+@pytest.mark.parametrize(("name", "word"), CHANGES)
 def test_every_kind_of_every_control_trains_from_the_next_step_on(name: str, word: str) -> None:
     trainer = vgrad.build("depth-tanh", options=SMALL, batch_size=8)
     trainer.train_step()

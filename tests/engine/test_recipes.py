@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.waiting import no_waiting
 from torch import Tensor, nn
 
 from vgrad.config import RunConfig
@@ -313,11 +314,8 @@ def test_batches_reach_a_cuda_device_without_waiting_and_are_the_same_there() ->
         for device in (CPU, torch.device("cuda"))
     )
     for there, here in zip(on_cuda, on_cpu, strict=True):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with no_waiting():
             batches = [there.next() for _ in range(4)]
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
         for batch in batches:
             expected = here.next()
             assert torch.equal(batch.inputs.cpu(), expected.inputs)

@@ -171,7 +171,7 @@ def _sent(tensor: Tensor, device: torch.device) -> Tensor:
 
     Only from pinned memory does a copy run by itself; torch keeps that memory until the copy is done.
     """
-    if tensor.device == device or device.type != "cuda":
+    if not tensor.is_cpu or device.type != "cuda":  # "cuda" and "cuda:0" differ and are the same place
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

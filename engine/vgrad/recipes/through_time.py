@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ _NUM_POWERS = 200
 _GATES = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3}
 
 
-@runtime_checkable
 class Recurrent(Protocol):
     """A model that can be run step by step; see `RecurrentNet.unrolled`."""
 
@@ -33,7 +32,8 @@ class Recurrent(Protocol):
 
 def is_recurrent(model: object) -> TypeGuard[Recurrent]:
     """Whether `hidden_gradients` can look into ``model``: whether it has ``rnn`` and ``unrolled``."""
-    return isinstance(model, Recurrent)
+    # Not a runtime-checkable protocol: from Python 3.12 on those do not see a module's submodules.
+    return isinstance(getattr(model, "rnn", None), nn.RNNBase) and hasattr(model, "unrolled")
 
 
 def hidden_gradients(task: Task, batch: Microbatch) -> Tensor:
