@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from vgrad.controls import CheckGradients, Command, Reinit, StepOnce, Stop, UndoReinit
@@ -124,15 +124,17 @@ class Session:
                 if trainer.step == info.num_steps or trainer.is_exhausted:
                     reason = "done"
                     break
-                for record in trainer.advance():
-                    self._report(record, trainer, judge)
+                self._report(trainer.advance(), trainer, judge)
                 if self._validation_is_due(trainer):
+                    self._report(trainer.finish(), trainer, judge)
                     self._validate(trainer)
-            for record in trainer.finish():
-                self._report(record, trainer, judge)
+            self._report(trainer.finish(), trainer, judge)
             if self._tally.validated_step < trainer.step:
                 self._validate(trainer)
             self._outbox.publish(trainer.stats(), judge.verdict, trainer.time_stats())
+        except BaseException:
+            self._report(trainer.finish(), trainer, judge)  # the steps before it were done
+            raise
         finally:
             trainer.close()
         return reason
@@ -140,6 +142,8 @@ class Session:
     def _apply_pending(self, trainer: Trainer, judge: Judge) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop."""
         while not self._commands.empty() or trainer.controls.paused:
+            # What comes next may take long, and concerns none of the steps so far.
+            self._report(trainer.finish(), trainer, judge)
             command = self._commands.get()  # this thread is the only reader
             answer = trainer.apply(command)
             self._outbox.notify(answer)
@@ -164,7 +168,11 @@ class Session:
 
         self._outbox.notify(GradientsChecked(trainer.step, trainer.check_gradients(say)))
 
-    def _report(self, record: StepRecord, trainer: Trainer, judge: Judge) -> None:
+    def _report(self, records: Sequence[StepRecord], trainer: Trainer, judge: Judge) -> None:
+        for record in records:
+            self._report_one(record, trainer, judge)
+
+    def _report_one(self, record: StepRecord, trainer: Trainer, judge: Judge) -> None:
         self._outbox.put(record)
         self._tally.observe(record)
         now_s = time.perf_counter()

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -32,14 +33,16 @@ from vgrad.errors import ConfigError
 from vgrad.grads import Grads
 from vgrad.layers import find_layers
 from vgrad.norms import NormPlan
-from vgrad.probes.layers import LayerProbe
+from vgrad.probes.layers import LayerProbe, Picked
 from vgrad.records import LayerStats, StepRecord
 from vgrad.transfer import HostCopy
 from vgrad.transforms.accumulate import SumOver
 from vgrad.window import Window
 
-# Steps that may stay in flight on an accelerator, so that nobody waits for the device.
+# Steps that stay in flight on an accelerator, so that nobody waits for the device.
 _IN_FLIGHT = 1
+# Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
+_MOST_KEPT = 64
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class _InFlight:
     copy: HostCopy
     present: list[int] | None
     has_square: bool
-    measured: list[int]
+    measured: Picked
     links: tuple[str, ...]
     skipped: bool
     loss_scale: float
@@ -77,6 +80,8 @@ class Tap:
             optimizer and the model are the training loop's, and those controls are not looked at here.
         watch_budget: Share of the step time for the dear statistics, in [0, 1].
         seed: Seed of the transforms that draw random numbers, each from a generator of its own.
+        keep_s: Seconds for which `records` may keep finished steps back, to hand several over at once. Making
+            a record is quick while the processor has the code at hand, and not right after a backward pass.
 
     Attributes:
         layers: The layers that records speak of, in their order.
@@ -96,6 +101,7 @@ class Tap:
         controls: Controls | None = None,
         watch_budget: float = 0.02,
         seed: int = 0,
+        keep_s: float = 0.0,
     ) -> None:
         self.layers = find_layers(model)
         self._chain = Chain(self.layers, seed)
@@ -115,7 +121,10 @@ class Tap:
         self._applied: list[Tensor] = []
         self._lrs: list[float | Tensor] = []
         self._in_flight: deque[_InFlight] = deque()
+        self._keep_s = keep_s
+        self._handed_over_s = -math.inf
         self._watch_s = 0.0
+        self._waited_s = 0.0
         self._elapsed_s = 0.0
         self._step_began = time.perf_counter()
         self._handles: tuple[RemovableHandle, ...] = ()
@@ -204,10 +213,15 @@ class Tap:
     def records(self, *, wait: bool = False) -> list[StepRecord]:
         """Return the steps whose numbers have arrived, oldest first, each once.
 
-        On a CPU that is every step so far. On an accelerator the newest step stays in flight,
-        so that nobody waits for the device, unless ``wait`` asks for it.
+        They may be kept back for as long as ``keep_s`` says. Else all steps so far are returned; on an
+        accelerator the newest stays in flight, so that nobody waits for the device. ``wait`` asks for all.
         """
-        flights, finished = self._in_flight, []
+        flights = self._in_flight
+        now_s = time.perf_counter()
+        if not wait and now_s - self._handed_over_s < self._keep_s and len(flights) < _MOST_KEPT:
+            return []
+        self._handed_over_s = now_s
+        finished = []
         while flights and (wait or flights[0].copy.is_here or len(flights) > _IN_FLIGHT):
             finished.append(self._land(flights.popleft()))
         return finished
@@ -220,8 +234,16 @@ class Tap:
         """The dear statistics as of the last record that was returned."""
         return self._probe.snapshot()
 
-    @torch.no_grad()  # gradients may carry a graph
     def _before_step(self, *_: Any) -> None:
+        is_recording = torch.is_grad_enabled()
+        torch.set_grad_enabled(False)  # gradients may carry a graph; as a decorator it costs twice as much
+        try:
+            self._steer()
+        finally:
+            torch.set_grad_enabled(is_recording)
+
+    def _steer(self) -> None:
+        """Read the gradients, run the chain on them, and make all ready for the real step."""
         begin = time.perf_counter()
         self._grads = None
         window = self._window
@@ -261,7 +283,8 @@ class Tap:
         self.step += 1
         now = time.perf_counter()
         self._watch_s += now - begin
-        self.step_s = step_s = now - self._step_began
+        self.step_s = step_s = now - self._step_began + self._waited_s
+        self._waited_s = 0.0
         self._elapsed_s += step_s
         self._in_flight.append(
             _InFlight(
@@ -320,9 +343,18 @@ class Tap:
             for group in groups:
                 group["lr"] = group["lr"] * scale
 
+    def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
+        """Read ``copy``. A device that is behind the host is waited for here: that is time of its steps."""
+        if copy.is_here:
+            return copy.read()
+        begin = time.perf_counter()
+        values = copy.read()
+        self._waited_s += time.perf_counter() - begin
+        return values
+
     def _land(self, flight: _InFlight) -> StepRecord:
         """Turn the numbers of a step into its record."""
-        (norm, loss, *steering), values = flight.copy.read()
+        (norm, loss, *steering), values = self._arrived(flight.copy)
         square = steering.pop() if flight.has_square else math.nan
         num_norms = len(self.layers.params) if flight.present is None else len(flight.present)
         norms = values[:num_norms]
@@ -330,7 +362,7 @@ class Tap:
             everywhere = norms.dtype.type(0).repeat(len(self.layers.params))
             everywhere[flight.present] = norms
             norms = everywhere
-        if flight.measured:
+        if flight.measured.indices:
             self._probe.store(flight.step, flight.measured, values[num_norms:])
         return StepRecord(
             step=flight.step,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vgrad.recipes.task import Microbatch, Task
     from vgrad.records import LayerStats, StepRecord, TimeStats
 
+KEEP_S = 0.02  # for which finished steps are kept back to be reported together: no eye sees it
 # Of the budget, where a model is recurrent: its layers get the rest.
 _TIME_SHARE = 0.5
 
@@ -62,7 +63,7 @@ class Trainer:
         if is_recurrent(task.model):
             self._time = TimeProbe(task, _TIME_SHARE * budget)
             budget *= 1 - _TIME_SHARE
-        self._tap = Tap(task.model, task.optimizer, watch_budget=budget, seed=config.seed)
+        self._tap = Tap(task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S)
         self._passes = Passes(task, seed=config.seed)
         self._stepper = Stepper(task.optimizer, self._tap.layers.params)
         try:
@@ -169,8 +170,9 @@ class Trainer:
         """Train for one optimizer step, however many microbatches that takes.
 
         Returns:
-            The records that arrived: this step's on a CPU; on an accelerator, where nothing
-            waits for the device, the one before. Empty at first, or once the data has ended.
+            The records that arrived, oldest first, often none: steps that take little time are reported
+            several at once, and on an accelerator, where nothing waits for the device, one step later.
+            `finish` gives those that are still to come.
         """
         tap, optimizer = self._tap, self._stepper.optimizer
         tap.begin()
@@ -214,7 +216,7 @@ class Trainer:
         return records[-1]
 
     def finish(self) -> list[StepRecord]:
-        """Wait for the records that are still on their way from an accelerator."""
+        """Return the records of all steps that have not been reported, and wait for the device's."""
         return self._tap.records(wait=True)
 
     def stats(self) -> LayerStats:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Devices whose copies to pinned memory run beside the computation, with an event to say when done.
-_ASYNCHRONOUS = ("cuda", "xpu")
+ASYNCHRONOUS = ("cuda", "xpu")
 
 
 class HostCopy:
@@ -40,13 +40,18 @@ class HostCopy:
         self._num_scalars = len(scalars)
         values = torch.cat([*(scalar.reshape(1) for scalar in scalars), *vectors])
         self._event: Any = None
-        if first.device.type in _ASYNCHRONOUS:
+        if first.device.type in ASYNCHRONOUS:
             self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._host.copy_(values, non_blocking=True)
             self._event = torch.Event(device=first.device)
             self._event.record()
         else:
             self._host = values.to("cpu")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `read` would not wait now."""
+        return self.is_here or self._event is None or self._event.query()
 
     def read(self) -> tuple[list[float], NDArray[np.floating]]:
         """The scalars, and the vectors in a row, once they are there: a step later it does not wait."""

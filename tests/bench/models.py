@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -45,43 +45,61 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
 
 
-def gpt() -> Subject:
+def gpt(device: str = "cpu") -> Subject:
     """A character GPT of 1.2 million parameters, AdamW."""
-    torch.manual_seed(0)
-    width, vocabulary = 128, 100
-    model = nn.Sequential(
-        nn.Embedding(vocabulary, width),
-        *(Block(width, heads=4) for _ in range(6)),
-        nn.LayerNorm(width),
-        nn.Linear(width, vocabulary),
-    )
-    tokens = torch.randint(vocabulary, (8, 129))
+    return _gpt(device, width=128, depth=6, heads=4, vocabulary=100, tokens=(8, 128))
+
+
+def large_gpt(device: str) -> Subject:
+    """A GPT of 124 million parameters in blocks of GPT-2's size, AdamW, bfloat16 autocast."""
+    subject = _gpt(device, width=768, depth=12, heads=12, vocabulary=25_000, tokens=(8, 1024))
+    in_float32 = subject.loss
 
     def loss() -> Tensor:
-        return F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        with torch.autocast(device, torch.bfloat16):
+            return in_float32()
+
+    return replace(subject, loss=loss)
+
+
+def _gpt(
+    device: str, *, width: int, depth: int, heads: int, vocabulary: int, tokens: tuple[int, int]
+) -> Subject:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Embedding(vocabulary, width),
+        *(Block(width, heads) for _ in range(depth)),
+        nn.LayerNorm(width),
+        nn.Linear(width, vocabulary),
+    ).to(device)
+    batch, length = tokens
+    text = torch.randint(vocabulary, (batch, length + 1)).to(device)
+
+    def loss() -> Tensor:
+        return F.cross_entropy(model(text[:, :-1]).flatten(0, 1), text[:, 1:].flatten())
 
     return Subject(model, torch.optim.AdamW(model.parameters(), lr=1e-4), loss)
 
 
-def mlp() -> Subject:
+def mlp(device: str = "cpu") -> Subject:
     """51 layers of 64 units, 102 tensors, SGD with momentum."""
     torch.manual_seed(0)
     layers = [module for _ in range(51) for module in (nn.Linear(64, 64), nn.Tanh())]
-    model = nn.Sequential(*layers)
-    rows = torch.randn(128, 64)
+    model = nn.Sequential(*layers).to(device)
+    rows = torch.randn(128, 64).to(device)
     return Subject(
         model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9), lambda: model(rows).square().mean()
     )
 
 
-def many_tensors() -> Subject:
+def many_tensors(device: str = "cpu") -> Subject:
     """5,000 layers of 16 units in 100 parallel columns, 10,000 tensors, SGD."""
     torch.manual_seed(0)
     columns = nn.ModuleList(
         nn.Sequential(*(module for _ in range(50) for module in (nn.Linear(16, 16), nn.Tanh())))
         for _ in range(100)
-    )
-    rows = torch.randn(32, 16)
+    ).to(device)
+    rows = torch.randn(32, 16).to(device)
 
     def loss() -> Tensor:
         return torch.stack([column(rows) for column in columns]).square().mean()

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from tests.bench.figures import Figure
-from tests.bench.harness import Comparison, Effort, Step, compare
+from tests.bench.harness import Comparison, Effort, Variant, compare
 from tests.bench.models import Subject, gpt, many_tensors, mlp
 
 from vgrad.controls import Controls
 from vgrad.records import RunInfo
 from vgrad.tap import Tap
+from vgrad.trainer import KEEP_S
 from vgrad.transforms.centralize import CentralizeGrads
 from vgrad.transforms.clip import ClipGradNorm
 from vgrad.transforms.noise import AddGradNoise
@@ -20,7 +21,7 @@ from vgrad.transforms.nonfinite import SkipNonFinite
 from vgrad.verdicts import Judge
 
 BUDGET = 0.02
-_BUDGET_LIMIT = 1.0 + BUDGET + 0.01
+BUDGET_LIMIT = 1.0 + BUDGET + 0.01
 
 # A long chain: a check, a projection, a rescaling, a random draw, and the norm after each.
 _CHAIN = Controls(
@@ -41,7 +42,7 @@ class Case:
 
 CASES = (
     Case("gpt", gpt, 1.02, Effort(3, 12, 4), Effort(1, 5, 1)),
-    Case("mlp", mlp, 1.06, Effort(100, 15, 60), Effort(40, 7, 15)),
+    Case("mlp", mlp, 1.06, Effort(10, 15, 8, steps=10), Effort(4, 7, 2, steps=10)),
     Case("10k-tensors", many_tensors, 1.03, Effort(2, 12, 2), Effort(1, 2, 1)),
 )
 
@@ -49,19 +50,17 @@ CASES = (
 def figures(quick: bool) -> Iterator[Figure]:
     """Ratios of watched to bare steps."""
     for case in CASES:
-        variants = {
-            "bare": bare(case.make()),
-            "watched": watched(case.make(), budget=0.0),
-            "budgeted": watched(case.make(), budget=BUDGET),
-            "chain": watched(case.make(), budget=0.0, controls=_CHAIN),
-            "foreach": foreach_norms(case.make()),
-            "item": item_per_parameter(case.make()),
-        }
         subject = case.make()
-        subject.backward()
-        variants["floor"] = plain_read(subject)
-        result = compare(variants, case.quick if quick else case.full)
-        yield from _figures(case, result)
+        variants = {
+            "bare": bare(subject),
+            "watched": watched(subject, budget=0.0),
+            "budgeted": watched(subject, budget=BUDGET),
+            "chain": watched(subject, budget=0.0, controls=_CHAIN),
+            "foreach": foreach_norms(subject),
+            "item": item_per_parameter(subject),
+            "floor": plain_read(subject),
+        }
+        yield from _figures(case, compare(variants, case.quick if quick else case.full))
 
 
 def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
@@ -73,7 +72,7 @@ def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
         "foreach": "for comparison: the norms alone, torch._foreach_norm and one read",
         "item": "for comparison: .item() per parameter",
     }
-    limits = {"watched": case.limit, "budgeted": _BUDGET_LIMIT}
+    limits = {"watched": case.limit, "budgeted": BUDGET_LIMIT}
     for variant, note in notes.items():
         ratio = result.ratio(variant, to="bare")
         yield Figure(
@@ -87,19 +86,20 @@ def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def bare(subject: Subject) -> Step:
+def bare(subject: Subject) -> Variant:
     """A step that nobody watches."""
 
     def step() -> None:
         subject.backward()
         subject.optimizer.step()
 
-    return step
+    return Variant(step)
 
 
-def watched(subject: Subject, *, budget: float, controls: Controls | None = None) -> Step:
+def watched(subject: Subject, *, budget: float, controls: Controls | None = None) -> Variant:
     """A step with everything that a session does with it, but the hand-off to a screen."""
-    tap = Tap(subject.model, subject.optimizer, watch_budget=budget, controls=controls)
+    tap = Tap(subject.model, subject.optimizer, watch_budget=budget, controls=controls, keep_s=KEEP_S)
+    tap.remove()
     layers = tap.layers
     judge = Judge(RunInfo("bench", "", 0, "cpu", layers.names, layers.sizes, "samples", None, tap.controls))
 
@@ -111,10 +111,10 @@ def watched(subject: Subject, *, budget: float, controls: Controls | None = None
         for record in tap.records():
             judge.observe(record, None, tap.controls)
 
-    return step
+    return Variant(step, lambda: tap.move_to(subject.optimizer), tap.remove)
 
 
-def foreach_norms(subject: Subject) -> Step:
+def foreach_norms(subject: Subject) -> Variant:
     """The norms alone, read at once."""
 
     def step() -> None:
@@ -123,10 +123,10 @@ def foreach_norms(subject: Subject) -> Step:
         torch.stack(torch._foreach_norm(grads)).tolist()
         subject.optimizer.step()
 
-    return step
+    return Variant(step)
 
 
-def item_per_parameter(subject: Subject) -> Step:
+def item_per_parameter(subject: Subject) -> Variant:
     """The norms alone, as most scripts read them."""
 
     def step() -> None:
@@ -136,11 +136,12 @@ def item_per_parameter(subject: Subject) -> Step:
                 param.grad.norm().item()
         subject.optimizer.step()
 
-    return step
+    return Variant(step)
 
 
-def plain_read(subject: Subject) -> Step:
+def plain_read(subject: Subject) -> Variant:
     """One pass over as many bytes as the gradients have."""
+    subject.backward()
     buffer = torch.cat(
         [param.grad.flatten() for param in subject.model.parameters() if param.grad is not None]
     )
@@ -148,4 +149,4 @@ def plain_read(subject: Subject) -> Step:
     def step() -> None:
         buffer.sum()
 
-    return step
+    return Variant(step)

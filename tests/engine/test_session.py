@@ -275,7 +275,7 @@ def test_a_run_that_is_lost_to_nan_takes_its_remedy_and_learns() -> None:
         session.submit(command)
     listener.wait_for(lambda: len(listener.of(CommandApplied)) == 4)
     resumed = listener.of(CommandApplied)[-1].step
-    listener.wait_for_step(resumed + 100)
+    listener.wait_for_step(resumed + 160)  # which weights it draws depends on when the pause comes
     session.stop()
     listener.finish()
     assert not math.isfinite(next(record.loss for record in listener.records if record.step == resumed - 1))

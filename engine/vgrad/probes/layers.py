@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vgrad.budget import Budget
+from vgrad.device_clock import DeviceClock, DeviceTime
 from vgrad.layers import Layers
 from vgrad.records import HISTOGRAM_DECADES, LayerStats
 
@@ -28,6 +29,8 @@ _MOST_PER_STEP = 64  # layers; bounds the size of one step's transfer
 # First guess of what a layer costs, before it has been measured once.
 _GUESS_S = 2e-4
 _GUESS_S_PER_ENTRY = 1.5e-8
+
+_TRUST = 0.3  # in a cost that has shrunk
 
 # Below half of this, times the loss scale, a float16 gradient is rounded to zero.
 _SMALLEST_FLOAT16 = 2.0**-24
@@ -43,8 +46,31 @@ class _Measurement:
     cost_s: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """What was measured around one step.
+
+    Attributes:
+        indices: The layers.
+        host_s: What it took of the host's time.
+        device_time: What it took of the device's.
+        is_paid: Whether the budget pays for it.
+    """
+
+    indices: list[int]
+    host_s: float
+    device_time: DeviceTime
+    is_paid: bool
+
+
+_NOTHING = Picked([], 0.0, DeviceTime(()), is_paid=True)
+
+
 class LayerProbe:
     """Measures a few layers per step, round and round.
+
+    The first measurement is not paid for: an accelerator may take long to load what is needed for it, and no
+    other will cost as much.
 
     Args:
         layers: The layers of the model.
@@ -63,6 +89,8 @@ class LayerProbe:
         self._budget = budget
         self._next = 0
         self._open: list[_Measurement] = []
+        self._is_warm = False
+        self._clock = DeviceClock(layers.params[0].device)
         self._cost_s = [_GUESS_S + _GUESS_S_PER_ENTRY * size for size in layers.sizes]
         self.dearest_s = max(self._cost_s)
         num_layers = len(layers.names)
@@ -73,6 +101,8 @@ class LayerProbe:
 
     def before_transforms(self) -> None:
         """Pick the layers that this step can afford and read their gradients."""
+        if not self._budget.affords(self._cost_s[self._next]):
+            return  # most steps end here
         affordable: list[int] = []
         total_s = 0.0
         for offset in range(min(len(self._layers.names), _MOST_PER_STEP)):
@@ -81,56 +111,91 @@ class LayerProbe:
             if not self._budget.affords(total_s):
                 break
             affordable.append(index)
-        for index in affordable:
-            begin = time.perf_counter()
-            gradient = self._read_gradient(index)
-            self._open.append(_Measurement(index, gradient, [], time.perf_counter() - begin))
+        with self._clock:
+            for index in affordable:
+                begin = time.perf_counter()
+                gradient = self._read_gradient(index)
+                self._open.append(_Measurement(index, gradient, [], time.perf_counter() - begin))
         self._next = (self._next + len(affordable)) % len(self._layers.names)
 
     def before_step(self) -> None:
         """Keep the weights of the picked layers, to see how far they move."""
-        for layer in self._open:
-            begin = time.perf_counter()
-            layer.weights_before = [p.detach().clone() for p in self._layers.params_of(layer.index)]
-            layer.cost_s += time.perf_counter() - begin
+        if not self._open:
+            return
+        with self._clock:
+            for layer in self._open:
+                begin = time.perf_counter()
+                layer.weights_before = [p.detach().clone() for p in self._layers.params_of(layer.index)]
+                layer.cost_s += time.perf_counter() - begin
 
-    def after_step(self) -> tuple[list[int], list[Tensor]]:
+    def after_step(self) -> tuple[Picked, list[Tensor]]:
         """Finish the picked layers.
 
         Returns:
-            Their indices, and for each a vector for `store`, still on its device.
+            What was measured, and for each layer of it a vector for `store`, still on its device.
         """
         vectors: list[Tensor] = []
         self.spent_s = 0.0
-        for layer in self._open:
-            begin = time.perf_counter()
-            after = [param.detach() for param in self._layers.params_of(layer.index)]
-            moved = torch._foreach_sub(after, layer.weights_before)
-            weight_norm = torch.stack(torch._foreach_norm(layer.weights_before)).norm()
-            update_norm = torch.stack(torch._foreach_norm(moved)).norm()
-            ends = torch.stack((weight_norm, update_norm)).float()
-            vectors.append(torch.cat((ends, layer.gradient)))
-            cost_s = layer.cost_s + time.perf_counter() - begin
-            self._budget.spend(cost_s)
-            self.spent_s += cost_s
-            # A cost is trusted at once when it grows and slowly when it shrinks, so that the
-            # budget holds on a machine whose speed drifts.
-            known_s = self._cost_s[layer.index]
-            self._cost_s[layer.index] = max(cost_s, known_s + 0.3 * (cost_s - known_s))
-        if self._open:
-            self.dearest_s = max(self._cost_s)
+        if not self._open:
+            return _NOTHING, vectors
+        with self._clock:
+            for layer in self._open:
+                begin = time.perf_counter()
+                vectors.append(self._finish(layer))
+                layer.cost_s += time.perf_counter() - begin
+                self.spent_s += layer.cost_s
         indices = [layer.index for layer in self._open]
+        picked = Picked(indices, self.spent_s, self._clock.take(), is_paid=self._is_warm)
+        if picked.is_paid:
+            for layer in self._open:
+                self._budget.spend(layer.cost_s)
+                self._learn(layer.index, layer.cost_s)
+            self.dearest_s = max(self._cost_s)
+        self._is_warm = True
         self._open.clear()
-        return indices, vectors
+        return picked, vectors
 
-    def store(self, step: int, indices: list[int], values: NDArray[np.floating]) -> None:
+    def _finish(self, layer: _Measurement) -> Tensor:
+        after = [param.detach() for param in self._layers.params_of(layer.index)]
+        moved = torch._foreach_sub(after, layer.weights_before)
+        weight_norm = torch.stack(torch._foreach_norm(layer.weights_before)).norm()
+        update_norm = torch.stack(torch._foreach_norm(moved)).norm()
+        ends = torch.stack((weight_norm, update_norm)).float()
+        return torch.cat((ends, layer.gradient))
+
+    def _learn(self, index: int, cost_s: float) -> None:
+        """Trust a cost at once when it grows and slowly when it shrinks.
+
+        So the budget holds on a machine whose speed drifts.
+        """
+        known_s = self._cost_s[index]
+        self._cost_s[index] = max(cost_s, known_s + _TRUST * (cost_s - known_s))
+
+    def _learn_device_time(self, picked: Picked) -> None:
+        """Pay for what the device did while the host went on, and expect it the next time.
+
+        The host launches in no time what a device may be busy with for long. Which layer took how much is
+        not measured, for that would take events around each: each counts by its size.
+        """
+        device_s = picked.device_time.seconds()
+        if not picked.is_paid or device_s <= picked.host_s:
+            return
+        self._budget.spend(device_s - picked.host_s)
+        total = sum(self._layers.sizes[index] for index in picked.indices)
+        for index in picked.indices:
+            self._learn(index, device_s * self._layers.sizes[index] / total)
+        self.dearest_s = max(self._cost_s)
+
+    def store(self, step: int, picked: Picked, values: NDArray[np.floating]) -> None:
         """Take the vectors of `after_step` as they arrive on the host.
 
         Args:
             step: Step at which they were measured.
-            indices: As `after_step` returned them.
-            values: All vectors in a row, of shape ``(len(indices) * width,)``.
+            picked: As `after_step` returned it.
+            values: All vectors in a row, of shape ``(len(picked.indices) * width,)``.
         """
+        indices = picked.indices
+        self._learn_device_time(picked)
         if step <= self._forgotten_step:
             return  # it was on its way when the weights became others
         self._values[indices] = values.reshape(len(indices), _WIDTH)

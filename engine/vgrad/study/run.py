@@ -116,13 +116,13 @@ class _Follower:
         stats = None
         while self._num_microbatches < protocol.microbatches and trainer.step != until:
             controls = trainer.controls
-            for record in trainer.advance():
-                self._num_microbatches += record.num_microbatches
-                self._losses.append(record.loss)
-                self._first_norms.append(float(record.grad_norms[0]))
-                if record.step % _STATS_EVERY == 0:
-                    stats = trainer.stats()
-                self._judge.observe(record, stats, controls)
+            record = trainer.train_step()
+            self._num_microbatches += record.num_microbatches
+            self._losses.append(record.loss)
+            self._first_norms.append(float(record.grad_norms[0]))
+            if record.step % _STATS_EVERY == 0:
+                stats = trainer.stats()
+            self._judge.observe(record, stats, controls)
             if until is None and self._is_solved() and protocol.stops:
                 return
 
