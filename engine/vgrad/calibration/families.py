@@ -1,12 +1,13 @@
-"""Every run that verdicts are measured on: about 500, short, small, and of many kinds. Free of torch."""
+"""Every run that verdicts are measured on: about 600, short, small, and of many kinds. Free of torch."""
 
 from __future__ import annotations
 
 from vgrad.calibration.cases import Case
 from vgrad.calibration.fitting import fitting_cases
 from vgrad.calibration.held_out import held_out_cases
+from vgrad.calibration.rates import rate_cases
 
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, always in the same order and with the same name."""
-    return (*fitting_cases(), *held_out_cases())
+    return (*fitting_cases(), *rate_cases(), *held_out_cases())
