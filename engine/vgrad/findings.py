@@ -77,6 +77,19 @@ class Symptoms:
     stall: str
 
     @property
+    def has_moved(self) -> bool:
+        """Whether steps are long enough to learn something."""
+        return bool(np.isfinite(self.updates).any() and np.nanmedian(self.updates) >= _COLD)
+
+    @property
+    def is_lost_to_underflow(self) -> bool:
+        """Whether float16 rounds most of the gradient to zero, or nearly all of the first layer's."""
+        known = self.underflow_shares[np.isfinite(self.underflow_shares)]
+        if not known.size:
+            return False
+        return bool(np.median(known) >= _UNDERFLOW_SHARE or self.underflow_shares[0] >= _UNDERFLOW_FIRST)
+
+    @property
     def never_learnt(self) -> bool:
         """Whether the loss has stayed where the first steps left it, or above."""
         return self.learnt < _NOTHING_LEARNT
@@ -118,13 +131,13 @@ def tags(symptoms: Symptoms) -> tuple[str, ...]:
         found.append("cold")
     if updates.size and updates.max() > _HOT:
         found.append("hot")
-    if _is_lost_to_underflow(symptoms):
+    if symptoms.is_lost_to_underflow:
         found.append("underflow")
     return tuple(found)
 
 
 def _underflow(s: Symptoms) -> Finding | None:
-    if not _is_lost_to_underflow(s):
+    if not s.is_lost_to_underflow:
         return None
     layers = np.flatnonzero(s.underflow_shares >= _UNDERFLOW_SHARE)
     worst = int(np.nanargmax(s.underflow_shares))
@@ -215,9 +228,8 @@ def _stuck(s: Symptoms) -> Finding | None:
     A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up for its
     size and not for its lost direction. Steps that are too long, the other one, show as explosions.
     """
-    has_moved = np.isfinite(s.updates).any() and np.nanmedian(s.updates) >= _COLD
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
-    if not has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
+    if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
         return None
     return Finding(
         "vanishing",
@@ -225,10 +237,3 @@ def _stuck(s: Symptoms) -> Finding | None:
         f"weights move by {float(np.nanmedian(s.updates)):.0e} a step, and nothing was learnt since the"
         f" first steps; {s.stall}",
     )
-
-
-def _is_lost_to_underflow(s: Symptoms) -> bool:
-    known = s.underflow_shares[np.isfinite(s.underflow_shares)]
-    if not known.size:
-        return False
-    return bool(np.median(known) >= _UNDERFLOW_SHARE or s.underflow_shares[0] >= _UNDERFLOW_FIRST)

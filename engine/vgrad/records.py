@@ -167,6 +167,7 @@ class RunInfo:
         recurrent: Whether the model has a dimension of time.
         structure: Parts of the model that can be changed mid-run, each with what it can be.
         built: What each of these parts is where no control says otherwise.
+        baseline: Loss of who ignores the inputs; NaN where it is not known.
     """
 
     recipe: str
@@ -181,6 +182,7 @@ class RunInfo:
     recurrent: bool = False
     structure: tuple[tuple[str, tuple[str, ...]], ...] = ()
     built: tuple[tuple[str, str], ...] = ()
+    baseline: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,11 @@ def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool) ->
     return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"
 
 
+def against_overshooting(controls: Controls) -> Remedy:
+    """Take shorter steps."""
+    return (_slower(controls),), "steps are too long for it to settle: lower the learning rate"
+
+
 def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
     """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again."""
     advice = "the weights are lost: start again with clipping on or a lower learning rate"

@@ -111,6 +111,7 @@ class Trainer:
             recurrent=self._time is not None,
             structure=tuple(structure_of(self.task.model).items()),
             built=tuple(self._built.items()),
+            baseline=self.task.baseline,
         )
 
     def apply(self, command: Command) -> CommandApplied | CommandRejected:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vgrad.baseline_watch import BaselineWatch
 from vgrad.confidence import CONFIDENCE
 from vgrad.controls import Controls
 from vgrad.explosions import WINDOW, ExplosionWatch
 from vgrad.findings import FINDING_RULES, RATIO_VANISHING, Symptoms, find, tags
 from vgrad.precision import Float16
 from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
-from vgrad.remedies import against, against_explosion, against_non_finite, still_due
+from vgrad.remedies import against, against_explosion, against_non_finite, against_overshooting, still_due
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ _MOST_SKIPPED = 20  # steps dropped in a row, after which skipping has become th
 _LEAST_PROGRESS = 0.01
 _HELD_BACK = 0.01  # of a step
 _LEARNT_AGAIN = 0.1  # of the loss at which a run was lost
+_OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
 
 _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps")
 
@@ -61,6 +63,7 @@ class Judge:
         """Forget the past: the weights are others now, and what was true of the old ones is not of these."""
         self.verdict = _STARTING
         self._explosions = ExplosionWatch()
+        self._against_baseline = BaselineWatch(self._info.baseline)
         self._losses: deque[float] = deque(maxlen=STALL_STEPS)
         self._ends: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._loss_first = math.nan
@@ -119,6 +122,7 @@ class Judge:
         clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
         is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
+        self._against_baseline.observe(record.step, record.loss)
         if is_exploding and was_whole:
             self._was_stalled = self._is_stalled
         is_look = self._num_seen == _WARM_UP or record.step % _EVERY == 0
@@ -127,10 +131,16 @@ class Judge:
         is_lost = self._is_lost(record.step)
         if is_exploding or is_lost:
             return self._exploding(controls, is_lost=is_lost)
+        if self._against_baseline.is_wreck(record.step):
+            return self._wreck(controls)
         if not is_look or self._num_seen < _WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
-        return self._stalled(symptoms, controls) or self._healthy(symptoms)
+        return (
+            self._overshooting(symptoms, controls)
+            or self._stalled(symptoms, controls)
+            or self._healthy(symptoms)
+        )
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
@@ -184,6 +194,27 @@ class Judge:
             evidence += f"; it never recovered: the loss {self._has_stood_still()}"
         remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=is_lost)
         return _verdict("exploding", "lost" if is_lost else "jump", evidence, remedy=remedy, advice=advice)
+
+    def _wreck(self, controls: Controls) -> Verdict:
+        remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=True)
+        return _verdict("exploding", "wreck", self._against_baseline.words(), remedy=remedy, advice=advice)
+
+    def _overshooting(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
+        """Steps that are too long to settle on anything.
+
+        Whose gradient vanishes still learns the best constant answer, which takes the last biases alone; but
+        not so where float16 loses it all.
+        """
+        baseline = self._info.baseline
+        is_restless = self._is_stalled and self._loss_now > _OVERSHOT * baseline and symptoms.has_moved
+        if not is_restless or symptoms.is_lost_to_underflow:
+            return None
+        evidence = (
+            f"{symptoms.stall}: it stands at {self._loss_now:.3g}, and ignoring the inputs would cost"
+            f" {baseline:.3g}; weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
+        )
+        remedy, advice = against_overshooting(controls)
+        return _verdict("exploding", "overshoot", evidence, remedy=remedy, advice=advice)
 
     def _is_starved(self) -> bool:
         return not self._ratio() >= RATIO_VANISHING  # NaN: neither end gets anything

@@ -19,6 +19,9 @@ TRIVIAL: Mapping[str, float] = {
     "order": math.log(2),
 }
 
+BASELINE: Mapping[str, float] = {**TRIVIAL, "order": math.log(4)}
+"""What a judge is told of who ignores the inputs, as `vgrad.recipes.task.constant_loss` measures it."""
+
 HELD_OUT = ("narrow", "conv-units", "relu-text", "deep-text", "relu-adding", "squeezed")
 """Families that no threshold was fitted to.
 
@@ -72,6 +75,11 @@ class Case:
     def trivial(self) -> float:
         """Loss of who learnt nothing."""
         return TRIVIAL[self.task.partition(" ")[0]]
+
+    @property
+    def baseline(self) -> float:
+        """Loss of who ignores the inputs."""
+        return BASELINE[self.task.partition(" ")[0]]
 
 
 Steps = tuple[str, Mapping[str, Any]]

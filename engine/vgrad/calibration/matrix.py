@@ -165,7 +165,7 @@ def _info(run: Run, controls: Controls) -> RunInfo:
     return RunInfo(
         recipe=case.recipe, description="", seed=case.seed, device="cpu", layers=trace.layers,
         layer_sizes=trace.layer_sizes, unit="samples", num_steps=case.steps, controls=controls,
-        recurrent=trace.recurrent, structure=trace.structure,
+        recurrent=trace.recurrent, structure=trace.structure, baseline=case.baseline,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vgrad.recipes.activations import FUNCTIONS
 from vgrad.recipes.streams import ConstantStream
 from vgrad.recipes.structure import ACTIVATIONS, Structured
-from vgrad.recipes.task import ERROR_RATE, Microbatch, Task
+from vgrad.recipes.task import ERROR_RATE, Microbatch, Task, constant_loss
 from vgrad.recipes.weights import seeded
 
 if TYPE_CHECKING:
@@ -60,4 +60,5 @@ def build(setup: Setup) -> Task:
         validation=batch,
         unit="samples",
         metric=ERROR_RATE,
+        baseline=constant_loss(labels),
     )

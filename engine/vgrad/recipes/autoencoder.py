@@ -12,7 +12,7 @@ from vgrad.recipes.activations import FUNCTIONS, normalize
 from vgrad.recipes.depth import NUM_TRAIN, load_pixels
 from vgrad.recipes.streams import GeneratedStream
 from vgrad.recipes.structure import ACTIVATIONS, ON_OFF, Structured
-from vgrad.recipes.task import Metric, Microbatch, Task, mean_squared_error
+from vgrad.recipes.task import Metric, Microbatch, Task, constant_loss, mean_squared_error
 from vgrad.recipes.weights import init_weights_, seeded
 
 if TYPE_CHECKING:
@@ -80,4 +80,5 @@ def build(setup: Setup) -> Task:
         unit="samples",
         loss_fn=small_loss,
         metric=Metric("squared error", mean_squared_error),
+        baseline=constant_loss(train, small_loss),
     )

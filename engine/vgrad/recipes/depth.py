@@ -14,7 +14,7 @@ from vgrad.errors import MissingExtra
 from vgrad.recipes.activations import FUNCTIONS, normalize_sample
 from vgrad.recipes.streams import EpochStream
 from vgrad.recipes.structure import ACTIVATIONS, ON_OFF, Structured
-from vgrad.recipes.task import ERROR_RATE, Microbatch, Task
+from vgrad.recipes.task import ERROR_RATE, Microbatch, Task, constant_loss
 from vgrad.recipes.weights import init_weights_, seeded
 
 if TYPE_CHECKING:
@@ -190,4 +190,5 @@ def _task_of(setup: Setup, make: Callable[[dict[str, Any]], DeepStack], shape: t
         validation=Microbatch(inputs[NUM_TRAIN:], held_out, num_tokens=0, num_samples=len(held_out)),
         unit="samples",
         metric=ERROR_RATE,
+        baseline=constant_loss(targets[:NUM_TRAIN]),
     )

@@ -10,11 +10,20 @@ from torch import Tensor, nn
 from vgrad.recipes.recipe import Setup
 from vgrad.recipes.recurrent import OneHot, RecurrentNet, recurrent_layers
 from vgrad.recipes.streams import Draw, GeneratedStream
-from vgrad.recipes.task import ERROR_RATE, Microbatch, Task, mean_squared_error
+from vgrad.recipes.task import (
+    ERROR_RATE,
+    LossFn,
+    Microbatch,
+    Task,
+    constant_loss,
+    mean_cross_entropy,
+    mean_squared_error,
+)
 from vgrad.recipes.weights import init_weights_, seeded
 
 _NUM_SYMBOLS = 6  # A, B, and c, d, e, f to distract from them
 _NUM_VALIDATION = 1000
+_NUM_BASELINE = 4096  # a random sum of squares is known to 2 % from so many
 _VALIDATION_SEED = 2**63  # one set for all runs; their own seeds are smaller
 
 
@@ -88,7 +97,7 @@ def build_temporal_order(setup: Setup) -> Task:
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=setup.lr),
         metric=ERROR_RATE,
-        **_data(setup, draw),
+        **_data(setup, draw, mean_cross_entropy),
     )
 
 
@@ -103,8 +112,7 @@ def build_adding(setup: Setup) -> Task:
     return Task(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=setup.lr),
-        loss_fn=mean_squared_error,
-        **_data(setup, draw),
+        **_data(setup, draw, mean_squared_error),
     )
 
 
@@ -118,12 +126,16 @@ def _model(
     return model.to(setup.device)
 
 
-def _data(setup: Setup, draw: Draw) -> dict[str, Any]:
-    inputs, targets = draw(_NUM_VALIDATION, torch.Generator().manual_seed(_VALIDATION_SEED))
+def _data(setup: Setup, draw: Draw, loss_fn: LossFn) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(_VALIDATION_SEED)
+    inputs, targets = draw(_NUM_VALIDATION, generator)
+    many = draw(_NUM_BASELINE, generator)[1]
     return {
         "stream": GeneratedStream(draw, batch_size=setup.batch_size, seed=setup.seed, device=setup.device),
         "validation": Microbatch(
             inputs.to(setup.device), targets.to(setup.device), num_tokens=0, num_samples=len(inputs)
         ),
         "unit": "samples",
+        "loss_fn": loss_fn,
+        "baseline": constant_loss(many, loss_fn),
     }

@@ -14,7 +14,7 @@ from vgrad.recipes.activations import normalize
 from vgrad.recipes.recipe import Setup
 from vgrad.recipes.streams import WindowStream, even_windows
 from vgrad.recipes.structure import ON_OFF, Structured
-from vgrad.recipes.task import Task
+from vgrad.recipes.task import Task, constant_loss
 from vgrad.recipes.text import load_text
 from vgrad.recipes.unroll import Hiddens, unroll
 from vgrad.recipes.weights import init_weights_, seeded
@@ -155,4 +155,5 @@ def build_charlm(setup: Setup) -> Task:
         ),
         validation=even_windows(text.validation.to(setup.device), seq_len),
         unit="tokens",
+        baseline=constant_loss(text.train),
     )

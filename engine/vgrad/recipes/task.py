@@ -11,6 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LossFn = Callable[[Tensor, Tensor], Tensor]
+"""From outputs and targets to the mean loss, 0-d."""
+
+_ENOUGH = 2**15  # samples: they give the entropy of a hundred symbols to half a percent
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Microbatch:
@@ -62,6 +67,26 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs, targets)
 
 
+def constant_loss(targets: Tensor, loss_fn: LossFn = mean_cross_entropy) -> float:
+    """Return the loss of the best constant answer: what a model comes to that ignores its inputs.
+
+    Of classes, each as likely as it is frequent; of numbers, their mean. Exact for cross entropy and
+    squared error, whatever these are multiplied with; of more than 32,768 samples as many are looked at.
+
+    Args:
+        targets: Class indices of shape ``(num_samples,)``, or numbers with the samples along the first
+            dimension.
+        loss_fn: Mean loss of ``(outputs, targets)``, 0-d.
+    """
+    targets = targets[:: max(1, len(targets) // _ENOUGH)]
+    if targets.is_floating_point():
+        return float(loss_fn(targets.mean(0, keepdim=True).expand_as(targets), targets))
+    counts = torch.bincount(targets)
+    # Classes that do not occur are never asked for: any small share will do.
+    logs = (counts / counts.sum()).clamp(min=1e-12).log()
+    return float(loss_fn(logs.expand(len(targets), -1), targets.long()))
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A second number beside the loss, better when smaller.
@@ -99,6 +124,7 @@ class Task:
         unit: What is counted for the speed.
         loss_fn: Mean loss of ``(outputs, targets)``, 0-d.
         metric: A number that says more than the loss, where there is one.
+        baseline: Training loss of who ignores the inputs, see `constant_loss`; NaN where it is not known.
     """
 
     model: nn.Module
@@ -106,8 +132,9 @@ class Task:
     stream: Stream
     validation: Microbatch
     unit: Literal["tokens", "samples"]
-    loss_fn: Callable[[Tensor, Tensor], Tensor] = mean_cross_entropy
+    loss_fn: LossFn = mean_cross_entropy
     metric: Metric | None = None
+    baseline: float = math.nan
 
     def loss(self, batch: Microbatch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, on its device and not read back."""

@@ -13,7 +13,7 @@ from vgrad.recipes.activations import FUNCTIONS
 from vgrad.recipes.recipe import Setup
 from vgrad.recipes.streams import WindowStream, even_windows
 from vgrad.recipes.structure import ON_OFF, Structured
-from vgrad.recipes.task import Task
+from vgrad.recipes.task import Task, constant_loss
 from vgrad.recipes.text import load_text
 from vgrad.recipes.weights import seeded
 
@@ -175,4 +175,5 @@ def build(setup: Setup) -> Task:
         ),
         validation=even_windows(text.validation.to(setup.device), seq_len),
         unit="tokens",
+        baseline=constant_loss(text.train),
     )

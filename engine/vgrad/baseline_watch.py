@@ -1,0 +1,60 @@
+"""Whether a run that was thrown off has come back to more than an answer that ignores its inputs."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+_TOGETHER = 10  # losses that a peak is the mean of, so that one bad batch is none
+_WINDOW = 100  # steps over which a run is compared, and which it gets to come back
+_THROWN_OFF = 1.5
+_LEARNT = 0.85  # healthy runs that have only begun to learn come near
+
+
+class BaselineWatch:
+    """Compares the loss with that of the best constant answer.
+
+    An explosion leaves weights that learn no more, though the loss falls: until the wreck answers the same
+    whatever it is asked. Its own past does not tell that from learning; the baseline does.
+
+    Args:
+        baseline: Loss of who ignores the inputs; NaN where it is not known, and then this says nothing.
+
+    Attributes:
+        baseline: The same.
+        loss: Mean loss of the last 100 steps, as of the last look; NaN at first.
+    """
+
+    def __init__(self, baseline: float) -> None:
+        self.baseline = baseline
+        self.loss = math.nan
+        self._losses: deque[float] = deque(maxlen=_WINDOW)
+        self._first = math.nan
+        self._peak = -math.inf
+        self._peak_step = 0
+
+    def observe(self, step: int, loss: float) -> None:
+        """Take one finite step into account."""
+        losses = self._losses
+        if not losses:
+            self._first = loss
+        losses.append(loss)
+        if step % _TOGETHER:
+            return
+        recent = [losses[index] for index in range(-min(_TOGETHER, len(losses)), 0)]
+        mean = sum(recent) / len(recent)
+        if mean > self._peak:
+            self._peak, self._peak_step = mean, step
+        self.loss = sum(losses) / len(losses)
+
+    def is_wreck(self, step: int) -> bool:
+        """Whether the run blew up long ago, and answers no better than who ignores the inputs."""
+        blew_up = self._peak > _THROWN_OFF * max(self._first, self.baseline)
+        return blew_up and step - self._peak_step >= _WINDOW and self.loss >= _LEARNT * self.baseline
+
+    def words(self) -> str:
+        """The numbers."""
+        return (
+            f"the loss came to {self._peak:.3g} by step {self._peak_step:,}, and is at {self.loss:.3g}"
+            f" since, where ignoring the inputs costs {self.baseline:.3g}"
+        )
