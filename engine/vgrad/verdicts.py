@@ -206,8 +206,9 @@ class Judge:
         not so where float16 loses it all.
         """
         baseline = self._info.baseline
-        is_restless = self._is_stalled and self._loss_now > _OVERSHOT * baseline and symptoms.has_moved
-        if not is_restless or symptoms.is_lost_to_underflow:
+        stands_above = self._is_stalled and self._loss_now > _OVERSHOT * baseline
+        moves = symptoms.has_moved and not symptoms.is_held_back and not symptoms.is_lost_to_underflow
+        if not (stands_above and moves):
             return None
         evidence = (
             f"{symptoms.stall}: it stands at {self._loss_now:.3g}, and ignoring the inputs would cost"
