@@ -8,7 +8,7 @@ from collections import deque
 _TOGETHER = 10  # losses that a peak is the mean of, so that one bad batch is none
 _WINDOW = 100  # steps over which a run is compared, and which it gets to come back
 _THROWN_OFF = 1.5
-_LEARNT = 0.85  # healthy runs that have only begun to learn come near
+_LEARNT = 0.88  # healthy runs that have only begun to learn come near
 
 
 class BaselineWatch:
@@ -47,14 +47,25 @@ class BaselineWatch:
             self._peak, self._peak_step = mean, step
         self.loss = sum(losses) / len(losses)
 
+    @property
+    def has_learnt(self) -> bool:
+        """Whether the loss is clearly below the baseline."""
+        return self.loss < _LEARNT * self.baseline
+
+    @property
+    def has_learnt_nothing(self) -> bool:
+        """Whether it is not. Neither is true where the baseline is not known."""
+        return self.loss >= _LEARNT * self.baseline
+
     def is_wreck(self, step: int) -> bool:
         """Whether the run blew up long ago, and answers no better than who ignores the inputs."""
         blew_up = self._peak > _THROWN_OFF * max(self._first, self.baseline)
-        return blew_up and step - self._peak_step >= _WINDOW and self.loss >= _LEARNT * self.baseline
+        return blew_up and step - self._peak_step >= _WINDOW and self.has_learnt_nothing
 
     def words(self) -> str:
         """The numbers."""
-        return (
-            f"the loss came to {self._peak:.3g} by step {self._peak_step:,}, and is at {self.loss:.3g}"
-            f" since, where ignoring the inputs costs {self.baseline:.3g}"
-        )
+        return f"the loss is {self.loss:.3g}, where ignoring the inputs costs {self.baseline:.3g}"
+
+    def peak_in_words(self) -> str:
+        """The same, with how far the run was thrown off."""
+        return f"the loss came to {self._peak:.3g} by step {self._peak_step:,}; {self.words()}"

@@ -32,10 +32,13 @@ _UNDERFLOW_FIRST = 0.9  # the first layer gets the smallest gradients: it is los
 _NOTHING_LEARNT = 0.1  # of the loss that the first steps left
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
+_OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
+_LITTLE = 0.85  # of the baseline: who is not below has learnt next to nothing
+_LONG_STEPS, _LONG_STEPS_IN_TIME = 1e-2, 5e-3  # of the weights; recurrent weights are used at every time step
 _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
 _COLD, _HOT = 1e-4, 0.1
 
-FindingRule = Literal["underflow", "dead", "depth", "still", "time", "stuck"]
+FindingRule = Literal["underflow", "killed", "dead", "overshoot", "depth", "still", "time", "stuck"]
 FINDING_RULES: tuple[str, ...] = get_args(FindingRule)
 
 
@@ -47,6 +50,7 @@ class Symptoms:
         names: Layer names.
         norms: L2 norm of each layer's gradient, shape ``(num_layers,)``.
         ratio: Median root-mean-square gradient of the first layer over that of the last.
+        ratio_first: The same at the very first step.
         ratio_early: The same over the first steps of the run.
         updates: ‖Δp‖/‖p‖ per layer, as it would be without clipping and scaling; NaN where frozen.
         zero_shares: Share of exactly zero gradient entries per layer.
@@ -54,6 +58,8 @@ class Symptoms:
             computes in another precision.
         time_slope: Slope of log10‖dE/dh_t‖ per step backwards.
         time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
+        loss: Mean loss of the last steps.
+        baseline: Loss of who ignores the inputs.
         learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
         learnt_in_all: The same of the very first loss.
         is_held_back: Whether somebody asked for far smaller steps, or for none of some layers.
@@ -64,12 +70,15 @@ class Symptoms:
     names: tuple[str, ...]
     norms: Floats
     ratio: float
+    ratio_first: float
     ratio_early: float
     updates: Floats
     zero_shares: Floats
     underflow_shares: Floats
     time_slope: float
     time_ratio: float
+    loss: float
+    baseline: float
     learnt: float
     learnt_in_all: float
     is_held_back: bool
@@ -79,7 +88,7 @@ class Symptoms:
     @property
     def has_moved(self) -> bool:
         """Whether steps are long enough to learn something."""
-        return bool(np.isfinite(self.updates).any() and np.nanmedian(self.updates) >= _COLD)
+        return self.typical_update >= _COLD  # False of NaN
 
     @property
     def is_lost_to_underflow(self) -> bool:
@@ -91,8 +100,19 @@ class Symptoms:
 
     @property
     def never_learnt(self) -> bool:
-        """Whether the loss has stayed where the first steps left it, or above."""
-        return self.learnt < _NOTHING_LEARNT
+        """Whether the loss has stayed where the first steps left it, or near the baseline."""
+        return self.learnt < _NOTHING_LEARNT or self.loss > _LITTLE * self.baseline
+
+    @property
+    def typical_update(self) -> float:
+        """Median update ratio of the layers; NaN where none has been measured."""
+        return float(np.nanmedian(self.updates)) if np.isfinite(self.updates).any() else math.nan
+
+    @property
+    def reaches_everywhere(self) -> bool:
+        """Whether the gradient fades neither over depth nor back in time."""
+        fades_in_time = not math.isnan(self.time_ratio) and self.time_ratio < 1
+        return self.ratio >= RATIO_VANISHING and not fades_in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,7 @@ class Finding:
         layers: Indices of the layers it is about.
     """
 
-    kind: Literal["vanishing", "dead"]
+    kind: Literal["vanishing", "dead", "exploding"]
     rule: FindingRule
     evidence: str
     layers: tuple[int, ...] = ()
@@ -114,7 +134,7 @@ class Finding:
 
 def find(symptoms: Symptoms) -> Finding | None:
     """Return why a run that has stalled does not learn, or None if the gradients do not tell."""
-    for rule in (_underflow, _dead, _depth, _still, _time, _stuck):
+    for rule in (find_underflow, _dead, _overshoot, _depth, _still, _time, _stuck):
         finding = rule(symptoms)
         if finding is not None:
             return finding
@@ -136,7 +156,8 @@ def tags(symptoms: Symptoms) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _underflow(s: Symptoms) -> Finding | None:
+def find_underflow(s: Symptoms) -> Finding | None:
+    """Float16 loses the gradient. This needs no stall: what is left of it may make the loss wander."""
     if not s.is_lost_to_underflow:
         return None
     layers = np.flatnonzero(s.underflow_shares >= _UNDERFLOW_SHARE)
@@ -161,19 +182,32 @@ def _dead(s: Symptoms) -> Finding | None:
     if not is_dead.any() or _fades(s.norms) or 0 < s.ratio_early < RATIO_VANISHING:
         return None
     layers = np.flatnonzero(is_dead)
-    return Finding(
-        "dead",
-        "dead",
-        f"{len(layers)} of {len(s.names)} layers get a gradient of zeros, up to {s.names[layers[-1]]};"
-        f" {s.stall}",
-        tuple(layers.tolist()),
-    )
+    evidence = f"{len(layers)} of {len(s.names)} layers get a gradient of zeros, up to {s.names[layers[-1]]}"
+    if s.ratio_first >= RATIO_VANISHING:
+        evidence += ", and got some at the first step: steps that are too long have closed their units"
+        return Finding("exploding", "killed", f"{evidence}; {s.stall}", tuple(layers.tolist()))
+    return Finding("dead", "dead", f"{evidence}; {s.stall}", tuple(layers.tolist()))
 
 
 def _fades(norms: Floats) -> bool:
     """Whether the norms run down to zero, as in a stack so deep that float32 has no smaller numbers."""
     alive = norms[norms > 0]
     return bool(alive.size and alive.min() < _FADED_NORM)
+
+
+def _overshoot(s: Symptoms) -> Finding | None:
+    """Steps that are too long to settle on anything.
+
+    Whose gradient vanishes still learns the best constant answer, which takes the last biases alone.
+    """
+    if not s.loss > _OVERSHOT * s.baseline or not s.has_moved or s.is_held_back:
+        return None
+    return Finding(
+        "exploding",
+        "overshoot",
+        f"the loss stands at {s.loss:.3g}, and ignoring the inputs would cost {s.baseline:.3g}: weights move"
+        f" by {s.typical_update:.0e} a step, too far to settle; {s.stall}",
+    )
 
 
 def _depth(s: Symptoms) -> Finding | None:
@@ -226,14 +260,13 @@ def _stuck(s: Symptoms) -> Finding | None:
     """The weights move by enough to learn, and the run has led nowhere: no layer stands out.
 
     A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up for its
-    size and not for its lost direction. Steps that are too long, the other one, show as explosions.
+    size and not for its lost direction. Where it reaches everywhere, and steps are long, they are too long.
     """
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
     if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
         return None
-    return Finding(
-        "vanishing",
-        "stuck",
-        f"weights move by {float(np.nanmedian(s.updates)):.0e} a step, and nothing was learnt since the"
-        f" first steps; {s.stall}",
-    )
+    evidence = f"weights move by {s.typical_update:.0e} a step, and nothing was learnt since the first steps"
+    is_long = s.typical_update >= (_LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME)
+    if is_long and s.reaches_everywhere:
+        return Finding("exploding", "overshoot", f"{evidence}; {s.stall}")
+    return Finding("vanishing", "stuck", f"{evidence}; {s.stall}")

@@ -33,11 +33,6 @@ def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool) ->
     return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"
 
 
-def against_overshooting(controls: Controls) -> Remedy:
-    """Take shorter steps."""
-    return (_slower(controls),), "steps are too long for it to settle: lower the learning rate"
-
-
 def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
     """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again."""
     advice = "the weights are lost: start again with clipping on or a lower learning rate"
@@ -58,21 +53,33 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
     """The remedy of what `vgrad.findings` found."""
     match finding.rule:
         case "underflow":
-            precision = controls.precision
-            if isinstance(precision, Float16) and precision.scale < _USUAL_SCALE:
-                scaled = Set("precision", Float16(_USUAL_SCALE))
-                return (scaled,), "multiply the loss before the backward pass"
-            whole = Set("precision", Float32())
-            return (whole,), "its gradients are too small for float16, whatever the scale"
+            return _against_underflow(controls)
+        case "overshoot" | "killed":
+            return _against_long_steps(controls, has_killed=finding.rule == "killed")
         case "dead":
             advice = "draw the weights anew, for units that never open get no gradient; or another activation"
             return (Reinit("he"),), advice
         case "time":
             return _against_vanishing_in_time(info, controls)
-        case "stuck" if info.recurrent:
-            return _against_vanishing_in_time(info, controls)
         case "depth" | "still" | "stuck":
-            return _against_vanishing_in_depth(info, controls)
+            in_time = finding.rule == "stuck" and info.recurrent
+            return (_against_vanishing_in_time if in_time else _against_vanishing_in_depth)(info, controls)
+
+
+def _against_underflow(controls: Controls) -> Remedy:
+    precision = controls.precision
+    if isinstance(precision, Float16) and precision.scale < _USUAL_SCALE:
+        scaled = Set("precision", Float16(_USUAL_SCALE))
+        return (scaled,), "multiply the loss before the backward pass"
+    whole = Set("precision", Float32())
+    return (whole,), "its gradients are too small for float16, whatever the scale"
+
+
+def _against_long_steps(controls: Controls, *, has_killed: bool) -> Remedy:
+    if has_killed:
+        slower = (_slower(controls), Reinit("he"))
+        return slower, "lower the learning rate, and draw new weights, for closed units get no gradient"
+    return (_slower(controls),), "steps are too long for it to settle: lower the learning rate"
 
 
 def _against_vanishing_in_time(info: RunInfo, controls: Controls) -> Remedy:

@@ -21,10 +21,10 @@ from vgrad.baseline_watch import BaselineWatch
 from vgrad.confidence import CONFIDENCE
 from vgrad.controls import Controls
 from vgrad.explosions import WINDOW, ExplosionWatch
-from vgrad.findings import FINDING_RULES, RATIO_VANISHING, Symptoms, find, tags
+from vgrad.findings import FINDING_RULES, RATIO_VANISHING, Symptoms, find, find_underflow, tags
 from vgrad.precision import Float16
 from vgrad.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
-from vgrad.remedies import against, against_explosion, against_non_finite, against_overshooting, still_due
+from vgrad.remedies import against, against_explosion, against_non_finite, still_due
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,6 @@ _MOST_SKIPPED = 20  # steps dropped in a row, after which skipping has become th
 _LEAST_PROGRESS = 0.01
 _HELD_BACK = 0.01  # of a step
 _LEARNT_AGAIN = 0.1  # of the loss at which a run was lost
-_OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
 
 _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps")
 
@@ -76,6 +75,7 @@ class Judge:
         self._is_stalled = False  # and is not far below where the first steps left it
         self._was_stalled = False  # when the last explosion began: then that is not why it does not learn
         self._loss_lost = math.nan  # where the run stood when it was first called lost
+        self._ratio_first = math.nan
         self._ratio_early = math.nan
 
     def observe(
@@ -119,6 +119,8 @@ class Judge:
         self._num_seen += 1
         self._losses.append(record.loss)
         self._ends.append((float(record.grad_norms[0]), float(record.grad_norms[-1])))
+        if self._num_seen == 1:
+            self._ratio_first = self._ratio()
         clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
         is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
@@ -136,11 +138,7 @@ class Judge:
         if not is_look or self._num_seen < _WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
-        return (
-            self._overshooting(symptoms, controls)
-            or self._stalled(symptoms, controls)
-            or self._healthy(symptoms)
-        )
+        return self._stalled(symptoms, controls) or self._healthy(symptoms)
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
@@ -176,6 +174,9 @@ class Judge:
         Once said it holds until the loss is a tenth lower: noise alone makes such a run seem to stall
         and to learn by turns. The default recipe's wrecks move by less in 300 steps.
         """
+        if self._against_baseline.has_learnt:
+            self._loss_lost = math.nan
+            return False
         since, is_wreck = self._explosions.unhealed_since, self._is_stalled
         if since is None:
             since = self._explosions.thrown_off_since
@@ -197,25 +198,9 @@ class Judge:
 
     def _wreck(self, controls: Controls) -> Verdict:
         remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=True)
-        return _verdict("exploding", "wreck", self._against_baseline.words(), remedy=remedy, advice=advice)
-
-    def _overshooting(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
-        """Steps that are too long to settle on anything.
-
-        Whose gradient vanishes still learns the best constant answer, which takes the last biases alone; but
-        not so where float16 loses it all.
-        """
-        baseline = self._info.baseline
-        stands_above = self._is_stalled and self._loss_now > _OVERSHOT * baseline
-        moves = symptoms.has_moved and not symptoms.is_held_back and not symptoms.is_lost_to_underflow
-        if not (stands_above and moves):
-            return None
-        evidence = (
-            f"{symptoms.stall}: it stands at {self._loss_now:.3g}, and ignoring the inputs would cost"
-            f" {baseline:.3g}; weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
+        return _verdict(
+            "exploding", "wreck", self._against_baseline.peak_in_words(), remedy=remedy, advice=advice
         )
-        remedy, advice = against_overshooting(controls)
-        return _verdict("exploding", "overshoot", evidence, remedy=remedy, advice=advice)
 
     def _is_starved(self) -> bool:
         return not self._ratio() >= RATIO_VANISHING  # NaN: neither end gets anything
@@ -231,12 +216,18 @@ class Judge:
         Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
         """
         is_thrown_off = self._explosions.unhealed_since is not None and not self._was_stalled
-        if not self._is_stalled or is_thrown_off:
+        if is_thrown_off:
             return None
-        finding = find(symptoms)
+        if self._is_stalled:
+            finding = find(symptoms)
+        elif self._num_seen >= STALL_STEPS and self._against_baseline.has_learnt_nothing:
+            finding = find_underflow(symptoms)
+        else:
+            return None
         if finding is None:
             # Until it learns again: a measurement at a threshold must not flicker.
-            return self.verdict if self.verdict.rule in FINDING_RULES else None
+            is_found = self._is_stalled and self.verdict.rule in FINDING_RULES
+            return self.verdict if is_found else None
         remedy, advice = against(finding, self._info, controls)
         return _verdict(
             finding.kind, finding.rule, finding.evidence, layers=finding.layers, remedy=remedy, advice=advice
@@ -273,6 +264,7 @@ class Judge:
             names=self._info.layers,
             norms=record.grad_norms.astype(np.float64),
             ratio=self._ratio(),
+            ratio_first=self._ratio_first,
             ratio_early=self._ratio_early,
             updates=unknown if stats is None else self._natural_updates(record, stats, controls),
             zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),
@@ -281,11 +273,15 @@ class Judge:
             else np.zeros_like(unknown),
             time_slope=math.nan if time is None else time.slope,
             time_ratio=math.nan if time is None else time.ratio,
+            loss=self._against_baseline.loss,
+            baseline=self._info.baseline,
             learnt=self._learnt_since(self._loss_early),
             learnt_in_all=self._learnt_since(self._loss_first),
             is_held_back=controls.freeze is not None or _throttle(record, controls) < _HELD_BACK,
             stalled_for=STALL_STEPS + _EVERY * (self._num_stalled - 1) if self._num_stalled else 0,
-            stall=f"the loss has not moved in {STALL_STEPS} steps",
+            stall=f"the loss has not moved in {STALL_STEPS} steps"
+            if self._is_stalled
+            else self._against_baseline.words(),
         )
 
     def _learnt_since(self, loss: float) -> float:

@@ -1,4 +1,4 @@
-"""Every run that verdicts are measured on: about 600, short, small, and of many kinds. Free of torch."""
+"""Every run that verdicts are measured on: more than 700, short, small, and of many kinds. Free of torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from vgrad.calibration.cases import Case
 from vgrad.calibration.fitting import fitting_cases
 from vgrad.calibration.held_out import held_out_cases
 from vgrad.calibration.rates import rate_cases
+from vgrad.calibration.units import unit_cases
 
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, always in the same order and with the same name."""
-    return (*fitting_cases(), *rate_cases(), *held_out_cases())
+    return (*fitting_cases(), *rate_cases(), *unit_cases(), *held_out_cases())
