@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgrad.catalog import label
+from vgrad.errors import ConfigError
 from vgrad.precision import Float16
 from vgrad.transforms.base import GradTransform
 from vgrad.transforms.freeze import Freeze
@@ -143,6 +144,8 @@ class Chain:
             case Omega(alpha=alpha):
                 grads.add_extras_(alpha)
             case GradTransform() as transform:
+                if grads.has_sparse and transform.needs_dense:
+                    raise ConfigError(f"{link.label} needs dense gradients: use Embedding(sparse=False)")
                 transform.apply_(grads, self._memory(link, transform, grads), step=step)
         return grads
 

@@ -34,15 +34,17 @@ class Grads:
         last_linear: Weight and bias of the layer that makes the model's output, as in `Layers`,
             whether or not they are among ``params``.
         extras: Gradients of a regulariser, by parameter, for `add_extras_`.
+        has_sparse: Whether some of ``tensors`` are only those entries of a sparse gradient that are there.
 
     Attributes:
         tensors: The same, as given.
         params: The same, as given.
         names: The same, as given.
         last_linear: The same, as given.
+        has_sparse: The same, as given.
     """
 
-    __slots__ = ("_extras", "_norms", "_plan", "last_linear", "names", "params", "tensors")
+    __slots__ = ("_extras", "_norms", "_plan", "has_sparse", "last_linear", "names", "params", "tensors")
 
     def __init__(
         self,
@@ -53,11 +55,13 @@ class Grads:
         names: Sequence[str],
         last_linear: frozenset[nn.Parameter],
         extras: Mapping[nn.Parameter, Tensor] = MappingProxyType({}),
+        has_sparse: bool = False,
     ) -> None:
         self.tensors = tensors
         self.params = params
         self.names = names
         self.last_linear = last_linear
+        self.has_sparse = has_sparse
         self._extras = extras
         self._plan = plan
         self._norms: tuple[Tensor, Tensor] | None = None
@@ -137,6 +141,7 @@ class Grads:
             names=[self.names[index] for index in keep],
             last_linear=self.last_linear,
             extras=self._extras,
+            has_sparse=self.has_sparse,
         )
         return grads, plan
 
@@ -150,3 +155,8 @@ class Grads:
             return norm.isfinite()  # a finite norm has no other entries, and is already known
         largest = torch._foreach_norm([tensor for tensor in self.tensors if tensor.numel()], math.inf)
         return torch.stack([value.isfinite() for value in largest]).all()
+
+
+def entries(grad: Tensor) -> Tensor:
+    """The entries of ``grad`` that are there, each once; itself if it is dense."""
+    return grad.coalesce().values() if grad.layout is torch.sparse_coo else grad

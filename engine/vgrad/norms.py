@@ -16,7 +16,7 @@ from torch import Tensor
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,7 @@ class NormPlan:
 
     Args:
         tensors: Tensors as they will be passed to `read`: same number, sizes, dtypes and device.
+        varying: Indices of those whose size may be another each time.
 
     Attributes:
         dtype: The widest dtype among them.
@@ -42,16 +43,18 @@ class NormPlan:
         ConfigError: If the tensors are sparse or live on several devices.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, tensors: Sequence[Tensor], *, varying: Collection[int] = ()) -> None:
         if any(tensor.layout is not torch.strided for tensor in tensors):
-            raise ConfigError("sparse gradients are not supported: use Embedding(sparse=False)")
+            raise ConfigError("this needs dense gradients: use Embedding(sparse=False)")
         devices = {tensor.device for tensor in tensors}
         if len(devices) > 1:
             raise ConfigError(f"gradients live on several devices: {sorted(map(str, devices))}")
         self.dtype = reduce(torch.promote_types, {tensor.dtype for tensor in tensors})
         # Half-precision squares overflow at 256, so norms are at least float32.
         self._norm_dtype = torch.promote_types(self.dtype, torch.float32)
-        self._host = _HostPlan(tensors, self._norm_dtype) if devices == {torch.device("cpu")} else None
+        self._host = (
+            _HostPlan(tensors, self._norm_dtype, varying) if devices == {torch.device("cpu")} else None
+        )
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the L2 norm of each tensor, ``(num_tensors,)``, and the joint one, 0-d, on their device.
@@ -95,9 +98,9 @@ class _HostPlan:
     tensors are gathered into one buffer, by as few kinds of calls as will do.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], norm_dtype: torch.dtype) -> None:
+    def __init__(self, tensors: Sequence[Tensor], norm_dtype: torch.dtype, varying: Collection[int]) -> None:
         self._norm_dtype = norm_dtype
-        alone, chunks = _chunks(tensors)
+        alone, chunks = _chunks(tensors, varying)
         order = alone + [index for chunk in chunks for index in chunk]
         found = torch.empty(len(order), dtype=norm_dtype)
         self._alone = alone
@@ -131,13 +134,14 @@ class _HostPlan:
         return norms, np.array(norm)
 
 
-def _chunks(tensors: Sequence[Tensor]) -> tuple[list[int], list[list[int]]]:
+def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[int], list[list[int]]]:
     """Indices of the tensors to read alone, and those of each chunk to read together: small, of one shape."""
-    alone: list[int] = []
+    alone = sorted(varying)
     chunks: list[list[int]] = []
     same_shape: dict[tuple[torch.dtype, torch.Size], list[int]] = defaultdict(list)
     for index, tensor in enumerate(tensors):
-        same_shape[tensor.dtype, tensor.shape].append(index)
+        if index not in varying:
+            same_shape[tensor.dtype, tensor.shape].append(index)
     for (_, shape), indices in same_shape.items():
         size = shape.numel()
         if size > SMALL:

@@ -116,6 +116,7 @@ class Tap:
         self._window = Window(self.layers.params)
         self._plan: NormPlan | None = None
         self._plan_for: list[int] | None = None
+        self._sparse: list[int] = []  # of the gradients that are there, those that are sparse
         self._grads: Grads | None = None
         self._norms: tuple[Tensor, Tensor] | None = None
         self._applied: list[Tensor] = []
@@ -322,7 +323,11 @@ class Tap:
             if not present:
                 raise ConfigError("optimizer.step() was called but no parameter has a gradient")
         if self._plan is None or present != self._plan_for:
-            self._plan = NormPlan(found)
+            self._sparse = [i for i, grad in enumerate(found) if grad.layout is torch.sparse_coo]
+        for index in self._sparse:
+            found[index] = self._entries_of(found[index], index if present is None else present[index])
+        if self._plan is None or present != self._plan_for:
+            self._plan = NormPlan(found, varying=self._sparse)
             self._plan_for = present
         names: Sequence[str] = self.layers.param_names
         return Grads(
@@ -332,7 +337,16 @@ class Tap:
             names=names if present is None else [names[index] for index in present],
             last_linear=self.layers.last_linear,
             extras=self._window.extras,
+            has_sparse=bool(self._sparse),
         )
+
+    def _entries_of(self, grad: Tensor, index: int) -> Tensor:
+        """The entries of a sparse gradient that are there, each once, as the chain may change them."""
+        grad = grad.coalesce()
+        if self._chain.links:
+            # Only then: adding up what occurs twice, before it is added to a weight, rounds otherwise.
+            self.layers.params[index].grad = grad
+        return grad.values()
 
     def _scale_lr(self) -> None:
         """Scale the learning rates for this one step, so that any scheduler composes with it."""

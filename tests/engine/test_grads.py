@@ -116,7 +116,7 @@ def test_norms_are_read_once() -> None:
     assert grads.norm() is grads.norm()
 
 
-def test_sparse_gradients_are_refused_with_what_to_do() -> None:
+def test_sparse_gradients_are_refused_where_only_dense_ones_will_do() -> None:
     with pytest.raises(ConfigError, match=r"sparse=False"):
         NormPlan([torch.ones(3), torch.eye(3).to_sparse()])
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from tests.engine.waiting import no_waiting
 from torch import Tensor, nn
 
+from vgrad.calibration.cases import BASELINE
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, DataError, MissingExtra, RecipeError
 from vgrad.recipes import RECIPES, build_task, get_recipe
 from vgrad.recipes.depth import DeepConv, DeepStack
 from vgrad.recipes.streams import EpochStream, WindowStream, even_windows
-from vgrad.recipes.task import Microbatch, Task
+from vgrad.recipes.task import Microbatch, Task, constant_loss, mean_cross_entropy, mean_squared_error
 from vgrad.recipes.text import encode, load_text
 from vgrad.recipes.weights import init_weights_
 
@@ -353,6 +354,35 @@ def test_a_text_file_is_read_and_names_its_own_vocabulary(tmp_path: Path) -> Non
     task = build("charlm-rnn", text=path, options={"seq_len": 8})
     assert task.model.get_parameter("embed.weight").shape == (5, 32)
     assert train(task, 2)[0] == pytest.approx(np.log(5), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("charlm-lstm", "text"),
+        ("depth-tanh", "digits"),
+        ("adding-gates", "adding"),
+        ("temporal-order", "order"),
+        ("fp16-underflow", "pixels"),
+    ],
+)
+def test_the_baseline_is_the_loss_of_who_ignores_the_inputs(name: str, task: str) -> None:
+    assert build(name).baseline == pytest.approx(BASELINE[task], rel=0.02)
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60), st.lists(st.floats(-3, 3), min_size=5, max_size=5)
+)
+def test_no_constant_answer_beats_the_baseline(classes: list[int], logits: list[float]) -> None:
+    targets = torch.tensor(classes)
+    other = torch.tensor(logits).expand(len(classes), -1)
+    assert constant_loss(targets) <= float(mean_cross_entropy(other, targets)) + 1e-5
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.floats(-100, 100))
+def test_no_constant_number_beats_the_baseline(numbers: list[float], other: float) -> None:
+    targets = torch.tensor(numbers, dtype=torch.float64)[:, None]
+    assert constant_loss(targets, mean_squared_error) <= float((targets - other).square().mean()) + 1e-9
 
 
 # What is refused, and what is said.

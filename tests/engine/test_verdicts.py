@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vgrad.baseline_watch import BaselineWatch
 from vgrad.confidence import CONFIDENCE
 from vgrad.controls import Controls, Reinit, Set
 from vgrad.factory import build
@@ -100,8 +101,8 @@ def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
 class Story:
     """Feeds a judge steps as one makes them up."""
 
-    def __init__(self, controls: Controls = UNTOUCHED) -> None:
-        self.judge = Judge(INFO)
+    def __init__(self, controls: Controls = UNTOUCHED, *, info: RunInfo = INFO) -> None:
+        self.judge = Judge(info)
         self.controls = controls
         self.step = 0
         self.changes: list[str] = []
@@ -438,19 +439,57 @@ def test_a_gradient_that_fades_until_float32_has_no_smaller_number_is_vanishing_
     assert stalled(zeros, norms=(0.0, 1e-30, 1.0)).verdict.kind == "vanishing"
 
 
-def test_what_went_out_after_it_had_all_but_vanished_is_vanishing() -> None:
+def test_what_goes_out_on_the_way_had_vanished_or_was_killed() -> None:
     zeros = replace(stats_of((0.0, 0.0, 1e-3)), zero_share=np.array([1.0, 1.0, 0.0], dtype=np.float32))
 
-    def kind(early: tuple[float, ...]) -> str:
+    def found(early: tuple[float, ...]) -> tuple[str, str]:
         judge = Judge(INFO)
         for step in range(1, 321):
             norms = np.array(early if step < 60 else (0.0, 0.0, 1.0), dtype=np.float32)
             record = StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, float(step), 1.0, 0.0)
             judge.observe(record, zeros, UNTOUCHED)
-        return judge.verdict.kind
+        return judge.verdict.kind, judge.verdict.rule
 
-    assert kind((1e-3, 1e-2, 1.0)) == "vanishing"
-    assert kind((0.5, 0.7, 1.0)) == "dead"
+    assert found((1e-3, 1e-2, 1.0)) == ("vanishing", "depth")
+    assert found((0.5, 0.7, 1.0)) == ("exploding", "killed"), "its units were open at first"
+    assert found((0.0, 0.0, 1.0)) == ("dead", "dead")
+
+
+KNOWN = replace(INFO, baseline=1.0)
+
+
+def test_a_run_that_blew_up_and_answers_no_better_than_a_constant_is_lost() -> None:
+    def ending(loss: float, info: RunInfo) -> tuple[str, str]:
+        story = Story(info=info).tell(40, loss=1.2).tell(20, loss=3.0).tell(300, loss=loss)
+        return story.judge.verdict.kind, story.judge.verdict.rule
+
+    kind, rule = ending(0.98, KNOWN)
+    assert (kind, rule) in (("exploding", "lost"), ("exploding", "wreck"))
+    assert ending(0.5, KNOWN)[0] == "healthy"
+
+
+def test_nothing_is_compared_with_a_baseline_that_nobody_knows() -> None:
+    watch = BaselineWatch(math.nan)
+    for step in range(1, 400):
+        watch.observe(step, 50.0 if step < 50 else 1.0)
+        assert not watch.is_wreck(step) and not watch.has_learnt and not watch.has_learnt_nothing
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(1.2, "exploding"), (1.0, "healthy"), (0.6, "healthy")])
+def test_who_stands_above_the_baseline_and_moves_overshoots(loss: float, expected: str) -> None:
+    story = Story(info=KNOWN).tell(220, loss=loss, updates=(0.05, 0.05, 0.05))
+    assert story.judge.verdict.kind == expected
+    if expected == "exploding":
+        assert story.judge.verdict.rule == "overshoot"
+        assert story.judge.verdict.remedy == (Set("lr_scale", 0.1),)
+
+
+def test_who_does_not_move_overshoots_nothing() -> None:
+    assert Story(info=KNOWN).tell(220, loss=1.2, updates=(1e-7, 1e-7, 1e-7)).judge.verdict.kind == "vanishing"
+    throttled = Controls(lr_scale=1e-6)
+    assert (
+        Story(throttled, info=KNOWN).tell(220, loss=1.2, updates=(1e-8,) * 3).judge.verdict.kind == "healthy"
+    )
 
 
 def test_an_embedding_of_which_most_rows_are_not_used_is_not_dead() -> None:

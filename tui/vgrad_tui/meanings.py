@@ -1,4 +1,4 @@
-"""What the words beside a verdict mean: for the help, the palette and the tooltip."""
+"""What the words on the screen mean: for the help, the palette and the tooltip."""
 
 from __future__ import annotations
 
@@ -19,3 +19,6 @@ TAGS: Mapping[str, str] = MappingProxyType(
 
 SURE = "How often the rule that found it was right on runs whose ending is known (vgrad-tui verdicts)"
 """What the share beside a verdict is: `vgrad.records.Verdict.confidence`."""
+
+BASELINE = "The loss of who ignores the inputs, and always gives the best constant answer"
+"""What `vgrad.records.RunInfo.baseline` is."""

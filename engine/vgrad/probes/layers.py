@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vgrad.budget import Budget
 from vgrad.device_clock import DeviceClock, DeviceTime
+from vgrad.grads import entries
 from vgrad.layers import Layers
 from vgrad.records import HISTOGRAM_DECADES, LayerStats
 
@@ -226,15 +227,21 @@ class LayerProbe:
 
     def _read_gradient(self, index: int) -> Tensor:
         """Largest entry, numbers of zeros and the like, and histogram counts of one layer's gradient."""
-        grads = [p.grad.detach() for p in self._layers.params_of(index) if p.grad is not None]
+        dense_or_sparse = [p.grad.detach() for p in self._layers.params_of(index) if p.grad is not None]
+        size = sum(grad.numel() for grad in dense_or_sparse)
+        grads = [entries(grad) for grad in dense_or_sparse]
         if not grads:
             param = self._layers.params_of(index)[0]
             return torch.full((_WIDTH - 2,), float("nan"), device=param.device)
         flat = grads[0].flatten() if len(grads) == 1 else torch.cat([grad.flatten() for grad in grads])
+        if not flat.numel():  # a sparse gradient without an entry
+            flat = flat.new_zeros(1)
         magnitude = flat.abs().float()
-        num_zeros = flat.numel() - torch.count_nonzero(magnitude)
-        num_lost = torch.count_nonzero(magnitude <= 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)
+        # What a sparse gradient does not mention is zero.
+        num_zeros = size - torch.count_nonzero(magnitude)
+        num_kept = torch.count_nonzero(magnitude > 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)
         num_non_finite = flat.numel() - torch.count_nonzero(magnitude.isfinite())
+        num_lost = size - num_kept - torch.count_nonzero(magnitude.isnan())
         low, high = HISTOGRAM_DECADES
         # Entries outside the decades belong to the outer bins; exact zeros (-inf) to none.
         decades = magnitude.log10()

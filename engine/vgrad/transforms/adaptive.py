@@ -6,7 +6,7 @@ None of these cures vanishing gradients: a limit only shortens.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vgrad.checks import count, number, positive_float
 from vgrad.transforms.base import GradTransform
@@ -47,6 +47,8 @@ class AGC(GradTransform):
         Brock, De, Smith & Simonyan 2021, arXiv:2102.06171, equation 3; what a unit is, from the
         authors' code (deepmind-research, nfnets/optim.py).
     """
+
+    needs_dense: ClassVar[bool] = True
 
     clipping: float = 0.01
     eps: float = 1e-3

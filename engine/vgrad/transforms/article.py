@@ -7,7 +7,7 @@ names; none of them cures vanishing gradients. What each amounts to is said and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vgrad.checks import number, positive_float
 from vgrad.transforms.base import GradTransform
@@ -37,6 +37,8 @@ class FloorAsPrinted(GradTransform):
     Source:
         The article, section 3.2 (clipping, as printed).
     """
+
+    needs_dense: ClassVar[bool] = True
 
     t_max: float = 0.1
 
@@ -116,6 +118,8 @@ class AscendAsCoded(GradTransform):
     Source:
         The article, section 4.1 (detection, as coded), where it is 0.1.
     """
+
+    needs_dense: ClassVar[bool] = True
 
     rate: float = 0.1
 
@@ -204,6 +208,8 @@ class HoardAsProse(GradTransform):
     Source:
         The article, section 3.3 (accumulation, as prose).
     """
+
+    needs_dense: ClassVar[bool] = True
 
     def start(self, grads: Grads, *, seed: int) -> dict[str, Tensor]:
         """The sums by name of the weight; none yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from vgrad.grads import Grads
@@ -18,9 +18,14 @@ class GradTransform(ABC):
     snapshot can hold it. Its first field is its main setting.
 
     Nothing is read back to the host, and nothing is drawn from global random state.
+
+    Attributes:
+        needs_dense: Whether it is not the same on a sparse gradient's entries alone.
     """
 
     __slots__ = ()
+
+    needs_dense: ClassVar[bool] = False
 
     # Not abstract: most transforms learn nothing.
     def start(self, grads: Grads, *, seed: int) -> Any:

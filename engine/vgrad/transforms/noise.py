@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from vgrad.checks import number, positive_float
 from vgrad.transforms.base import GradTransform
@@ -33,6 +33,8 @@ class AddGradNoise(GradTransform):
     Source:
         Neelakantan et al. 2015, arXiv:1511.06807, section 3.
     """
+
+    needs_dense: ClassVar[bool] = True
 
     eta: float = 0.01
     gamma: float = 0.55

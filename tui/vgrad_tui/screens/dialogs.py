@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from vgrad_tui.format import safe
 from vgrad_tui.keys import KEYS, METHOD_KEYS
-from vgrad_tui.meanings import SURE, TAGS
+from vgrad_tui.meanings import BASELINE, SURE, TAGS
 from vgrad_tui.state import Entry
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.lines import ROLE_CLASSES
@@ -46,6 +46,7 @@ class HelpScreen(Dialog[bool]):
                 yield from _section(group, [(key.shown, key.help) for key in keys])
             yield from _section("in the list of layers", _LIST_KEYS)
             yield from _section("beside the verdict", (("% sure", SURE), *TAGS.items()))
+            yield from _section("above the chart", (("baseline", BASELINE),))
             yield Static(Text("\nctrl+p finds everything by name. Esc closes this.", "dim"))
 
 

@@ -15,6 +15,7 @@ from vgrad_tui.state import LOSS, State
 from vgrad_tui.widgets.lines import Lines, Runs, cut_short, rule
 
 _SMOOTH_SHARE = 0.02  # of the chart's width: the time constant of the smoothed line
+_ROOM_FOR_BASELINE = 60  # columns
 _CELLS_PER_VALIDATION = 5
 _MOST_LABELS = 4
 _NEAREST = 20  # steps: as close as it zooms
@@ -76,6 +77,9 @@ class LossPane(Lines):
             left += [("  train ", "dim"), (f"{state.record.loss:.4g}", "strong")]
         if state.validations:
             left += [("  val ", "dim"), (f"{state.validations[-1][1]:.4g}", "val")]
+        baseline = math.nan if state.info is None else state.info.baseline
+        if math.isfinite(baseline) and self.size.width >= _ROOM_FOR_BASELINE:
+            left += [("  baseline ", "dim"), (f"{baseline:.4g}", "dim")]
         right: list[tuple[str, str]] = []
         if self.span is not None:
             right.append((f"{self.span:,} steps  ", "dim"))
