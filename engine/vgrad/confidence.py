@@ -12,15 +12,18 @@ from types import MappingProxyType
 # `vgrad-tui verdicts` prints these numbers, and a test compares them with the stored runs.
 CONFIDENCE: Mapping[str, float] = MappingProxyType(
     {
-        "dead": 0.94,
+        "dead": 0.90,
         "depth": 0.98,
-        "jump": 0.83,
-        "learning": 0.96,
-        "lost": 0.98,
-        "non-finite": 0.97,
-        "stalled": 0.94,
-        "stuck": 0.67,
-        "time": 0.82,
-        "underflow": 0.8,
+        "jump": 0.91,
+        "killed": 0.67,
+        "learning": 0.97,
+        "lost": 0.99,
+        "non-finite": 0.98,
+        "overshoot": 0.80,
+        "stalled": 0.95,
+        "stuck": 0.83,
+        "time": 0.77,
+        "underflow": 0.86,
+        "wreck": 0.86,
     }
 )

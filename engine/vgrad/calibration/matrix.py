@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Judged:
         why: Why it is labelled so.
         verdict: The verdict at its end.
         was_called: Kinds of all verdicts on the way, the first one first.
+        blind: The verdict at its end of a judge that does not know what ignoring the inputs costs.
     """
 
     run: Run
@@ -46,6 +47,7 @@ class Judged:
     why: str
     verdict: Verdict
     was_called: tuple[str, ...]
+    blind: Verdict
 
     @property
     def is_right(self) -> bool:
@@ -97,14 +99,16 @@ def judge_all(runs: Sequence[Run]) -> list[Judged]:
     for run in runs:
         label, why = label_of(run.outcome, run.cures, scales[task_of(run.case)])
         verdict, was_called = replay(run)
-        judged.append(Judged(run, label, why, verdict, was_called))
+        blind, _ = replay(run, knows_baseline=False)
+        judged.append(Judged(run, label, why, verdict, was_called, blind))
     return judged
 
 
-def replay(run: Run) -> tuple[Verdict, tuple[str, ...]]:
+def replay(run: Run, *, knows_baseline: bool = True) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict at the end of a run, and the kinds of all verdicts on the way."""
     trace, controls = run.trace, _controls(run)
-    judge = Judge(_info(run, controls))
+    info = _info(run, controls)
+    judge = Judge(info if knows_baseline else replace(info, baseline=math.nan))
     kinds = []
     stats: LayerStats | None = None
     time: TimeStats | None = None
@@ -134,10 +138,10 @@ def matrix(judged: Iterable[Judged]) -> dict[Label, Counter[str]]:
     return rows
 
 
-def share_right(judged: Iterable[Judged]) -> Share:
-    """Share of the labelled runs whose verdict is right."""
+def share_right(judged: Iterable[Judged], *, blind: bool = False) -> Share:
+    """Share of the labelled runs whose verdict is right, or that of a judge who knows no baseline."""
     clear = [one for one in judged if one.label != "unclear"]
-    return Share(sum(one.is_right for one in clear), len(clear))
+    return Share(sum((one.blind if blind else one.verdict).kind == one.label for one in clear), len(clear))
 
 
 def share_of_healthy_called_sick(judged: Iterable[Judged], *, ever: bool = False) -> Share:

@@ -47,6 +47,7 @@ def _part(judged: Sequence[Judged]) -> dict[str, Any]:
         "matrix": {label: {kind: row[kind] for kind in _COLUMNS} for label, row in matrix(judged).items()},
         "right": _share(share_right(judged)),
         "right_without_non_finite": _share(share_right([o for o in judged if o.label != "non-finite"])),
+        "right_without_a_baseline": _share(share_right(judged, blind=True)),
         "healthy_called_sick": _share(share_of_healthy_called_sick(judged)),
         "healthy_ever_called_sick": _share(share_of_healthy_called_sick(judged, ever=True)),
         "wrong": [
@@ -83,6 +84,7 @@ def as_text(judged: Sequence[Judged]) -> str:
         "",
         f"right                      {_in_words(share_right(held_out))}",
         f"  non-finite left out      {_in_words(share_right(finite))}",
+        f"  if no baseline is known  {_in_words(share_right(held_out, blind=True))}",
         f"healthy called sick        {_in_words(share_of_healthy_called_sick(held_out))}",
         f"  at any time of the run   {_in_words(share_of_healthy_called_sick(held_out, ever=True))}",
         f"fitting part: right        {_in_words(share_right(fit))}",
