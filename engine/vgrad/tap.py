@@ -13,16 +13,11 @@ gradient, weight or random state is written.
 
 from __future__ import annotations
 
-import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -30,41 +25,15 @@ from vgrad.budget import Budget
 from vgrad.chain import Chain
 from vgrad.controls import Controls
 from vgrad.errors import ConfigError
+from vgrad.flights import Flight, Flights
 from vgrad.grads import Grads
 from vgrad.layers import find_layers
 from vgrad.norms import NormPlan
-from vgrad.probes.layers import LayerProbe, Picked
+from vgrad.probes.layers import LayerProbe
 from vgrad.records import LayerStats, StepRecord
 from vgrad.transfer import HostCopy
 from vgrad.transforms.accumulate import SumOver
 from vgrad.window import Window
-
-# Steps that stay in flight on an accelerator, so that nobody waits for the device.
-_IN_FLIGHT = 1
-# Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
-_MOST_KEPT = 64
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """A finished step whose numbers are on their way to the host."""
-
-    step: int
-    copy: HostCopy
-    present: list[int] | None
-    has_square: bool
-    measured: Picked
-    links: tuple[str, ...]
-    skipped: bool
-    loss_scale: float
-    lr: float
-    base_lr: float
-    num_tokens: int
-    num_samples: int
-    num_microbatches: int
-    elapsed_s: float
-    step_s: float
-    watch_s: float
 
 
 class Tap:
@@ -121,11 +90,8 @@ class Tap:
         self._norms: tuple[Tensor, Tensor] | None = None
         self._applied: list[Tensor] = []
         self._lrs: list[float | Tensor] = []
-        self._in_flight: deque[_InFlight] = deque()
-        self._keep_s = keep_s
-        self._handed_over_s = -math.inf
+        self._flights = Flights(self.layers, self._probe, keep_s)
         self._watch_s = 0.0
-        self._waited_s = 0.0
         self._elapsed_s = 0.0
         self._step_began = time.perf_counter()
         self._handles: tuple[RemovableHandle, ...] = ()
@@ -217,15 +183,7 @@ class Tap:
         They may be kept back for as long as ``keep_s`` says. Else all steps so far are returned; on an
         accelerator the newest stays in flight, so that nobody waits for the device. ``wait`` asks for all.
         """
-        flights = self._in_flight
-        now_s = time.perf_counter()
-        if not wait and now_s - self._handed_over_s < self._keep_s and len(flights) < _MOST_KEPT:
-            return []
-        self._handed_over_s = now_s
-        finished = []
-        while flights and (wait or flights[0].copy.is_here or len(flights) > _IN_FLIGHT):
-            finished.append(self._land(flights.popleft()))
-        return finished
+        return self._flights.land(wait=wait)
 
     def forget_stats(self) -> None:
         """Forget the dear statistics: they are of other weights than there are now."""
@@ -284,11 +242,10 @@ class Tap:
         self.step += 1
         now = time.perf_counter()
         self._watch_s += now - begin
-        self.step_s = step_s = now - self._step_began + self._waited_s
-        self._waited_s = 0.0
+        self.step_s = step_s = now - self._step_began + self._flights.take_waited_s()
         self._elapsed_s += step_s
-        self._in_flight.append(
-            _InFlight(
+        self._flights.add(
+            Flight(
                 step=self.step,
                 copy=copy,
                 present=self._plan_for,
@@ -356,48 +313,6 @@ class Tap:
         if scale != 1.0:
             for group in groups:
                 group["lr"] = group["lr"] * scale
-
-    def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
-        """Read ``copy``. A device that is behind the host is waited for here: that is time of its steps."""
-        if copy.is_here:
-            return copy.read()
-        begin = time.perf_counter()
-        values = copy.read()
-        self._waited_s += time.perf_counter() - begin
-        return values
-
-    def _land(self, flight: _InFlight) -> StepRecord:
-        """Turn the numbers of a step into its record."""
-        (norm, loss, *steering), values = self._arrived(flight.copy)
-        square = steering.pop() if flight.has_square else math.nan
-        num_norms = len(self.layers.params) if flight.present is None else len(flight.present)
-        norms = values[:num_norms]
-        if flight.present is not None:  # no gradient reads as a norm of 0: nothing reached it
-            everywhere = norms.dtype.type(0).repeat(len(self.layers.params))
-            everywhere[flight.present] = norms
-            norms = everywhere
-        if flight.measured.indices:
-            self._probe.store(flight.step, flight.measured, values[num_norms:])
-        return StepRecord(
-            step=flight.step,
-            loss=loss,
-            lr=flight.lr,
-            base_lr=flight.base_lr,
-            grad_norm=norm,
-            applied_norm=steering[-1] if steering else norm,
-            grad_norms=self.layers.reduce(norms),
-            num_tokens=flight.num_tokens,
-            num_samples=flight.num_samples,
-            num_microbatches=flight.num_microbatches,
-            elapsed_s=flight.elapsed_s,
-            step_s=flight.step_s,
-            watch_s=flight.watch_s,
-            links=flight.links,
-            link_norms=np.array(steering, dtype=np.float32),
-            microbatch_square=square,
-            skipped=flight.skipped,
-            loss_scale=flight.loss_scale,
-        )
 
 
 def _require_readable_lrs(optimizer: torch.optim.Optimizer) -> None:

@@ -103,6 +103,19 @@ def test_watching_from_a_thread_trains_exactly_as_stepping_does() -> None:
     assert [record.loss for record in listener.records] == [alone.train_step().loss for _ in range(40)]
 
 
+def test_a_paused_run_has_told_of_every_step_before() -> None:
+    listener = started(toy_session())
+    listener.wait_for_step(5)
+    listener.session.submit(Pause())
+    listener.wait_for(lambda: bool(listener.of(CommandApplied)))
+    (paused,) = listener.of(CommandApplied)
+    assert listener.records[-1].step == paused.step - 1
+    listener.session.submit(StepOnce())
+    listener.wait_for_step(paused.step)  # though nothing comes after it
+    listener.session.stop()
+    listener.finish()
+
+
 def test_weights_drawn_anew_are_judged_anew() -> None:
     listener = started(toy_session())
     listener.wait_for(lambda: len(listener.of(VerdictChanged)) == 1)

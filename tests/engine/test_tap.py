@@ -373,3 +373,21 @@ def test_a_scaler_that_skips_a_step_skips_it_unseen() -> None:
         true = flat(param.grad for param in model.parameters()).norm()
         assert record.grad_norm == pytest.approx(float(true)), "seen after unscaling"
         assert (record.num_microbatches, record.num_samples) == (1, 1), "the skipped one does not count"
+
+
+def test_steps_that_are_kept_back_come_together_in_order_and_none_is_lost() -> None:
+    model = toy_model()
+    optimizer = sgd(model.parameters())
+    with Tap(model, optimizer, keep_s=1e9) as tap:
+        arrived: list[list[int]] = []
+        for _ in range(70):
+            optimizer.zero_grad()
+            loss = model(torch.ones(2, 6)).square().mean()
+            loss.backward()
+            tap.microbatch(loss)
+            optimizer.step()
+            arrived.append([record.step for record in tap.records()])
+        arrived.append([record.step for record in tap.records(wait=True)])
+    assert arrived[0] == [1], "nothing has come before it"
+    assert [len(steps) for steps in arrived if steps] == [1, 64, 5], "a bounded number is kept"
+    assert [step for steps in arrived for step in steps] == list(range(1, 71))

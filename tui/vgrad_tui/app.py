@@ -91,6 +91,8 @@ class VgradApp(ViewingApp):
             self._observe(event.batch)
         if rescue.must_pause(event.batch, self.state) and not self._is_quitting:
             self.submit(Pause())
+        if not self.screen_stack:
+            return  # it is closing, and there is nothing left to draw on
         if not self.keeps_up():
             return  # frames are dropped, never queued; the news are not lost
         self.follow(changed=bool(event.batch.notices), hurried=event.hurried)
