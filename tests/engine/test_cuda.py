@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.engine.changes import CHANGES
 from tests.engine.waiting import no_waiting
 from torch import Tensor
 
 import vgrad
-from vgrad.catalog import CONTROLS
-from vgrad.choices import OneOf
 from vgrad.controls import Reinit, Set, UndoReinit
 from vgrad.records import CommandApplied
 from vgrad.trainer import Trainer
@@ -21,14 +20,6 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 # Both look at the gradient before they step, and say so.
 WAITS = {("skip_non_finite", "on"), ("precision", "fp16")}
-
-CHANGES = [
-    (name, kind.word)
-    for name, control in CONTROLS.items()
-    if isinstance(control, OneOf)
-    for kind in control.kinds.values()
-    if name not in ("omega", "freeze")
-]
 
 
 def build(recipe: str, **settings: Any) -> Trainer:

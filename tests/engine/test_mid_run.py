@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.engine.changes import CHANGES
 from tests.engine.toys import toy_task, toy_trainer
 from torch import Tensor, nn
 
 import vgrad
 from vgrad.catalog import CONTROLS
-from vgrad.choices import Number, OneOf
+from vgrad.choices import Number
 from vgrad.controls import CheckGradients, Pause, Reinit, Set, UndoReinit
 from vgrad.recipes.task import Microbatch
 from vgrad.records import CommandApplied, CommandRejected
@@ -28,15 +29,6 @@ def weights_of(trainer: Trainer) -> Tensor:
 def small_rnn(**settings: object) -> Trainer:
     options = {"hidden": 8, "embed": 4, "seq_len": 12}
     return vgrad.build("charlm-rnn", batch_size=4, options=options, **settings)
-
-
-CHANGES = [
-    (name, kind.word)
-    for name, control in CONTROLS.items()
-    if isinstance(control, OneOf)
-    for kind in control.kinds.values()
-    if name not in ("omega", "freeze")
-]
 
 
 @pytest.mark.parametrize(("name", "word"), CHANGES)
