@@ -47,7 +47,7 @@ clean:  ## remove .venv and every cache
 
 $(RUN_STAMP): $(NEEDS)
 	@$(SET_UP)
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[demos]'
 	@touch $@
 
 $(DEV_STAMP): $(NEEDS)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def brief(value: object) -> str:
@@ -79,3 +83,11 @@ def _float(name: str, value: object) -> float:
         return float(value)
     except OverflowError:  # an int beyond float64
         return math.inf
+
+
+def did_you_mean(name: str, known: Mapping[str, object]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest known name, or nothing when none is near."""
+    from difflib import get_close_matches  # only who is refused waits for it
+
+    nearest = get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -6,15 +6,21 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from vgrad.catalog import CONTROLS, find_control
+from vgrad.checks import brief, did_you_mean
 from vgrad.controls import Controls
 from vgrad.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 DEFAULT_RECIPE = "charlm-rnn"
+
+_NUMBERS = ("seed", "steps", "lr", "batch_size", "eval_every", "watch_budget", "threads")
 
 
 class RunConfig(BaseModel):
@@ -92,6 +98,14 @@ class RunConfig(BaseModel):
         control = find_control(info.field_name)
         return control.format(control.read("on" if value is True else "off" if value is False else value))
 
+    @field_validator(*_NUMBERS, mode="before")
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        """Pydantic takes true for 1; whoever wrote it meant something else."""
+        if isinstance(value, bool):
+            raise ValueError(f"must be a number, got {str(value).lower()}")  # noqa: TRY004  # pydantic wants it
+        return value
+
     @field_validator("options", mode="before")
     @classmethod
     def _flat(cls, value: object) -> object:
@@ -148,5 +162,24 @@ def _readable(error: ValidationError) -> str:
     lines = []
     for finding in error.errors(include_url=False):
         name = ".".join(str(part) for part in finding["loc"]) or "config"
-        lines.append(f"{name}: {finding['msg'].removeprefix('Value error, ')}")
+        lines.append(f"{name}: {_in_words(name, finding)}")
     return "\n".join(lines)
+
+
+_IN_WORDS = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "must be a finite number"),
+    "dict_type": "must be a table of settings",
+}
+
+
+def _in_words(name: str, finding: ErrorDetails) -> str:
+    kind = finding["type"]
+    if kind == "extra_forbidden":
+        fields = RunConfig.model_fields
+        return f"there is no such setting{did_you_mean(name, fields)} (settings: {', '.join(fields)})"
+    if kind in _IN_WORDS:
+        return f"{_IN_WORDS[kind].format(**finding.get('ctx', {}))}, got {brief(finding['input'])}"
+    return finding["msg"].removeprefix("Value error, ")

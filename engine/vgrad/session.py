@@ -151,7 +151,10 @@ class Session:
                 case CheckGradients() if isinstance(answer, CommandApplied):
                     self._check_gradients(trainer)
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
-                    judge.restart()
+                    if isinstance(command, Reinit):
+                        judge.restart()
+                    else:
+                        judge.resume()
                     self._stats = trainer.stats()
                     self._outbox.publish(self._stats, judge.verdict, trainer.time_stats())
                 case Stop():

@@ -17,6 +17,7 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from vgrad.catalog import label
 from vgrad.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
 from vgrad.records import Batch
 from vgrad_tui import methods, palette, rescue, steering
@@ -31,6 +32,10 @@ from vgrad_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
     from vgrad_tui.screens.methods import MethodsScreen
+
+
+_LOOK_FOR_TERMINAL_S = 1.0
+_OF_TEXTUAL = ("Theme", "Quit")  # of its own commands; the others are ours already, or speak of its parts
 
 
 class VgradApp(ViewingApp):
@@ -71,6 +76,7 @@ class VgradApp(ViewingApp):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 loop.add_signal_handler(number, self._interrupt)
+            self.set_interval(_LOOK_FOR_TERMINAL_S, self._leave_a_lost_terminal)
         self.refresh_view(chart=True)
         # Training needs the interpreter for microseconds between two operations; in 5 ms turns it
         # would wait for the screen's whole turn. Measured at 20 ms a step: 0.97 of full speed with
@@ -111,6 +117,9 @@ class VgradApp(ViewingApp):
     def submit(self, command: Command, *, undoable: bool = True) -> None:
         """Ask the run for a command, and show that it was asked for."""
         if not self._can_steer():
+            return
+        if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
+            self.notify(f"{label(command.control, command.value)}: it is so already", timeout=2)
             return
         self.state.ask(command, undoable=undoable)
         self._source.submit(command)
@@ -253,6 +262,10 @@ class VgradApp(ViewingApp):
         self._source.stop()
         self.exit()
 
+    def _leave_a_lost_terminal(self) -> None:
+        if self.has_lost_its_terminal:
+            self._interrupt()
+
     def _leave(self, confirmed: bool | None) -> None:
         """Stop at the safe point and go once the worker has ended."""
         if not confirmed:
@@ -265,4 +278,4 @@ class VgradApp(ViewingApp):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette, and everything that a control can be."""
         yield from palette.entries(self)
-        yield from super().get_system_commands(screen)
+        yield from (entry for entry in super().get_system_commands(screen) if entry.title in _OF_TEXTUAL)

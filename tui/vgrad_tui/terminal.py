@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -74,6 +75,16 @@ class TerminalDriver(LinuxDriver):
     def is_behind(self) -> bool:
         """Whether earlier output still waits for the terminal to take it."""
         return self._writer_thread is not None and self._writer_thread._queue.qsize() > 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no terminal any more: a closed window, a dropped line.
+
+        A program is told by a signal only where its parent passes it on, and make does not.
+        """
+        poller = select.poll()
+        poller.register(self.fileno, 0)  # nothing is asked for: a hang-up is always told
+        return bool(poller.poll(0))
 
     def write(self, data: str) -> None:
         """Write to the terminal, from a thread that may wait for it."""

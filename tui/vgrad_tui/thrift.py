@@ -35,6 +35,11 @@ class ThriftyApp(App[None]):
             self.screen.refresh()
         return True
 
+    @property
+    def has_lost_its_terminal(self) -> bool:
+        """Whether nobody can see or say anything any more."""
+        return isinstance(self._driver, TerminalDriver) and self._driver.is_gone
+
     def action_redraw(self) -> None:
         """Write every cell anew."""
         self._painter.forget()

@@ -7,8 +7,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from vgrad.checks import did_you_mean
 from vgrad.errors import RecipeError
-from vgrad.recipes.recipe import Choice, Count, Recipe, Setting, Setup, Switch, did_you_mean
+from vgrad.recipes.recipe import Choice, Count, Recipe, Setting, Setup, Switch
 from vgrad.recipes.schemes import INITS
 from vgrad.recipes.structure import ACTIVATIONS
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vgrad.checks import brief, count
+from vgrad.checks import brief, count, did_you_mean
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -183,9 +182,3 @@ class Recipe:
 
     def _options_in_words(self) -> str:
         return ", ".join(f"{name}={str(default).lower()}" for name, default in self.options.items())
-
-
-def did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known name, or nothing when none is near."""
-    nearest = get_close_matches(name, known, n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -20,6 +20,7 @@ from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines, Palette, Runs, rule
 
 _BARS = " ▁▂▃▄▅▆▇█"
+_ROOM_FOR_TWO = 72  # columns
 
 
 class LayerScreen(Palette[None]):
@@ -99,8 +100,8 @@ class LayerScreen(Palette[None]):
         share = f"{norm / record.grad_norm:.1%}" if record.grad_norm > 0 else "–"
         rows: list[Runs] = [
             rule([("numbers", "title")], [], self.size.width),
-            _pair("parameters", count(size), "mark", mark),
-            _pair("‖g‖ now", number(norm), "share of the joint norm", share),
+            *self._pair("parameters", count(size), "mark", mark),
+            *self._pair("‖g‖ now", number(norm), "share of the joint norm", share),
         ]
         if stats is None or stats.measured_step[index] < 0:
             return [*rows, [("the other numbers have not been measured yet", "dim")]]
@@ -109,34 +110,39 @@ class LayerScreen(Palette[None]):
         lost = f"{float(stats.underflow_share[index]):.1%}"
         return [
             *rows,
-            _pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight if weight else math.nan)),
-            _pair(
+            *self._pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight if weight else math.nan)),
+            *self._pair(
                 "update ‖Δw‖/‖w‖",
                 number(float(stats.update_ratio[index])),
                 "largest |g|",
                 number(float(stats.grad_max[index])),
             ),
-            _pair("exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"),
-            *([_pair("underflow", lost, "", "")] if state.is_float16 else []),
+            *self._pair(
+                "exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"
+            ),
+            *(self._pair("underflow", lost, "", "") if state.is_float16 else []),
             [("entries by decade of |g|:", "dim")],
-            *_histogram(stats.histogram[index]),
+            *_histogram(stats.histogram[index], self.size.width),
         ]
 
+    def _pair(self, name: str, value: str, other: str, other_value: str) -> list[Runs]:
+        """Two numbers side by side, or one below the other where there is no room."""
+        first: Runs = [(f"{name:<18}", "dim"), (f"{value.strip():<14}", "text")]
+        second: Runs = [(f"{other:<24}", "dim"), (other_value.strip(), "text")]
+        if self.size.width >= _ROOM_FOR_TWO:
+            return [[*first, *second]]
+        narrow: Runs = [(f"{other:<24}", "dim"), (other_value.strip(), "text")]
+        return [[(f"{name:<24}", "dim"), (value.strip(), "text")], *([narrow] if other else [])]
 
-def _pair(name: str, value: str, other: str, other_value: str) -> Runs:
-    return [
-        (f"{name:<18}", "dim"), (f"{value.strip():<14}", "text"),
-        (f"{other:<24}", "dim"), (other_value.strip(), "text"),
-    ]  # fmt: skip
 
-
-def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[Runs]:
+def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> list[Runs]:
     """A bar per decade, with the decades below."""
     low, high = HISTOGRAM_DECADES
     largest = float(shares.max())
     bars, labels = "", ""
+    cells = 5 if width >= 5 * (high - low) else 3
     for position, decade in enumerate(range(low, high)):
         level = math.ceil(float(shares[position]) / largest * 8) if largest > 0 else 0
-        bars += f"{_BARS[level] * 3}  "
-        labels += f"{decade:<5}"
+        bars += (_BARS[level] * (3 if cells > 3 else 2)).ljust(cells)
+        labels += (f"{decade}" if cells > 3 or decade % 2 == 0 else "").ljust(cells)
     return [[(bars, "smooth")], [(labels, "dim")]]

@@ -18,6 +18,7 @@ _SMOOTH_SHARE = 0.02  # of the chart's width: the time constant of the smoothed 
 _ROOM_FOR_BASELINE = 60  # columns
 _CELLS_PER_VALIDATION = 5
 _MOST_LABELS = 4
+_ALL_BUT = 0.8
 _NEAREST = 20  # steps: as close as it zooms
 
 
@@ -62,7 +63,8 @@ class LossPane(Lines):
         """Show half (``steps`` > 0) or twice (``steps`` < 0) as much of the run."""
         span = self.span or newest
         span = span // 2 if steps > 0 else span * 2
-        self.span = None if span >= newest else max(_NEAREST, span)
+        # The run has grown since: twice the half of it is all but a few of its steps.
+        self.span = None if span >= _ALL_BUT * newest else max(_NEAREST, span)
         if self.span is None:
             self.back = 0
 

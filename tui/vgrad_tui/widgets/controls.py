@@ -217,7 +217,7 @@ class Controls(Container):
         scale, why = state.noise_scale()
         self._row("noise-scale").set_class(bool(why), "-unknown")
         if not why:
-            return [(f"{scale:,.0f} samples", "text")]
+            return [(f"{scale:,.0f} sample{'' if round(scale) == 1 else 's'}", "text")]
         words = f"undetermined: {why}"
         return [(words if len(words) <= self._row("noise-scale").room else f"– {why}", "dim")]
 

@@ -40,8 +40,8 @@ class Columns:
         """Share ``width`` out: the sparkline takes what the others leave."""
         underflow = 11 if width >= 64 and is_float16 else 0
         ratio = 9 if width >= 72 and not (underflow and width < 84) else 0
-        update = 9 if width >= 84 else 0
-        age = 8 if width >= 104 else 0
+        age = 8 if width >= 78 and not (underflow and width < 92) else 0  # of all that is not ‖g‖
+        update = 9 if width >= 92 else 0
         mark = 14 if width >= 64 else 2
         numbers = 9 + ratio + update + underflow + age + mark
         name = max(6, min(longest_name, 32, (width - numbers) // 2))
@@ -70,8 +70,10 @@ class LayerTable(View):
         history = self.state.layers
         steps = 1 if history is None else int(history.fanout**self._resolution.level)
         scale = "each its own" if not self._shares_scale else str(self._scale or "…")
+        is_narrow = self._columns.age > 0 and not self._columns.update
+        what = scale.replace(" to ", "..") if is_narrow else f"log ‖g‖ {scale}"
         return [
-            (8, [(f"log ‖g‖ {scale}", "dim")]),
+            (11 if is_narrow else 8, [(what, "dim")]),
             (10 if self.order.filter else 7, [(layers, "dim")]),
             (5, [(f"column {count(steps)} steps", "dim")]),
             (9, [(f"by {SORTS[self.order.sort]}", "dim")] if self.order.sort else []),
