@@ -25,7 +25,7 @@ _IN_FLIGHT = 1
 _MOST_KEPT = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step
 class Flight:
     """A finished step whose numbers are on their way to the host; what each is, `StepRecord` says."""
 

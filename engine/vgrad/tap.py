@@ -195,7 +195,7 @@ class Tap:
 
     def _before_step(self, *_: Any) -> None:
         is_recording = torch.is_grad_enabled()
-        torch.set_grad_enabled(False)  # gradients may carry a graph; as a decorator it costs twice as much
+        torch.set_grad_enabled(False)  # gradients may carry a graph
         try:
             self._steer()
         finally:

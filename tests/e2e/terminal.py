@@ -51,6 +51,7 @@ class Terminal:
         self.keep_raw = False
         self.is_stalled = False
         self.exit_code: int | None = None
+        self._is_hung_up = False
         self.last_output = time.perf_counter()
         self.started = time.perf_counter()
         self._screen = pyte.Screen(columns, lines)
@@ -83,7 +84,7 @@ class Terminal:
         _set_size(self._fd, columns, lines)
 
     def _read(self) -> None:
-        while True:
+        while not self._is_hung_up:
             if self.is_stalled:
                 time.sleep(0.02)
                 continue
@@ -165,12 +166,19 @@ class Terminal:
         """Send a signal."""
         os.kill(self.pid, number)
 
+    def hang_up(self) -> None:
+        """Take the terminal away: a closed window, a dropped line."""
+        self._is_hung_up = True
+        self._reader.join(1.0)
+        os.close(self._fd)
+
     def close(self) -> None:
         """End the program if it has not ended."""
         if self.exit_code is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self._fd)
+        if not self._is_hung_up:
+            os.close(self._fd)
 
 
 def _set_size(fd: int, columns: int, lines: int) -> None:

@@ -70,7 +70,7 @@ def test_pause_holds_the_step_and_a_single_step_moves_it_by_one() -> None:
 def test_the_end_stays_on_the_screen_with_the_result() -> None:
     with open_run(*SMALL, "--steps", "60", columns=80, lines=24) as terminal:
         terminal.wait_for("DONE after 60 steps")
-        assert "rnn.weight_hh_l0" in terminal.text()
+        terminal.wait_for("rnn.weight_hh_l0")
         terminal.press("q")
         assert terminal.wait() == 0
 
@@ -199,6 +199,31 @@ def test_the_terminal_is_restored_after_a_signal() -> None:
         assert b"\x1b[?1049l" in terminal.raw  # the alternate screen is left
         assert b"\x1b[?1000l" in terminal.raw  # the mouse is let go
         assert termios.tcgetattr(terminal._fd)[3] & termios.ECHO == before[3] & termios.ECHO
+
+
+# Stays when its terminal hangs up, and tells nobody, as make does.
+_DEAF_PARENT = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+subprocess.run(sys.argv[1:])
+"""
+
+
+def test_it_leaves_when_its_terminal_is_gone_though_nobody_says_so(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    command = [sys.executable, "-c", _DEAF_PARENT, VGRAD_TUI, "run", *SMALL, "--summary", summary]
+    with Terminal(command, columns=100, lines=30) as terminal:
+        terminal.wait_for("● training")
+        parent = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children")
+        if not parent.exists():
+            pytest.skip("this system does not say whose child a process is")
+        assert parent.read_text().split()
+        terminal.hang_up()
+        deadline = time.monotonic() + 60
+        while parent.read_text().split():
+            assert time.monotonic() < deadline, "it trains on for nobody"
+            time.sleep(0.1)
+    assert json.loads(summary.read_text())["steps"] > 0
 
 
 def test_tmux_shows_it(require_tool: object) -> None:

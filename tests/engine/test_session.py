@@ -11,7 +11,7 @@ import pytest
 from tests.engine.toys import ToyStream, toy_task, toy_trainer
 
 from vgrad.config import RunConfig
-from vgrad.controls import Controls, Pause, Reinit, Resume, Set, StepOnce, Stop
+from vgrad.controls import Controls, Pause, Reinit, Resume, Set, StepOnce, Stop, UndoReinit
 from vgrad.errors import ConfigError
 from vgrad.records import (
     CommandApplied,
@@ -126,6 +126,18 @@ def test_weights_drawn_anew_are_judged_anew() -> None:
     assert [notice.verdict.kind for notice in listener.of(VerdictChanged)] == ["healthy", "healthy"]
     [drawn] = listener.of(CommandApplied)[:1]
     assert listener.of(VerdictChanged)[1].step >= drawn.step + 19, "a verdict needs a past of its own"
+
+
+def test_old_weights_that_come_back_get_their_old_verdict_back() -> None:
+    listener = started(Session.from_config(RunConfig.make(recipe="charlm-rnn", device="cpu")))
+    listener.wait_for(lambda: any(n.verdict.kind == "exploding" for n in listener.of(VerdictChanged)))
+    listener.session.submit(Pause())
+    listener.session.submit(Reinit("orthogonal"))
+    listener.wait_for(lambda: listener.verdict is not None and listener.verdict.kind == "starting")
+    listener.session.submit(UndoReinit())
+    listener.wait_for(lambda: listener.verdict is not None and listener.verdict.kind == "exploding")
+    listener.session.stop()
+    listener.finish()
 
 
 def test_a_command_is_answered_with_the_step_it_takes_effect_at() -> None:

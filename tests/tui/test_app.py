@@ -310,6 +310,40 @@ async def test_zoom_pan_and_log() -> None:
         assert "linear ─" in line_with(app, "loss")
 
 
+async def test_zooming_out_undoes_zooming_in_though_the_run_has_grown() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await play(pilot, source)
+        pane = app.query_one(LossPane)
+        newest = app.state.step
+        pane.zoom(1, newest)
+        pane.zoom(-1, newest + newest // 10)
+        assert pane.span is None
+
+
+async def test_what_is_so_already_is_not_asked_for() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("0")
+        assert source.submitted == []
+
+
+async def test_a_narrow_layer_page_has_every_number() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(50, 40)) as pilot:
+        await play(pilot, source)
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, LayerScreen)
+        shown = "\n".join(screen_lines(app))
+        for words in ("mark", "share of the joint norm", "largest |g|", "steps ago"):
+            assert words in shown
+
+
 async def test_the_journal_holds_every_command_and_event() -> None:
     source = ScriptedSource(answers=True)
     app = VgradApp(source)

@@ -95,9 +95,9 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
     from vgrad_tui.launch import run_app
 
     summary, exit_code = run_app(config, frugal=frugal, ascii=ascii)
-    click.echo(summary.readable())
     if summary_path is not None:
-        summary.write(summary_path)
+        summary.write(summary_path)  # first: there may be no terminal any more to say anything to
+    click.echo(summary.readable())
     return exit_code
 
 

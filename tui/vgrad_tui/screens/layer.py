@@ -41,10 +41,12 @@ class LayerScreen(Palette[None]):
 
     def on_mount(self) -> None:
         """Draw once the sizes are known."""
+        self.set_class(self.size.width < _ROOM_FOR_TWO, "-narrow")
         self.call_after_refresh(self.refresh_view)
 
     def on_resize(self) -> None:
         """Draw for the new size."""
+        self.set_class(self.size.width < _ROOM_FOR_TWO, "-narrow")
         self.call_after_refresh(self.refresh_view)
 
     def action_go(self, layers: int) -> None:
