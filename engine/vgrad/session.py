@@ -25,7 +25,7 @@ from vgrad.tally import Tally
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
-    from vgrad.records import Batch, LayerStats, StepRecord
+    from vgrad.records import Batch, LayerStats, RunInfo, StepRecord
     from vgrad.trainer import Trainer
     from vgrad.verdicts import Judge
 
@@ -56,6 +56,8 @@ class Session:
         self._tally = Tally()
         self._stats: LayerStats | None = None
         self._stats_at_s = 0.0
+        self._judge: Judge
+        self._judge_before: Judge  # of the weights that can be brought back
         self.exception: BaseException | None = None
 
     @classmethod
@@ -117,33 +119,33 @@ class Session:
         info = trainer.info()
         self._outbox.resize(len(info.layers))
         self._outbox.notify(RunStarted(info))
-        judge = Judge(info)
+        self._judge = Judge(info)
         reason: Literal["done", "stopped"] = "stopped"
         try:
-            while self._apply_pending(trainer, judge):
+            while self._apply_pending(trainer):
                 if trainer.step == info.num_steps or trainer.is_exhausted:
                     reason = "done"
                     break
-                self._report(trainer.advance(), trainer, judge)
+                self._report(trainer.advance(), trainer)
                 if self._validation_is_due(trainer):
-                    self._report(trainer.finish(), trainer, judge)
+                    self._report(trainer.finish(), trainer)
                     self._validate(trainer)
-            self._report(trainer.finish(), trainer, judge)
+            self._report(trainer.finish(), trainer)
             if self._tally.validated_step < trainer.step:
                 self._validate(trainer)
-            self._outbox.publish(trainer.stats(), judge.verdict, trainer.time_stats())
+            self._outbox.publish(trainer.stats(), self._judge.verdict, trainer.time_stats())
         except BaseException:
-            self._report(trainer.finish(), trainer, judge)  # the steps before it were done
+            self._report(trainer.finish(), trainer)  # the steps before it were done
             raise
         finally:
             trainer.close()
         return reason
 
-    def _apply_pending(self, trainer: Trainer, judge: Judge) -> bool:
+    def _apply_pending(self, trainer: Trainer) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop."""
         while not self._commands.empty() or trainer.controls.paused:
             # What comes next may take long, and concerns none of the steps so far.
-            self._report(trainer.finish(), trainer, judge)
+            self._report(trainer.finish(), trainer)
             command = self._commands.get()  # this thread is the only reader
             answer = trainer.apply(command)
             self._outbox.notify(answer)
@@ -151,17 +153,23 @@ class Session:
                 case CheckGradients() if isinstance(answer, CommandApplied):
                     self._check_gradients(trainer)
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
-                    if isinstance(command, Reinit):
-                        judge.restart()
-                    else:
-                        judge.resume()
+                    self._change_judge(trainer.info(), has_old_weights=isinstance(command, UndoReinit))
                     self._stats = trainer.stats()
-                    self._outbox.publish(self._stats, judge.verdict, trainer.time_stats())
+                    self._outbox.publish(self._stats, self._judge.verdict, trainer.time_stats())
                 case Stop():
                     return False
                 case StepOnce():
                     return True  # what was asked for after it comes after that step
         return True
+
+    def _change_judge(self, info: RunInfo, *, has_old_weights: bool) -> None:
+        """Other weights, another judge; who knew the old ones comes back with them."""
+        from vgrad.verdicts import Judge
+
+        if has_old_weights:
+            self._judge = self._judge_before
+        else:
+            self._judge_before, self._judge = self._judge, Judge(info)
 
     def _check_gradients(self, trainer: Trainer) -> None:
         """Training waits meanwhile, and is told how far it has come."""
@@ -171,11 +179,11 @@ class Session:
 
         self._outbox.notify(GradientsChecked(trainer.step, trainer.check_gradients(say)))
 
-    def _report(self, records: Sequence[StepRecord], trainer: Trainer, judge: Judge) -> None:
+    def _report(self, records: Sequence[StepRecord], trainer: Trainer) -> None:
         for record in records:
-            self._report_one(record, trainer, judge)
+            self._report_one(record, trainer)
 
-    def _report_one(self, record: StepRecord, trainer: Trainer, judge: Judge) -> None:
+    def _report_one(self, record: StepRecord, trainer: Trainer) -> None:
         self._outbox.put(record)
         self._tally.observe(record)
         now_s = time.perf_counter()
@@ -183,11 +191,11 @@ class Session:
         if stats is None or is_due:
             self._stats_at_s = now_s
             stats = self._stats = trainer.stats()
-        verdict = judge.observe(record, stats, trainer.controls, trainer.time_stats())
+        verdict = self._judge.observe(record, stats, trainer.controls, trainer.time_stats())
         if verdict is not None:
             self._outbox.notify(VerdictChanged(record.step, verdict))
         if verdict is not None or is_due:  # what was published before the change must not outlive it
-            self._outbox.publish(stats, judge.verdict, trainer.time_stats())
+            self._outbox.publish(stats, self._judge.verdict, trainer.time_stats())
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         every, step = trainer.config.eval_every, trainer.step

@@ -46,6 +46,8 @@ _STARTING = Verdict("starting", f"the first verdict comes after {_WARM_UP} steps
 class Judge:
     """Follows a run and says when the verdict changes.
 
+    Weights that are drawn anew want a judge of their own: what was true of the old ones is not of these.
+
     Args:
         info: The run, for its layers' names and sizes, and for what of it can be changed.
 
@@ -56,19 +58,6 @@ class Judge:
     def __init__(self, info: RunInfo) -> None:
         self._info = info
         self._roots = np.sqrt(np.array(info.layer_sizes, dtype=np.float64)[[0, -1]])
-        self._begin()
-        self._forgotten: dict[str, Any] = dict(vars(self))
-
-    def restart(self) -> None:
-        """Forget the past: the weights are others now, and what was true of the old ones is not of these."""
-        self._forgotten = {name: value for name, value in vars(self).items() if name != "_forgotten"}
-        self._begin()
-
-    def resume(self) -> None:
-        """Go on from before the last `restart`: the old weights are back, and what was true of them is."""
-        vars(self).update(self._forgotten)
-
-    def _begin(self) -> None:
         self.verdict = _STARTING
         self._explosions = ExplosionWatch()
         self._against_baseline = BaselineWatch(self._info.baseline)

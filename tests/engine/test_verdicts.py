@@ -601,19 +601,6 @@ def test_steps_that_were_dropped_do_no_harm_until_nothing_else_is_left() -> None
     assert skip(1) == "non-finite"
 
 
-def test_new_weights_begin_with_a_clean_slate() -> None:
-    judge = Story().tell(30).tell(1, loss=math.nan).judge
-    assert judge.verdict.kind == "non-finite"
-    judge.restart()
-    assert judge.verdict.kind == "starting"
-    for step in range(31, 81):
-        norms = np.ones(3, dtype=np.float32)
-        judge.observe(
-            StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, 1.0, 1.0, 0.0), None, UNTOUCHED
-        )
-    assert judge.verdict.kind == "healthy"
-
-
 def test_what_is_lost_to_nan_is_first_made_safe_and_then_drawn_anew() -> None:
     clip, anew = Set("clip", ClipGradNorm(2.0)), Reinit("torch")
     story = Story().tell(30, norm=2.0).tell(1, loss=math.nan)

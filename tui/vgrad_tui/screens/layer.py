@@ -129,12 +129,10 @@ class LayerScreen(Palette[None]):
 
     def _pair(self, name: str, value: str, other: str, other_value: str) -> list[Runs]:
         """Two numbers side by side, or one below the other where there is no room."""
-        first: Runs = [(f"{name:<18}", "dim"), (f"{value.strip():<14}", "text")]
         second: Runs = [(f"{other:<24}", "dim"), (other_value.strip(), "text")]
         if self.size.width >= _ROOM_FOR_TWO:
-            return [[*first, *second]]
-        narrow: Runs = [(f"{other:<24}", "dim"), (other_value.strip(), "text")]
-        return [[(f"{name:<24}", "dim"), (value.strip(), "text")], *([narrow] if other else [])]
+            return [[(f"{name:<18}", "dim"), (f"{value.strip():<14}", "text"), *second]]
+        return [[(f"{name:<24}", "dim"), (value.strip(), "text")], *([second] if other else [])]
 
 
 def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> list[Runs]:
