@@ -168,8 +168,10 @@ class Terminal:
 
     def hang_up(self) -> None:
         """Take the terminal away: a closed window, a dropped line."""
+        # The number of a closed descriptor is soon another terminal's: a reader that had not
+        # noticed would take half of what that one's program writes.
         self._is_hung_up = True
-        self._reader.join(1.0)
+        self._reader.join()
         os.close(self._fd)
 
     def close(self) -> None:
@@ -178,7 +180,7 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         if not self._is_hung_up:
-            os.close(self._fd)
+            self.hang_up()
 
 
 def _set_size(fd: int, columns: int, lines: int) -> None:
