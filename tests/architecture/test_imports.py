@@ -48,6 +48,13 @@ def test_a_name_that_does_not_exist_is_refused_without_torch() -> None:
     assert modules.isdisjoint({"torch", "textual"})
 
 
+def test_the_first_frame_waits_for_nothing_large() -> None:
+    code = "import vgrad_tui.launch, vgrad_tui.opening; vgrad_tui.opening.opening('charlm-rnn').__enter__()"
+    modules = modules_after(code)
+    assert "vgrad_tui" in modules
+    assert modules.isdisjoint(HEAVY)
+
+
 def test_stored_runs_are_judged_without_torch() -> None:
     modules = modules_after("from vgrad_tui.cli import main; main()", "verdicts")
     assert "numpy" in modules

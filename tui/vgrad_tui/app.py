@@ -6,9 +6,7 @@ need not wait for them.
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -72,10 +70,9 @@ class VgradApp(ViewingApp):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        if self.was_interrupted:
+            return
         if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                loop.add_signal_handler(number, self._interrupt)
             self.set_interval(_LOOK_FOR_TERMINAL_S, self._leave_a_lost_terminal)
         self.refresh_view(chart=True)
         # Training needs the interpreter for microseconds between two operations; in 5 ms turns it
@@ -256,15 +253,15 @@ class VgradApp(ViewingApp):
         else:
             self.push_screen(QuitScreen(self.state.step), self._leave)
 
-    def _interrupt(self) -> None:
-        """A signal: stop at the safe point, restore the terminal, go."""
+    def on_interrupted(self) -> None:
+        """Stop at the safe point, restore the terminal, go."""
         self.was_interrupted = True
         self._source.stop()
         self.exit()
 
     def _leave_a_lost_terminal(self) -> None:
         if self.has_lost_its_terminal:
-            self._interrupt()
+            self.on_interrupted()
 
     def _leave(self, confirmed: bool | None) -> None:
         """Stop at the safe point and go once the worker has ended."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from vgrad.config import RunConfig
 from vgrad.errors import VgradError
-from vgrad.session import Session
-from vgrad.summary import RunSummary, Summarizer
-from vgrad_tui.app import VgradApp
-from vgrad_tui.terminal import TerminalDriver, wants_ascii
+from vgrad_tui.opening import opening
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+    from vgrad.summary import RunSummary
 
 # How long to wait, once the screen has closed, for a training thread that is inside a step.
 _GRACE_S = 5.0
@@ -31,11 +32,18 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     """
     for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
         os.environ.pop(name, None)
-    TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
-    session = Session.from_config(config)
-    summarizer = Summarizer(config.recipe, config.seed)
-    app = VgradApp(session, frugal=frugal, observe=summarizer.observe)
-    app.run()
+    with opening(config.recipe) as opened:
+        from vgrad.session import Session
+        from vgrad.summary import Summarizer
+        from vgrad_tui.app import VgradApp
+        from vgrad_tui.terminal import TerminalDriver, wants_ascii
+
+        TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
+        TerminalDriver.opening = opened
+        session = Session.from_config(config)
+        summarizer = Summarizer(config.recipe, config.seed)
+        app = VgradApp(session, frugal=frugal, observe=summarizer.observe)
+        app.run()
     session.stop()
     session.join(_GRACE_S)
     summarizer.observe(session.drain())

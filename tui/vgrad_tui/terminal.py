@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import signal
 from collections.abc import Mapping
 from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from vgrad_tui.opening import Opening
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
@@ -62,14 +67,29 @@ def wants_ascii(environ: Mapping[str, str] = os.environ) -> bool:
     return name in ("C", "POSIX") or (bool(name) and "utf" not in name.lower())
 
 
+class Interrupted(Message):
+    """A signal asks the program to leave."""
+
+
 class TerminalDriver(LinuxDriver):
     """Textual's driver, which also knows whether the terminal is behind, and can do with ASCII.
 
     Attributes:
         ascii_only: Whether every character is translated to ASCII on its way out.
+        opening: What has the terminal until the driver takes it, and will restore it.
     """
 
     ascii_only: ClassVar[bool] = False
+    opening: ClassVar[Opening | None] = None
+
+    def start_application_mode(self) -> None:
+        """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, self._app.post_message, Interrupted())
+        if self.opening is not None:
+            self.opening.hand_over()
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
 
     @property
     def is_behind(self) -> bool:

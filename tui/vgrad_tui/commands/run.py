@@ -88,9 +88,9 @@ def run(
 def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
-    from vgrad.summary import check_summary_path
-
     if summary_path is not None:
+        from vgrad.summary import check_summary_path
+
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 

@@ -1,0 +1,61 @@
+"""The very first frame, on the screen before anything large has been imported."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H"  # the alternate screen, no cursor, empty, from its corner
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Opening:
+    """Has the terminal until the app takes it."""
+
+    def __init__(self) -> None:
+        self._has_terminal = True
+
+    def hand_over(self) -> None:
+        """The app takes the terminal now, and will restore it."""
+        self._has_terminal = False
+
+    def close(self) -> None:
+        """Give the terminal back as it was, if the app has not taken it."""
+        if self._has_terminal:
+            _write(_LEAVE)
+
+
+@contextmanager
+def opening(words: str) -> Iterator[Opening]:
+    """Take the terminal over at once and say what is being prepared, until the app draws its first frame.
+
+    Importing the screen takes longer than anybody should look at nothing. Whatever happens before the app has
+    the terminal, an exception or a signal, gives it back as it was.
+
+    Args:
+        words: What is being prepared; ASCII.
+    """
+    former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    taken = Opening()
+    try:
+        _write(f"{_ENTER}... preparing  {words}")
+        yield taken
+    finally:
+        taken.close()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Python's own handler of SIGINT does this, but asyncio would put another in its place."""
+    raise KeyboardInterrupt
+
+
+def _write(text: str) -> None:
+    assert sys.__stderr__ is not None  # it is a terminal: that was seen to
+    sys.__stderr__.write(text)  # Textual writes there, too
+    sys.__stderr__.flush()
