@@ -63,16 +63,16 @@ def decay_rate(name: str, value: object, *, may_be_zero: bool = True) -> float:
     return found
 
 
-def count(name: str, value: object, *, at_most: int) -> int:
-    """Return ``value`` as an int in ``[1, at_most]``; ``4.0`` counts as 4.
+def count(name: str, value: object, *, at_least: int = 1, at_most: int) -> int:
+    """Return ``value`` as an int in ``[at_least, at_most]``; ``4.0`` counts as 4.
 
     Raises:
         ConfigError: If it is not a whole number, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} must be a whole number, got {brief(value)}")
-    if not 1 <= value <= at_most or value != int(value):  # also rejects NaN
-        raise ConfigError(f"{name} must be a whole number from 1 to {at_most}, got {brief(value)}")
+    if not at_least <= value <= at_most or value != int(value):  # also rejects NaN
+        raise ConfigError(f"{name} must be a whole number from {at_least} to {at_most}, got {brief(value)}")
     return int(value)
 
 

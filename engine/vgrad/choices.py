@@ -136,7 +136,7 @@ class OneOf:
         if not isinstance(value, str):
             self.kind_of(value)
             return value
-        word, _, rest = (piece.strip() for piece in value.partition(":"))
+        word, colon, rest = (piece.strip() for piece in value.partition(":"))
         kind = self.kinds.get(word.lower())
         if kind is None and word == "none":
             kind = self.kinds.get("off")
@@ -144,6 +144,8 @@ class OneOf:
             kind, rest = self.kinds[self.shorthand], value.strip()
         if kind is None:
             raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
+        if colon and not rest:
+            raise ConfigError(f"after {kind.word}: comes {kind.usage()}, and there is nothing")
         return kind.build(rest)
 
     def format(self, value: object) -> str:

@@ -38,7 +38,7 @@ class WarmupCosine:
     of it, where it stays: torch's cosine would climb again.
 
     Args:
-        warmup_steps: Steps of the warm-up, from 1 to below ``total_steps``; 1 is no warm-up.
+        warmup_steps: Steps of the warm-up, below ``total_steps``; with 0 as with 1 there is none.
         total_steps: Step at which the decay ends, counted from the start of the run.
         final: Share of the base learning rate that remains, in [0, 1].
 
@@ -55,7 +55,7 @@ class WarmupCosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        warmup = count("warmup_steps", self.warmup_steps, at_most=MAX_STEPS)
+        warmup = count("warmup_steps", self.warmup_steps, at_least=0, at_most=MAX_STEPS)
         total = count("total_steps", self.total_steps, at_most=MAX_STEPS)
         if warmup >= total:
             raise ConfigError(f"warmup_steps must be below total_steps, got {warmup} and {total}")
@@ -66,11 +66,12 @@ class WarmupCosine:
     def factor(self, step: int) -> float:
         """Return what the base learning rate of optimizer step number ``step`` is multiplied with."""
         _require_step(step)
-        if step <= self.warmup_steps:
-            return step / self.warmup_steps
+        warmup = max(1, self.warmup_steps)
+        if step <= warmup:
+            return step / warmup
         if step >= self.total_steps:
             return self.final
-        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        progress = (step - warmup) / (self.total_steps - warmup)
         return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 

@@ -56,6 +56,11 @@ def test_step_decay_is_torchs(schedule: StepDecay) -> None:
     assert trajectory(scheduler, 70) == pytest.approx(ours(schedule, 70), rel=1e-12)
 
 
+@given(st.integers(1, 60), st.integers(2, 60))
+def test_no_step_of_warmup_is_the_same_as_one(step: int, total: int) -> None:
+    assert WarmupCosine(0, total).factor(step) == WarmupCosine(1, total).factor(step)
+
+
 @given(cosines(least_warmup=2))
 def test_warmup_and_cosine_are_torchs_one_after_the_other(schedule: WarmupCosine) -> None:
     opt, warmup = optimizer(), schedule.warmup_steps
@@ -100,7 +105,7 @@ def test_steps_are_counted_from_one(schedule: Schedule, step: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (WarmupCosine, {"warmup_steps": 0}, "warmup_steps must be a whole number from 1"),
+        (WarmupCosine, {"warmup_steps": -1}, "warmup_steps must be a whole number from 0"),
         (WarmupCosine, {"warmup_steps": 1000}, "warmup_steps must be below total_steps"),
         (WarmupCosine, {"total_steps": 5.5}, "total_steps must be a whole number"),
         (WarmupCosine, {"final": -0.1}, "final must be from 0 to 1"),

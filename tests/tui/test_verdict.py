@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from tests.tui.driving import line_with, play, pull, screen_lines
 from tests.tui.scripted import ScriptedSource, ended, make_record
+from textual.widgets import Static
 
 from vgrad.controls import Controls, Pause, Reinit, Resume, Set
 from vgrad.findings import Symptoms, tags
 from vgrad.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
 from vgrad.transforms import ClipGradNorm
 from vgrad_tui.app import VgradApp
-from vgrad_tui.meanings import TAGS
+from vgrad_tui.meanings import KINDS, SURE, TAGS
 from vgrad_tui.widgets.verdict import VerdictLines
 
 CLIP, ANEW = Set("clip", ClipGradNorm(1.0)), Reinit("torch")
@@ -69,6 +70,47 @@ async def test_the_remedy_is_never_pushed_away(size: tuple[int, int]) -> None:
         await pull(pilot, source, Batch(notices=(CommandRejected(301, CLIP, "not while the moon is full"),)))
         assert "r clip norm 1" in line_with(app, "EXPLODING")
         assert line_with(app, "refused: not")
+
+
+@pytest.mark.parametrize("size", [(50, 20), (80, 24)])
+async def test_what_was_cut_is_shown_in_full_by_a_key_and_follows_the_run(size: tuple[int, int]) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    evidence = " ".join(f"number-{index}" for index in range(30))
+    verdict = Verdict("exploding", evidence, (0, 2), (CLIP,), "lower [b]it", tags=("spike",), confidence=0.67)
+    async with app.run_test(size=size) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, became(verdict))
+        assert line_with(app, "  e all")
+        await pilot.press("e")
+        words = " ".join(str(app.screen.query_one("#verdict-words", Static).content).split())
+        info = app.state.info
+        assert info is not None
+        told = (
+            evidence,
+            KINDS["exploding"],
+            "67 % sure",
+            "lower [b]it",
+            TAGS["spike"],
+            SURE,
+            "r clip norm 1",
+        )
+        assert all(part in words for part in (*told, f"layers: {info.layers[0]}, {info.layers[2]}"))
+        await pilot.press("r")
+        assert source.submitted == [CLIP]
+        await pull(pilot, source, became(LOST))
+        assert LOST.evidence in str(app.screen.query_one("#verdict-words", Static).content)
+        await pilot.press("e")
+        assert app.screen is app.main
+
+
+async def test_a_verdict_that_is_shown_whole_offers_no_more() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, became(TAGGED))
+        assert not any("e all" in line for line in screen_lines(app))
 
 
 async def test_a_rule_that_never_spoke_claims_no_share() -> None:

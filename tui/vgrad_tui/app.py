@@ -107,7 +107,7 @@ class VgradApp(ViewingApp):
             if self.state.info is None and ended.traceback_text is None:
                 self.exit()  # it could not even begin, and one line in the terminal says why
             else:
-                self.action_result()
+                self.action_why()
 
     # -- commands ------------------------------------------------------------------------------
 

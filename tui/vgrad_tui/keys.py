@@ -85,7 +85,7 @@ KEYS = (
     Key("layers.filter", "slash", "/", "filter", "filter layers", "Show only layers whose name contains a text; esc shows all", _LAYERS, "filter"),
     Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all layers on one scale, or each on its own", _LAYERS),
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
-    Key("result", "e", "e", "result", "result or error", "How the run ended, or the traceback of what ended it", _PROGRAM),
+    Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
     Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell anew, after something else wrote to the terminal", _PROGRAM),
     Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),

@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from vgrad.records import Kind
+
+KINDS: Mapping[Kind, str] = MappingProxyType(
+    {
+        "starting": "There are too few steps to say anything yet",
+        "healthy": "Nothing was found of what is known to keep a run from learning",
+        "vanishing": "It does not learn, and the gradient that reaches the first layers, or the first steps"
+        " of a sequence, is too small to change that",
+        "exploding": "Gradients or steps were so large that they threw the weights off",
+        "dead": "Units or layers get no gradient at all, whatever the input",
+        "non-finite": "There is NaN or inf in the loss, the gradients or the weights",
+    }
+)
+"""What each `vgrad.records.Verdict.kind` says."""
+
 TAGS: Mapping[str, str] = MappingProxyType(
     {
         "compensated": "The first layer gets under 1 % of the last one's gradient, yet moves: the optimizer"

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
+from vgrad.records import RunEnded
 from vgrad.transforms.clip import ClipGradNorm
 from vgrad_tui.order import SORTS
 from vgrad_tui.pace import Pace
@@ -141,14 +142,18 @@ class ViewingApp(ThriftyApp):
 
         self.push_screen(HelpScreen())
 
-    def action_result(self) -> None:
-        """Show how the run ended."""
+    def action_why(self) -> None:
+        """Show the whole verdict, or how the run ended."""
+        if self.state.ended is None:
+            from vgrad_tui.screens.verdict import VerdictScreen
+
+            self.push_screen(VerdictScreen(self.state))
+        else:
+            self._show_result(self.state.ended)
+
+    def _show_result(self, ended: RunEnded) -> None:
         from vgrad_tui.screens.dialogs import ResultScreen
 
-        ended = self.state.ended
-        if ended is None:
-            self.notify("training has not ended", timeout=2)
-            return
         text = ended.traceback_text or f"loss {ended.loss_first:.4g} → {ended.loss_last:.4g}"
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"

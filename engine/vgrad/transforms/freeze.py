@@ -38,7 +38,7 @@ class Freeze:
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
                 shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
-                raise ConfigError(f"no layer matches {pattern[:40]!r} (layers: {shown})")
+                raise ConfigError(f"no layer matches {pattern[:40]!r}; layers are: {shown}")
         frozen = [i for i, name in enumerate(names) if any(fnmatchcase(name, p) for p in patterns)]
         if len(frozen) == len(names):
             raise ConfigError("that would freeze every layer: leave at least one to train")

@@ -54,7 +54,7 @@ Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 @click.option("--lr", type=float, help="Base learning rate [default: the recipe's].")
 @click.option("--batch-size", type=int, help="Samples per microbatch [default: the recipe's].")
 @click.option("--eval-every", type=int, help="Steps between validations, 0: only at the end [default: 100].")
-@click.option("--budget", "watch_budget", type=float, help="Share of a step for watching [default: 0.02].")
+@click.option("--watch-budget", "--budget", type=float, help="Share of a step for watching [default: 0.02].")
 @click.option("--threads", type=int, help="CPU threads, 0: as torch chooses [default: 1].")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Recipe setting; repeatable.")
 @click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")

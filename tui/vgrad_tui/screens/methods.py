@@ -84,7 +84,7 @@ class MethodsScreen(Palette[None]):
         with VerticalScroll(id="card-box", can_focus=False):
             yield self._card
         yield Sheet(id="answer")
-        yield Input(id="edit", select_on_focus=False)
+        yield Input(id="edit")  # typing replaces what stands there; → keeps it
         yield KeyBar(METHOD_KEYS)
 
     def on_mount(self) -> None:

@@ -19,6 +19,8 @@ from textual.widget import Widget
 
 Runs = Sequence[tuple[str, str]]
 
+ELLIPSIS = "…"  # where something is missing
+
 HEAT_ROLES = tuple(f"heat-{level}" for level in range(8))
 ROLES = (
     *("text", "dim", "strong", "good", "warn", "bad", "accent", "key"),
@@ -187,7 +189,7 @@ def cut_short(runs: Runs, width: int) -> list[tuple[str, str]]:
         left -= cell_len(piece)
         if left <= 0:
             break
-    return [*kept, ("…", "dim")]
+    return [*kept, (ELLIPSIS, "dim")]
 
 
 def rule(left: Runs, right: Runs, width: int) -> list[tuple[str, str]]:

@@ -7,9 +7,11 @@ from vgrad_tui.format import number, percent, safe
 from vgrad_tui.meanings import SURE, TAGS
 from vgrad_tui.rescue import in_words, remedy
 from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import Lines, Runs, fit_fields, width_of
+from vgrad_tui.widgets.lines import ELLIPSIS, Lines, Runs, fit_fields, width_of
 
 Field = tuple[int, Runs]
+
+_REST: Runs = (("  ", "dim"), ("e", "key"), (" all", "text"))
 
 _VERDICTS = {
     "starting": ("…", "dim"),
@@ -32,9 +34,9 @@ class VerdictLines(Lines):
         width, height = self.size or (self.app.size.width, 1)  # not laid out yet: as wide as it will be
         what, why = _rows(state)
         if height > 1:
-            self.show([_first_row(what, state, width), fit_fields(why, width, cut=True)])
+            self.show([_first_row(what, state, width), _cut(why, width)])
         else:
-            self.show([fit_fields([*what[:1], *why[:1], *what[1:]], width, cut=True)])
+            self.show([_cut([*what[:1], *why[:1], *what[1:]], width)])
         tooltip = _tooltip(state.verdict)
         if tooltip != self.tooltip:
             self.tooltip = tooltip
@@ -67,6 +69,14 @@ def _first_row(what: list[Field], state: State, width: int) -> Runs:
         return row
     longer = [*row, ("  ", "dim"), (state.verdict.advice, "dim")]
     return longer if width_of(longer) <= width else row
+
+
+def _cut(fields: list[Field], width: int) -> Runs:
+    """As much of the fields as fits, and the key that shows the rest."""
+    row = fit_fields(fields, width, cut=True)
+    if not any(text == ELLIPSIS for text, _ in row):
+        return row
+    return [*fit_fields(fields, width - width_of(_REST), cut=True), *_REST]
 
 
 def _kind(verdict: Verdict) -> Runs:
