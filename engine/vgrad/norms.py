@@ -79,7 +79,7 @@ class _Chunk:
 
     Attributes:
         pick: Picks them out of all tensors.
-        copies: Where they are copied to, ``(num, *shape)``.
+        copies: Where they are copied to, one after the other along their first dimension.
         rows: The same entries, ``(num, size)``.
         norms: Where their norms go, ``(num,)``.
     """
@@ -114,7 +114,8 @@ class _HostPlan:
             shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
             rows = scratch[: len(chunk) * size].view(len(chunk), size)
             norms = found[start : start + len(chunk)]
-            self._chunks.append(_Chunk(itemgetter(*chunk), rows.view(len(chunk), *shape), rows, norms))
+            copies = rows.view(len(chunk) * shape[0], *shape[1:])
+            self._chunks.append(_Chunk(itemgetter(*chunk), copies, rows, norms))
             start += len(chunk)
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
@@ -123,7 +124,7 @@ class _HostPlan:
             alone = [tensors[index] for index in self._alone]
             torch.stack(torch._foreach_norm(alone, 2, dtype=self._norm_dtype), out=self._alone_norms)
         for chunk in self._chunks:
-            torch.stack(chunk.pick(tensors), out=chunk.copies)
+            torch.cat(chunk.pick(tensors), out=chunk.copies)
             torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
         norms = self._found[self._positions]
         norm = math.hypot(*norms.tolist())
@@ -144,7 +145,7 @@ def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[i
             same_shape[tensor.dtype, tensor.shape].append(index)
     for (_, shape), indices in same_shape.items():
         size = shape.numel()
-        if size > SMALL:
+        if size > SMALL or not shape:
             alone += indices
             continue
         num = _SCRATCH // max(1, size)
