@@ -24,7 +24,7 @@ _HEAD = (
 
 
 def to_markdown(plan: Plan, rows: Sequence[Row], *, num_done: int, num_planned: int) -> str:
-    """The whole report.
+    """The whole report; it shows each experiment's picture, which lies beside it as ``NAME.svg``.
 
     Args:
         plan: What was to be run.
@@ -41,9 +41,11 @@ def to_markdown(plan: Plan, rows: Sequence[Row], *, num_done: int, num_planned: 
         parts.append("## Solved runs\n\n" + solved)
     by_name = {name: list(group) for name, group in groupby(rows, lambda row: row.experiment)}
     for experiment in plan.experiments:
-        found = by_name.get(experiment.protocol.name)
+        name = experiment.protocol.name
+        found = by_name.get(name)
         if found:
-            parts.append(f"## {experiment.protocol.name}\n\n{_about(experiment)}\n\n{_table(found)}")
+            picture = f"![{name}: every run as a dot, method by method]({name}.svg)"
+            parts.append(f"## {name}\n\n{_about(experiment)}\n\n{picture}\n\n{_table(found)}")
     return "\n".join(parts)
 
 

@@ -194,6 +194,7 @@ def test_the_report_states_its_rule_and_what_was_left_out() -> None:
 def test_solved_runs_have_a_table_of_their_own(tmp_path: Path) -> None:
     plan = Plan(tiny_plan().experiments[1:])
     report = finish(Study(plan, tmp_path))["table.md"]
+    assert (tmp_path / "until-solved.svg").exists() and "(until-solved.svg)" in report
     [line] = [text for text in report.splitlines() if text.startswith("| until-solved |")]
     assert "3 of 3, " in line and "0 of 3" in line
     [row] = [text for text in report.splitlines() if text.startswith("| detection as coded |")]
