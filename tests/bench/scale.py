@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from tests.bench.figures import Figure
 from tests.tui.scripted import ScriptedSource, make_info, make_record, make_stats
 
@@ -21,30 +23,56 @@ _LIMIT = 1.5
 _OTHER_VIEWS = ("heat", "histogram", "chain")
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A screen to draw."""
+
+    num_layers: int
+    num_steps: int
+    view: str = "layers"
+
+
+Times = NDArray[np.float64]
+
+
 def figures(quick: bool) -> Iterator[Figure]:
     """Frame costs and their ratios; a million steps are laid down by a few records each."""
     num_frames = 8 if quick else 60
-    between = () if quick else ((1_000, _SHORT), (_FEW, _LONG))
-    costs = {
-        (layers, steps): asyncio.run(_frame_ms(layers, steps, num_frames))
-        for layers, steps in ((_FEW, _SHORT), *between, (_MANY, _SHORT), (_MANY, _LONG))
-    }
-    for (layers, steps), cost in costs.items():
-        yield Figure(
-            f"scale.frame.{layers}_layers.{steps}_steps", cost, "ms", note="table, chart and top line, 160x50"
-        )
-    by_layers = costs[_MANY, _SHORT] / costs[_FEW, _SHORT]
-    by_steps = costs[_MANY, _LONG] / costs[_MANY, _SHORT]
-    yield Figure("scale.frame.by_layers", by_layers, "x", _LIMIT, note=f"{_MANY:,} layers against {_FEW}")
-    yield Figure("scale.frame.by_steps", by_steps, "x", _LIMIT, note=f"{_LONG:,} steps against {_SHORT:,}")
+    between = () if quick else (Case(1_000, _SHORT), Case(_FEW, _LONG))
+    few, many, long = Case(_FEW, _SHORT), Case(_MANY, _SHORT), Case(_MANY, _LONG)
+    times = asyncio.run(_times([few, *between, many, long], num_frames))
+    for case, found in times.items():
+        name = f"scale.frame.{case.num_layers}_layers.{case.num_steps}_steps"
+        note = "table, chart and top line, 160x50"
+        yield Figure(name, float(np.median(found)), "ms", note=note)
+    note = f"{_MANY:,} layers against {_FEW}"
+    yield _ratio("scale.frame.by_layers", times[many], times[few], note)
+    note = f"{_LONG:,} steps against {_SHORT:,}"
+    yield _ratio("scale.frame.by_steps", times[long], times[many], note)
     for view in _OTHER_VIEWS:
-        few, many = (asyncio.run(_frame_ms(layers, _LONG, num_frames, view)) for layers in (_FEW, _MANY))
-        note = f"{_MANY:,} layers ({many:.1f} ms) against {_FEW} ({few:.1f} ms), {_LONG:,} steps"
-        yield Figure(f"scale.frame.{view}.by_layers", many / few, "x", _LIMIT, note=note)
+        few, many = Case(_FEW, _LONG, view), Case(_MANY, _LONG, view)
+        times = asyncio.run(_times([few, many], num_frames))
+        many_ms, few_ms = np.median(times[many]), np.median(times[few])
+        note = f"{_MANY:,} layers ({many_ms:.1f} ms) against {_FEW} ({few_ms:.1f} ms), {_LONG:,} steps"
+        yield _ratio(f"scale.frame.{view}.by_layers", times[many], times[few], note)
 
 
-async def _frame_ms(num_layers: int, num_steps: int, num_frames: int, view: str = "layers") -> float:
-    """Median milliseconds of the UI thread's processor time for a frame with new records."""
+def _ratio(name: str, times: Times, to: Times, note: str) -> Figure:
+    """Of the frames that were drawn one after the other."""
+    low, median, high = np.quantile(times / to, [0.25, 0.5, 0.75])
+    return Figure(name, float(median), "x", _LIMIT, low=float(low), high=float(high), note=note)
+
+
+async def _times(cases: Sequence[Case], num_frames: int) -> dict[Case, Times]:
+    """Milliseconds of every frame of every case; all draw their frames in turn."""
+    turn = asyncio.Barrier(len(cases))
+    found = await asyncio.gather(*(_frames_ms(case, num_frames, turn) for case in cases))
+    return dict(zip(cases, found, strict=True))
+
+
+async def _frames_ms(case: Case, num_frames: int, turn: asyncio.Barrier) -> Times:
+    """The UI thread's processor time for each frame with new records."""
+    num_layers, step = case.num_layers, case.num_steps
     source = ScriptedSource()
     app = VgradApp(source)
     painter = Painter()
@@ -52,12 +80,11 @@ async def _frame_ms(num_layers: int, num_steps: int, num_frames: int, view: str 
     async with app.run_test(size=(160, 50)) as pilot:
         names = tuple(f"blocks.{index}.weight" for index in range(num_layers))
         app.state.take(Batch(notices=(RunStarted(make_info(names, num_steps=None)),)))
-        stride = max(1, num_steps // 2_000)
-        for step in range(stride, num_steps + 1, stride):
-            app.state.take(Batch((make_record(step, num_layers),)))
-        app.main.choose_view(view)
+        stride = max(1, step // 2_000)
+        for past in range(stride, step + 1, stride):
+            app.state.take(Batch((make_record(past, num_layers),)))
+        app.main.choose_view(case.view)
         await pilot.pause()
-        step = num_steps
         random = np.random.default_rng(0)
         for _ in range(num_frames):
             records = []
@@ -66,9 +93,10 @@ async def _frame_ms(num_layers: int, num_steps: int, num_frames: int, view: str 
                 norms = (10.0 ** random.normal(-2, 0.5, num_layers)).astype(np.float32)
                 records.append(make_record(step, num_layers, grad_norms=norms))
             batch = Batch(tuple(records), (), make_stats(step, num_layers))
+            await turn.wait()
             begin = time.thread_time()
             app.state.take(batch)
             app.main.show(app.spare_clip, chart=True)
             painter.reduce(app.screen._compositor.render_full_update(), app.console)
             times.append(1e3 * (time.thread_time() - begin))
-    return float(np.median(times))
+    return np.array(times)
