@@ -22,7 +22,7 @@ class Pace:
         column_s: Seconds that a column of the sparklines may stand for, at least.
     """
 
-    _SHARE = 0.03  # of one core, for all that the UI thread does
+    _SHARE = 0.02  # of one core, for all that the UI thread does
 
     def __init__(self, *, frugal: bool) -> None:
         self._shortest_s = 2.0 if frugal else 0.25

@@ -28,6 +28,7 @@ class Journal(Roles, ScrollView, can_focus=False):
         self._entries: Sequence[Entry] = ()
         self._last: Entry | None = None
         self._rows: deque[Runs] = deque(maxlen=_MOST_ROWS)
+        self._strips: dict[int, Strip] = {}
 
     def update(self, entries: Sequence[Entry]) -> None:
         """Show these entries, if the last one is new."""
@@ -42,6 +43,7 @@ class Journal(Roles, ScrollView, can_focus=False):
             new.append(entry)
         for entry in reversed(new):
             self._rows.extend(_rows(entry, self.size.width))
+        self.forget_strips()  # the oldest rows may be gone, and all others one further up
         self._last = entries[-1]
         self.virtual_size = Size(0, len(self._rows))
         if follow:
@@ -51,13 +53,22 @@ class Journal(Roles, ScrollView, can_focus=False):
     def on_resize(self) -> None:
         """Other widths, other lines."""
         self._rows.clear()
+        self.forget_strips()
         self._last = None
         self.update(self._entries)
 
-    def render_line(self, y: int) -> Strip:
-        """Draw one row."""
-        row = self.scroll_offset.y + y
-        return self.strip(self._rows[row] if row < len(self._rows) else (), self.size.width)
+    def row(self, y: int, width: int) -> Strip:
+        """Draw one row, from memory if it is still the same."""
+        index = self.scroll_offset.y + y
+        strip = self._strips.get(index)
+        if strip is None:
+            strip = self.strip(self._rows[index] if index < len(self._rows) else (), width)
+            self._strips[index] = strip
+        return strip
+
+    def forget_strips(self) -> None:
+        """Draw every row anew when it is next asked for."""
+        self._strips.clear()
 
 
 def _rows(entry: Entry, width: int) -> list[Runs]:

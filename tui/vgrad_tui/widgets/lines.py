@@ -97,10 +97,12 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The rows within ``crop``, straight to the compositor."""
-        style = self.role("text")
-        return [
-            self.render_line(y).crop_extend(crop.x, crop.right, style) for y in range(crop.y, crop.bottom)
-        ]
+        style, width = self.role("text"), self.size.width
+        return [self.row(y, width).crop_extend(crop.x, crop.right, style) for y in range(crop.y, crop.bottom)]
+
+    def row(self, y: int, width: int) -> Strip:
+        """Draw one row of exactly ``width`` cells, the widget's own: to ask for it row by row takes long."""
+        raise NotImplementedError
 
     def notify_style_update(self) -> None:
         """The theme has changed: what was drawn is of no use."""
@@ -137,11 +139,11 @@ class Lines(Roles, Widget):
         """Draw every row anew when it is next asked for."""
         self._strips.clear()
 
-    def render_line(self, y: int) -> Strip:
+    def row(self, y: int, width: int) -> Strip:
         """Draw one row, from memory if it is still the same."""
         strip = self._strips.get(y)
-        if strip is None or strip.cell_length != self.size.width:
-            strip = self.strip(self._rows[y] if y < len(self._rows) else (), self.size.width)
+        if strip is None or strip.cell_length != width:
+            strip = self.strip(self._rows[y] if y < len(self._rows) else (), width)
             self._strips[y] = strip
         return strip
 

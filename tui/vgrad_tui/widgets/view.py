@@ -191,14 +191,14 @@ class View(Roles, ScrollView, can_focus=True):
         self._strips.clear()
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
+    def row(self, y: int, width: int) -> Strip:
         """Draw one row of the screen, from memory if it is still the same."""
         if self.scroll_offset.y != self._rows_from or not self._rows:
             self._build()  # scrolled since the last update
         strip = self._strips.get(y)
-        if strip is None or strip.cell_length != self.size.width:
+        if strip is None or strip.cell_length != width:
             runs: Runs = self._rows[y] if y < len(self._rows) else ()
-            strip = self.strip(runs, self.size.width)
+            strip = self.strip(runs, width)
             if self.HAS_CURSOR and self.has_focus and runs and y == self._y_of(self.cursor):
                 strip = strip.apply_style(self.role("cursor"))
             if y < len(self._rows):
