@@ -145,7 +145,7 @@ class OneOf:
         if kind is None:
             raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
         if colon and not rest:
-            raise ConfigError(f"after {kind.word}: comes {kind.usage()}, and there is nothing")
+            raise ConfigError(f"{kind.word} takes {kind.usage()} after the colon, got nothing")
         return kind.build(rest)
 
     def format(self, value: object) -> str:

@@ -104,9 +104,14 @@ class Symptoms:
         return self.learnt < _NOTHING_LEARNT or self.loss > _LITTLE * self.baseline
 
     @property
+    def has_updates(self) -> bool:
+        """Whether the update of any layer has been measured."""
+        return bool(np.isfinite(self.updates).any())
+
+    @property
     def typical_update(self) -> float:
         """Median update ratio of the layers; NaN where none has been measured."""
-        return float(np.nanmedian(self.updates)) if np.isfinite(self.updates).any() else math.nan
+        return float(np.nanmedian(self.updates)) if self.has_updates else math.nan
 
     @property
     def reaches_everywhere(self) -> bool:
@@ -219,19 +224,21 @@ def _depth(s: Symptoms) -> Finding | None:
     """
     first = float(s.updates[0])
     is_starved = s.ratio < RATIO_VANISHING and (s.never_learnt or first < _UPDATE_VANISHING)
-    if not is_starved or math.isnan(first):
+    if not is_starved or (math.isnan(first) and (s.has_updates or s.is_held_back)):
         return None
+    moves = (
+        "its updates are not measured" if math.isnan(first) else f"moves by {first:.0e} of its weights a step"
+    )
     return Finding(
         "vanishing",
         "depth",
-        f"{s.names[0]} gets {s.ratio:.0e} of the gradient of {s.names[-1]} and moves by"
-        f" {first:.0e} of its weights a step; {s.stall}",
+        f"{s.names[0]} gets {s.ratio:.0e} of the gradient of {s.names[-1]} and {moves}; {s.stall}",
         (0,),
     )
 
 
 def _still(s: Symptoms) -> Finding | None:
-    if not np.isfinite(s.updates).any():
+    if not s.has_updates:
         return None
     median = float(np.nanmedian(s.updates))
     if median >= _MEDIAN_UPDATE_VANISHING:

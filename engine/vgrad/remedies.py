@@ -21,13 +21,22 @@ _LOWER_LR = 0.1
 _USUAL_SCALE = 65536.0  # torch.amp's first one
 
 
-def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool) -> Remedy:
-    """Clip by the norm that was usual before; where that is done, take shorter steps or start anew."""
+def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool, is_tried: bool) -> Remedy:
+    """Clip by the norm that was usual before; where that is done, take shorter steps or start anew.
+
+    Args:
+        controls: As they are.
+        calm_norm: Gradient norm of before the explosion.
+        is_lost: Whether the run has not found back for long.
+        is_tried: Whether what the run does was done under these controls: else they are not to blame.
+    """
     if not isinstance(controls.clip, ClipGradNorm):
         clip = (_clip(calm_norm),)
         if is_lost:
             return clip, _START_AGAIN
         return clip, "clip by norm; weights that are already far off may not come back"
+    if not is_tried:
+        return (), "what was changed has yet to show what it does: give it some hundred steps"
     if is_lost:
         return (Reinit("torch"),), _START_AGAIN
     return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"

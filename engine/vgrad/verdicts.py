@@ -75,6 +75,8 @@ class Judge:
         self._loss_lost = math.nan  # where the run stood when it was first called lost
         self._ratio_first = math.nan
         self._ratio_early = math.nan
+        self._controls: Controls | None = None
+        self._changed_at = 0  # step from which on the controls are what they are
 
     def observe(
         self,
@@ -105,6 +107,7 @@ class Judge:
         self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
     ) -> Verdict | None:
         """The verdict after this step, or None where there is no new one."""
+        self._look_at_controls(record.step, controls)
         if self.verdict.kind == "non-finite":
             return self._with_newest_remedy(controls)  # latched: what has become NaN does not heal by itself
         if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
@@ -130,9 +133,9 @@ class Judge:
             self._look_at_losses()
         is_lost = self._is_lost(record.step)
         if is_exploding or is_lost:
-            return self._exploding(controls, is_lost=is_lost)
+            return self._exploding(record.step, controls, is_lost=is_lost)
         if self._against_baseline.is_wreck(record.step):
-            return self._wreck(controls)
+            return self._wreck(record.step, controls)
         if not is_look or self._num_seen < _WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
@@ -187,18 +190,36 @@ class Judge:
             self._loss_lost = math.nan
         return not math.isnan(self._loss_lost)
 
-    def _exploding(self, controls: Controls, *, is_lost: bool) -> Verdict:
+    def _look_at_controls(self, step: int, controls: Controls) -> None:
+        if controls is self._controls:
+            return  # at most steps
+        if self._controls is not None and replace(self._controls, paused=controls.paused) != controls:
+            self._changed_at = step
+        self._controls = controls
+
+    def _exploding(self, step: int, controls: Controls, *, is_lost: bool) -> Verdict:
         evidence = self._explosions.evidence
         if is_lost:
             evidence += f"; it never recovered: the loss {self._has_stood_still()}"
-        remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=is_lost)
-        return _verdict("exploding", "lost" if is_lost else "jump", evidence, remedy=remedy, advice=advice)
+            return self._blown_up("lost", evidence, controls, is_lost=True, is_tried=self._is_tried(step))
+        since = self._explosions.unhealed_since
+        is_tried = since is None or since >= self._changed_at
+        return self._blown_up("jump", evidence, controls, is_lost=False, is_tried=is_tried)
 
-    def _wreck(self, controls: Controls) -> Verdict:
-        remedy, advice = against_explosion(controls, self._explosions.calm_norm, is_lost=True)
-        return _verdict(
-            "exploding", "wreck", self._against_baseline.peak_in_words(), remedy=remedy, advice=advice
-        )
+    def _wreck(self, step: int, controls: Controls) -> Verdict:
+        evidence = self._against_baseline.peak_in_words()
+        return self._blown_up("wreck", evidence, controls, is_lost=True, is_tried=self._is_tried(step))
+
+    def _is_tried(self, step: int) -> bool:
+        """Whether the controls have been as they are for as long as it takes to see what they do."""
+        return not self._changed_at or step - self._changed_at >= STALL_STEPS
+
+    def _blown_up(
+        self, rule: str, evidence: str, controls: Controls, *, is_lost: bool, is_tried: bool
+    ) -> Verdict:
+        calm_norm = self._explosions.calm_norm
+        remedy, advice = against_explosion(controls, calm_norm, is_lost=is_lost, is_tried=is_tried)
+        return _verdict("exploding", rule, evidence, remedy=remedy, advice=advice)
 
     def _is_starved(self) -> bool:
         return not self._ratio() >= RATIO_VANISHING  # NaN: neither end gets anything

@@ -201,7 +201,7 @@ def test_the_terminal_is_restored_after_a_signal() -> None:
         assert termios.tcgetattr(terminal._fd)[3] & termios.ECHO == before[3] & termios.ECHO
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("after_s", [0.0, 0.15, 0.3, 0.45, 0.6, 0.8])
 def test_a_signal_at_any_moment_of_the_start_gives_the_terminal_back(
     number: signal.Signals, after_s: float
@@ -216,6 +216,16 @@ def test_a_signal_at_any_moment_of_the_start_gives_the_terminal_back(
         assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l")  # the cursor
         assert termios.tcgetattr(terminal._fd) == before
+
+
+def test_leaving_while_it_prepares_waits_for_nothing() -> None:
+    with open_run(*SMALL) as terminal:
+        terminal.keep_raw = True
+        terminal.wait_for("importing torch")
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert b"charlm-rnn started" not in terminal.raw
+        assert "charlm-rnn, seed 0: unfinished after 0 steps" in terminal.text()
 
 
 # Stays when its terminal hangs up, and tells nobody, as make does.

@@ -118,7 +118,7 @@ def test_a_bare_parameter_is_the_usual_kind() -> None:
     ("control", "text", "told"),
     [
         ("clip", "norm:x", "max_norm must be a number"),
-        ("clip", "norm:", "after norm: comes max_norm=1.0, and there is nothing"),
+        ("clip", "norm:", "norm takes max_norm=1.0 after the colon, got nothing"),
         ("clip", "norm:1,2", "norm takes max_norm=1.0"),
         ("clip", "norm:1,max_norm=2", "norm takes max_norm=1.0"),
         ("clip", "norm:tempo=3", "norm takes max_norm=1.0"),

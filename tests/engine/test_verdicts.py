@@ -327,6 +327,39 @@ def test_what_explodes_though_clipped_by_norm_gets_other_advice() -> None:
     assert by_value.remedy == (Set("clip", ClipGradNorm(1.0)),)
 
 
+def test_a_remedy_that_was_just_taken_is_not_blamed_for_what_came_before_it() -> None:
+    story = Story().tell(50, norm=2.0).tell(1, loss=9.0, norm=99.0)
+    (clip,) = story.judge.verdict.remedy
+    assert isinstance(clip, Set)
+    story.controls = Controls(clip=clip.value)
+    story.tell(60, loss=9.0, norm=0.5)
+    assert story.judge.verdict.kind == "exploding"
+    assert story.judge.verdict.remedy == ()
+    assert "has yet to show" in story.judge.verdict.advice
+    story.controls = replace(story.controls, paused=True)  # that changes nothing of training
+    story.tell(STALL_STEPS + 100, loss=9.0, norm=0.5)
+    assert "never recovered" in story.judge.verdict.evidence
+    assert story.judge.verdict.remedy == (Reinit("torch"),), "by now it has shown"
+
+
+def test_what_explodes_after_the_remedy_gets_the_next_one() -> None:
+    story = Story().tell(150).tell(1, loss=9.0, norm=99.0)
+    story.controls = Controls(clip=ClipGradNorm(1.0))
+    story.tell(200).tell(1, loss=9.0, norm=99.0)
+    assert story.judge.verdict.kind == "exploding"
+    assert story.judge.verdict.remedy == (Set("lr_scale", 0.1),)
+    story.controls = Controls(clip=ClipGradNorm(1.0), lr_scale=0.1)
+    assert story.tell(10, loss=9.0).judge.verdict.remedy == (), "not a tenth of a tenth"
+
+
+def test_a_gradient_that_vanishes_is_told_though_no_update_is_measured() -> None:
+    story = Story().tell(STALL_STEPS, shares=STARVED["shares"])
+    assert story.changes == ["healthy", "vanishing"]
+    assert "its updates are not measured" in story.judge.verdict.evidence
+    frozen = Story(Controls(freeze=Freeze("first")))
+    assert frozen.tell(STALL_STEPS, shares=STARVED["shares"]).changes == ["healthy"], "somebody held it back"
+
+
 STARVED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-9, 1e-6, 1e-3)}
 
 

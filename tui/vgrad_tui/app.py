@@ -46,6 +46,7 @@ class VgradApp(ViewingApp):
 
     Attributes:
         was_interrupted: Whether a signal ended it.
+        is_impatient: Whether it was left without waiting for the step at work.
     """
 
     CSS_PATH = "app.tcss"
@@ -63,6 +64,7 @@ class VgradApp(ViewingApp):
         self._is_quitting = False
         self._shown_error = False
         self.was_interrupted = False
+        self.is_impatient = False
 
     async def on_mount(self) -> None:
         """Start the run once there is a screen to watch it on."""
@@ -246,10 +248,12 @@ class VgradApp(ViewingApp):
         """Quit; ask first while training runs."""
         from vgrad_tui.screens.dialogs import QuitScreen
 
-        if self.state.ended is not None or self._is_quitting:
+        if self.state.ended is not None:
             self.exit()
-        elif self.state.info is None:
-            self._leave(confirmed=True)
+        elif self._is_quitting or self.state.info is None:
+            self.is_impatient = True
+            self._source.stop()
+            self.exit()
         else:
             self.push_screen(QuitScreen(self.state.step), self._leave)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -53,7 +55,14 @@ def _command(name: str) -> click.Command:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
-    sys.exit(_exit_code(args))
+    code = _exit_code(args)
+    if threading.active_count() > 1:
+        # One that nobody waits for, importing torch perhaps, must not meet an interpreter that is half gone.
+        with suppress(OSError):  # who would have read it may have left
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _exit_code(args: Sequence[str] | None) -> int:

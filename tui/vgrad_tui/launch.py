@@ -45,7 +45,8 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
         app = VgradApp(session, frugal=frugal, observe=summarizer.observe)
         app.run()
     session.stop()
-    session.join(_GRACE_S)
+    if app.state.info is not None and not app.is_impatient:  # while it prepares there is nothing to lose
+        session.join(_GRACE_S)
     summarizer.observe(session.drain())
     if isinstance(session.exception, VgradError):
         raise session.exception

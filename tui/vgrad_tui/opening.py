@@ -10,7 +10,7 @@ from typing import NoReturn
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H"  # the alternate screen, no cursor, empty, from its corner
 _LEAVE = "\x1b[?25h\x1b[?1049l"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Opening:
