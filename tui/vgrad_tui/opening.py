@@ -10,7 +10,8 @@ from typing import NoReturn
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H"  # the alternate screen, no cursor, empty, from its corner
 _LEAVE = "\x1b[?25h\x1b[?1049l"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask the program to leave."""
 
 
 class Opening:
@@ -39,7 +40,7 @@ def opening(words: str) -> Iterator[Opening]:
     Args:
         words: What is being prepared; ASCII.
     """
-    former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    former = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     taken = Opening()
     try:
         _write(f"{_ENTER}... preparing  {words}")

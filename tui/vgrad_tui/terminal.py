@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import signal
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from vgrad_tui.opening import Opening
+from vgrad_tui.opening import SIGNALS, Opening
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
@@ -85,7 +84,7 @@ class TerminalDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._app.post_message, Interrupted())
         if self.opening is not None:
             self.opening.hand_over()
