@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
-    from vgrad.controls import (
+    from vgrad.controls.controls import (
         CheckGradients,
         Command,
         Controls,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         UndoReinit,
         reduce,
     )
-    from vgrad.effect import Effect, judge_effect
+    from vgrad.diagnose.command_effect import Effect, judge_effect
     from vgrad.errors import (
         ConfigError,
         DataError,
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
         RecipeError,
         VgradError,
     )
-    from vgrad.factory import build
-    from vgrad.history import History
-    from vgrad.recipes import RECIPES, Recipe
-    from vgrad.records import (
+    from vgrad.events.history import History
+    from vgrad.events.records import (
         Batch,
         CommandApplied,
         CommandRejected,
@@ -52,30 +50,33 @@ if TYPE_CHECKING:
         Verdict,
         VerdictChanged,
     )
-    from vgrad.session import Session
-    from vgrad.tap import Tap
-    from vgrad.trainer import Trainer
-    from vgrad.transforms import ClipGradNorm, ClipGradValue
+    from vgrad.methods.clip import ClipGradNorm, ClipGradValue
+    from vgrad.recipes.registry import RECIPES, Recipe
+    from vgrad.run.build import build
+    from vgrad.run.session import Session
+    from vgrad.train.trainer import Trainer
+    from vgrad.watch.optimizer_tap import Tap
 
 _HOMES = {
     "config": ("RunConfig",),
-    "controls": (
+    "controls.controls": (
         *("CheckGradients", "Command", "Controls", "Pause", "Reinit", "Resume", "Set", "StepOnce", "Stop"),
         *("UndoReinit", "reduce"),
     ),
-    "effect": ("Effect", "judge_effect"),
+    "diagnose.command_effect": ("Effect", "judge_effect"),
     "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "VgradError"),
-    "factory": ("build",),
-    "history": ("History",),
-    "recipes": ("RECIPES", "Recipe"),
-    "records": (
+    "events.history": ("History",),
+    "events.records": (
         *("Batch", "CommandApplied", "CommandRejected", "LayerStats", "Preparing", "RunEnded"),
         *("RunInfo", "RunStarted", "StepRecord", "Validated", "Verdict", "VerdictChanged"),
     ),
-    "session": ("Session",),
-    "tap": ("Tap",),
-    "trainer": ("Trainer",),
-    "transforms": ("ClipGradNorm", "ClipGradValue"),
+    "methods.clip": ("ClipGradNorm", "ClipGradValue"),
+    "recipes.recipe": ("Recipe",),
+    "recipes.registry": ("RECIPES",),
+    "run.build": ("build",),
+    "run.session": ("Session",),
+    "train.trainer": ("Trainer",),
+    "watch.optimizer_tap": ("Tap",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

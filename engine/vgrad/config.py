@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from vgrad.catalog import CONTROLS, find_control
-from vgrad.checks import brief, did_you_mean
-from vgrad.controls import Controls
+from vgrad.controls.catalog import CONTROLS, find_control
+from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
+from vgrad.validation import brief, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -27,10 +27,10 @@ class RunConfig(BaseModel):
     """A whole run. Every field has the default of `vgrad-tui run`; None leaves it to the recipe.
 
     The fields from ``detect`` to ``layer_norm`` are the controls of the first step, as text:
-    `vgrad.catalog.CONTROLS` says what each can be.
+    `vgrad.controls.catalog.CONTROLS` says what each can be.
 
     Attributes:
-        recipe: Name of a recipe, see `vgrad.recipes`.
+        recipe: Name of a recipe, see `vgrad.recipes.registry`.
         seed: Seed of the weights and of the data's order.
         device: ``auto`` (an accelerator where there is one), or a torch device.
         steps: Optimizer steps to run, or None for no end.

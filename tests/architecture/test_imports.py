@@ -49,7 +49,10 @@ def test_a_name_that_does_not_exist_is_refused_without_torch() -> None:
 
 
 def test_the_first_frame_waits_for_nothing_large() -> None:
-    code = "import vgrad_tui.launch, vgrad_tui.opening; vgrad_tui.opening.opening('charlm-rnn').__enter__()"
+    code = (
+        "import vgrad_tui.launch; from vgrad_tui.terminal.first_frame import opening; "
+        "opening('charlm-rnn').__enter__()"
+    )
     modules = modules_after(code)
     assert "vgrad_tui" in modules
     assert modules.isdisjoint(HEAVY)
@@ -63,7 +66,8 @@ def test_stored_runs_are_judged_without_torch() -> None:
 
 def test_a_run_without_a_screen_imports_no_screen() -> None:
     code = (
-        "import io, vgrad; from vgrad.headless import run_headless; config = vgrad.RunConfig.make(steps=2); "
+        "import io, vgrad; from vgrad.run.headless import run_headless; "
+        "config = vgrad.RunConfig.make(steps=2); "
         "assert run_headless(config, stdout=io.StringIO(), stderr=io.StringIO()) == 0"
     )
     modules = modules_after(code)

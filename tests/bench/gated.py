@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 from vgrad.config import RunConfig
-from vgrad.session import Session
-from vgrad.trainer import Trainer
-from vgrad_tui.app import VgradApp
-from vgrad_tui.bridge import Bridge
+from vgrad.run.session import Session
+from vgrad.train.trainer import Trainer
+from vgrad_tui.app.app import VgradApp
+from vgrad_tui.app.bridge import Bridge
 
 _SETTLE_S = 0.6  # after each switch: the screen catches up, or what it had begun ends
 
@@ -41,7 +41,7 @@ def main(file: str, windows: str, seconds: str, config_json: str) -> None:
     trainers: list[Trainer] = []
 
     def prepare(_say: object) -> Trainer:
-        from vgrad.factory import build
+        from vgrad.run.build import build
 
         trainers.append(build(config))
         return trainers[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from tests.bench.figures import Figure
 
-from vgrad.history import History
+from vgrad.events.history import History
 
 _NUM_CHANNELS = 10_000
 _ROWS = 16

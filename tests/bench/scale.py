@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tests.bench.figures import Figure
 from tests.tui.scripted import ScriptedSource, make_info, make_record, make_stats
 
-from vgrad.records import Batch, RunStarted
-from vgrad_tui.app import VgradApp
-from vgrad_tui.painter import Painter
+from vgrad.events.records import Batch, RunStarted
+from vgrad_tui.app.app import VgradApp
+from vgrad_tui.terminal.cell_diff import Painter
 
 _RECORDS_PER_FRAME = 3  # a model of thousands of layers does not take thousands of steps a second
 _FEW, _MANY = 100, 10_000

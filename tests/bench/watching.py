@@ -10,15 +10,15 @@ from tests.bench.figures import Figure
 from tests.bench.harness import Comparison, Effort, Variant, compare
 from tests.bench.models import Subject, gpt, many_tensors, mlp
 
-from vgrad.controls import Controls
-from vgrad.records import RunInfo
-from vgrad.tap import Tap
-from vgrad.trainer import KEEP_S
-from vgrad.transforms.centralize import CentralizeGrads
-from vgrad.transforms.clip import ClipGradNorm
-from vgrad.transforms.noise import AddGradNoise
-from vgrad.transforms.nonfinite import SkipNonFinite
-from vgrad.verdicts import Judge
+from vgrad.controls.controls import Controls
+from vgrad.diagnose.judge import Judge
+from vgrad.events.records import RunInfo
+from vgrad.methods.centralize import CentralizeGrads
+from vgrad.methods.clip import ClipGradNorm
+from vgrad.methods.noise import AddGradNoise
+from vgrad.methods.skip_non_finite import SkipNonFinite
+from vgrad.train.trainer import KEEP_S
+from vgrad.watch.optimizer_tap import Tap
 
 BUDGET = 0.02
 BUDGET_LIMIT = 1.0 + BUDGET + 0.01

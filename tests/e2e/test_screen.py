@@ -165,8 +165,8 @@ def test_an_exception_inside_the_model_shows_its_traceback(tmp_path: Path) -> No
     script = tmp_path / "broken.py"
     script.write_text(
         "import sys\n"
-        "import vgrad_tui.launch, vgrad.factory\n"
-        "build = vgrad.factory.build\n"
+        "import vgrad_tui.launch, vgrad.run.build\n"
+        "build = vgrad.run.build.build\n"
         "def broken(config):\n"
         "    trainer = build(config)\n"
         "    def hook(module, inputs):\n"
@@ -174,7 +174,7 @@ def test_an_exception_inside_the_model_shows_its_traceback(tmp_path: Path) -> No
         "            raise ZeroDivisionError('the model divided by zero')\n"
         "    trainer.task.model.register_forward_pre_hook(hook)\n"
         "    return trainer\n"
-        "vgrad.factory.build = broken\n"
+        "vgrad.run.build.build = broken\n"
         "from vgrad_tui.cli import main\n"
         "main(['run', 'charlm-rnn', '--set', 'hidden=16'])\n"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vgrad.catalog import CONTROLS
-from vgrad.choices import OneOf
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.choices import OneOf
 
 CHANGES = [
     (name, kind.word)

@@ -12,9 +12,9 @@ from tests.engine.waiting import no_waiting
 from torch import Tensor
 
 import vgrad
-from vgrad.controls import Reinit, Set, UndoReinit
-from vgrad.records import CommandApplied
-from vgrad.trainer import Trainer
+from vgrad.controls.controls import Reinit, Set, UndoReinit
+from vgrad.events.records import CommandApplied
+from vgrad.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

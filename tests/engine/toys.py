@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgrad.config import RunConfig
-from vgrad.grads import Grads
-from vgrad.norms import NormPlan
-from vgrad.recipes.task import Microbatch, Task
-from vgrad.trainer import Trainer
+from vgrad.gradients.grads import Grads
+from vgrad.gradients.norms import NormPlan
+from vgrad.task import Microbatch, Task
+from vgrad.train.trainer import Trainer
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from tests.tui.scripted import ScriptedSource, script
 from textual.pilot import Pilot
 
-from vgrad.records import Batch
-from vgrad_tui.app import VgradApp
-from vgrad_tui.bridge import Bridge
+from vgrad.events.records import Batch
+from vgrad_tui.app.app import VgradApp
+from vgrad_tui.app.bridge import Bridge
 
 
 def screen_lines(app: VgradApp) -> list[str]:

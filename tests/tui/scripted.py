@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgrad.controls import Command, Controls, reduce
-from vgrad.records import (
+from vgrad.controls.controls import Command, Controls, reduce
+from vgrad.events.records import (
     Batch,
     CommandApplied,
     LayerStats,

@@ -13,12 +13,12 @@ from tests.tui.driving import play, pull
 from tests.tui.scripted import ScriptedSource, ended, make_record, make_stats, records, script, time_stats
 from textual.pilot import Pilot
 
-from vgrad.controls import Controls, Pause, Reinit, Set
-from vgrad.precision import Float16
-from vgrad.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
-from vgrad.transforms import ClipGradNorm
-from vgrad.transforms.accumulate import MeanOver
-from vgrad_tui.app import VgradApp
+from vgrad.controls.controls import Controls, Pause, Reinit, Set
+from vgrad.events.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
+from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.clip import ClipGradNorm
+from vgrad.methods.precision import Float16
+from vgrad_tui.app.app import VgradApp
 from vgrad_tui.widgets import topline
 
 CLIP = Set("clip", ClipGradNorm(1.0))

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from vgrad.errors import VgradError
-from vgrad_tui.opening import opening
+from vgrad_tui.terminal.first_frame import opening
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
-    from vgrad.summary import RunSummary
+    from vgrad.run.summary import RunSummary
 
 # How long to wait, once the screen has closed, for a training thread that is inside a step.
 _GRACE_S = 5.0
@@ -33,10 +33,10 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
         os.environ.pop(name, None)
     with opening(config.recipe) as opened:
-        from vgrad.session import Session
-        from vgrad.summary import Summarizer
-        from vgrad_tui.app import VgradApp
-        from vgrad_tui.terminal import TerminalDriver, wants_ascii
+        from vgrad.run.session import Session
+        from vgrad.run.summary import Summarizer
+        from vgrad_tui.app.app import VgradApp
+        from vgrad_tui.terminal.driver import TerminalDriver, wants_ascii
 
         TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
         TerminalDriver.opening = opened

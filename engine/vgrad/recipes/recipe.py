@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vgrad.checks import brief, count, did_you_mean
 from vgrad.errors import ConfigError
+from vgrad.validation import brief, count, did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +107,7 @@ class Recipe:
         lr: Base learning rate unless the config has one.
         batch_size: Samples per microbatch unless the config has one.
         settings: What ``--set key=value`` may change, by group: ``model.depth``, ``data.seq_len``.
-            The parts of `vgrad.recipes.structure` have the same names there.
+            The parts of `vgrad.train.model_parts` have the same names there.
         steps: As many optimizer steps as it takes to see what it shows.
         takes: How long these steps take one core, in words: CPU time, measured on some of them.
         text: Whether it reads text, and so obeys ``--text``.

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from vgrad.catalog import CONTROLS, find_control
-from vgrad.choices import Control, Kind, Number, OneOf, Word
+from vgrad.controls.catalog import CONTROLS, find_control
+from vgrad.controls.choices import Control, Kind, Number, OneOf, Word
 
 
 @click.command(

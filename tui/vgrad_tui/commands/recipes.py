@@ -17,7 +17,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
 def recipes(as_json: bool) -> int:
     """List the built-in recipes: what each one shows, and how long it takes."""
-    from vgrad.recipes import RECIPES
+    from vgrad.recipes.registry import RECIPES
 
     if as_json:
         fields = ("name", "summary", "lr", "batch_size", "options", "text", "steps", "takes")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vgrad.catalog import CONTROLS
-from vgrad.choices import Number
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.choices import Number
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -79,7 +79,7 @@ def run(
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
     config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
     if headless:
-        from vgrad.headless import run_headless
+        from vgrad.run.headless import run_headless
 
         return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path)
     return _run_screen(config, summary_path, frugal=frugal, ascii=ascii)
@@ -89,7 +89,7 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
     if summary_path is not None:
-        from vgrad.summary import check_summary_path
+        from vgrad.run.summary import check_summary_path
 
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
@@ -104,7 +104,7 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
 def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:
     """Only flags that were given count; the rest is the file's, then the default's."""
     from vgrad.config import RunConfig
-    from vgrad.recipes import get_recipe
+    from vgrad.recipes.registry import get_recipe
 
     given = {name: value for name, value in flags.items() if value is not None}
     if source is not None and source.endswith(".toml"):

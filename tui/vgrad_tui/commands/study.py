@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 if TYPE_CHECKING:
-    from vgrad.study import Progress, Study
+    from vgrad.lab.study import Progress, Study
 
 _INTERRUPTED = 130
 _MAX_JOBS = 1024
@@ -45,7 +45,7 @@ def study(
 
     Every method is compared with the same run without it, seed by seed; the table's header has the rule.
     """
-    from vgrad.study import Study, full_plan, quick_plan
+    from vgrad.lab.study import Study, full_plan, quick_plan
 
     plan = (quick_plan() if quick else full_plan()).only(only).with_seeds(num_seeds)
     work = Study(plan, out)
@@ -76,7 +76,7 @@ def _carry_out(work: Study, jobs: int) -> bool:
 
 
 def _tell(work: Study, paths: list[Path], *, as_json: bool) -> None:
-    from vgrad.study.report import in_short, to_json
+    from vgrad.lab.study.report import in_short, to_json
 
     rows = work.rows()
     if as_json:
@@ -114,7 +114,7 @@ class _Line:
         self._num_here += 1
         elapsed_s = time.monotonic() - self._begin_s
         remaining_s = elapsed_s / self._num_here * (self._num_missing - self._num_here)
-        from vgrad.progress import bar, clock_time
+        from vgrad.run.progress import bar, clock_time
 
         experiment, method, seed = progress.run.key
         share = progress.num_done / progress.num_planned

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vgrad.progress import bar, clock_time
+from vgrad.run.progress import bar, clock_time
 
 if TYPE_CHECKING:
-    from vgrad.calibration.runs import Run
+    from vgrad.lab.accuracy.runs import Run
 
 
 @click.command(
@@ -39,9 +39,9 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
 
     Counts over the part of the runs that no rule was fitted to.
     """
-    from vgrad.calibration.matrix import judge_all
-    from vgrad.calibration.report import as_dict, as_text
-    from vgrad.calibration.store import read, write
+    from vgrad.lab.accuracy.matrix import judge_all
+    from vgrad.lab.accuracy.report import as_dict, as_text
+    from vgrad.lab.accuracy.store import read, write
 
     if not rerun and (processes or directory):
         raise click.UsageError("--processes and --save go with --rerun")
@@ -54,8 +54,8 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
 
 
 def _rerun(processes: int) -> list[Run]:
-    from vgrad.calibration.families import all_cases
-    from vgrad.calibration.runs import train_all
+    from vgrad.lab.accuracy.families import all_cases
+    from vgrad.lab.accuracy.runs import train_all
 
     begin = time.monotonic()
 

@@ -9,15 +9,16 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from vgrad.marks import MARK_WORDS, mark_layers
-from vgrad.records import HISTOGRAM_DECADES
-from vgrad_tui.format import count, number, safe
+from vgrad.diagnose.layer_marks import MARK_WORDS, mark_layers
+from vgrad.events.records import HISTOGRAM_DECADES
+from vgrad_tui.draw.charts import SeriesChart, draw_series, nice_range
+from vgrad_tui.draw.numbers import count, number, safe
+from vgrad_tui.draw.runs import Runs, rule
 from vgrad_tui.keys import LAYER_KEYS
-from vgrad_tui.plots import SeriesChart, draw_series, nice_range
-from vgrad_tui.state import State
-from vgrad_tui.widgets.chart import labelled
+from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.lines import Lines, Palette, Runs, rule
+from vgrad_tui.widgets.lines import Lines, Palette
+from vgrad_tui.widgets.loss_pane import labelled
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _ROOM_FOR_TWO = 72  # columns

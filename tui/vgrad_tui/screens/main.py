@@ -7,20 +7,20 @@ from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from vgrad_tui.keys import KEYS
-from vgrad_tui.order import LayerOrder
-from vgrad_tui.state import State
-from vgrad_tui.widgets.chain import ChainView
-from vgrad_tui.widgets.chart import EffectLine, LossPane
-from vgrad_tui.widgets.controls import Controls
-from vgrad_tui.widgets.heat import HeatView
+from vgrad_tui.state.layer_order import LayerOrder
+from vgrad_tui.state.run_state import State
+from vgrad_tui.widgets.controls_panel import Controls
+from vgrad_tui.widgets.heat_map import HeatView
 from vgrad_tui.widgets.histogram import HistogramView
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.layers import LayerTable
+from vgrad_tui.widgets.layer_table import LayerTable
 from vgrad_tui.widgets.lines import Palette
+from vgrad_tui.widgets.loss_pane import EffectLine, LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.through_time import TimeView
 from vgrad_tui.widgets.topline import TopLine
+from vgrad_tui.widgets.transform_chain import ChainView
 from vgrad_tui.widgets.verdict import VerdictLines
 from vgrad_tui.widgets.view import View
 

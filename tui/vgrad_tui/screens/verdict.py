@@ -10,11 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from vgrad_tui.format import percent, safe
-from vgrad_tui.meanings import KINDS, SURE, TAGS
-from vgrad_tui.rescue import in_words, remedy
-from vgrad_tui.screens.dialogs import Dialog
-from vgrad_tui.state import State
+from vgrad_tui.draw.numbers import percent, safe
+from vgrad_tui.screens.dialog import Dialog
+from vgrad_tui.state.glossary import KINDS, SURE, TAGS
+from vgrad_tui.state.remedy import in_words, remedy
+from vgrad_tui.state.run_state import State
 
 _MOST_LAYERS = 12
 

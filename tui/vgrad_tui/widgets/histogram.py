@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import set_cell_size
 
-from vgrad.records import HISTOGRAM_DECADES
-from vgrad_tui.fit import fit
-from vgrad_tui.format import age, number, percent
-from vgrad_tui.widgets.lines import Runs
+from vgrad.events.records import HISTOGRAM_DECADES
+from vgrad_tui.draw.fit_text import fit
+from vgrad_tui.draw.numbers import age, number, percent
+from vgrad_tui.draw.runs import Runs
 from vgrad_tui.widgets.view import Field, View
 
 _BARS = " ▁▂▃▄▅▆▇█"

@@ -10,9 +10,10 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vgrad_tui.format import safe
-from vgrad_tui.state import Entry
-from vgrad_tui.widgets.lines import Roles, Runs
+from vgrad_tui.draw.numbers import safe
+from vgrad_tui.draw.runs import Runs
+from vgrad_tui.state.run_state import Entry
+from vgrad_tui.widgets.lines import Roles
 
 _ROLES = {"asked": "dim", "applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
 _INDENT = len("23:59:59  ")

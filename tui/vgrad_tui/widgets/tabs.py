@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from textual import events
 from textual.message import Message
 
-from vgrad_tui.widgets.lines import Lines, fit_fields, rule, width_of
+from vgrad_tui.draw.runs import fit_fields, rule, width_of
+from vgrad_tui.widgets.lines import Lines
 from vgrad_tui.widgets.view import View
 
 _LEAST_WIDTH_FOR_NAMES = 116  # below, only the shown view's tab has its name; the others are digits

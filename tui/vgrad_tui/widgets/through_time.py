@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vgrad.records import TimeStats
-from vgrad_tui.format import number, safe
-from vgrad_tui.order import LayerOrder
-from vgrad_tui.plots import draw_through_time
-from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import Runs
+from vgrad.events.records import TimeStats
+from vgrad_tui.draw.charts import draw_through_time
+from vgrad_tui.draw.numbers import number, safe
+from vgrad_tui.draw.runs import Runs
+from vgrad_tui.state.layer_order import LayerOrder
+from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.view import Field, View
 
 _WANTED_HEIGHT = 16

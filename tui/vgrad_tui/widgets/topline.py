@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 
-from vgrad_tui.format import count, duration, rate, safe
-from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import Lines, Runs, fit_fields
+from vgrad_tui.draw.numbers import count, duration, rate, safe
+from vgrad_tui.draw.runs import Runs, fit_fields
+from vgrad_tui.state.run_state import State
+from vgrad_tui.widgets.lines import Lines
 
 _PHASES = {
     "preparing": ("…", "accent"),

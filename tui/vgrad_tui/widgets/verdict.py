@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vgrad.records import RunEnded, Verdict
-from vgrad_tui.format import number, percent, safe
-from vgrad_tui.meanings import SURE, TAGS
-from vgrad_tui.rescue import in_words, remedy
-from vgrad_tui.state import State
-from vgrad_tui.widgets.lines import ELLIPSIS, Lines, Runs, fit_fields, width_of
+from vgrad.events.records import RunEnded, Verdict
+from vgrad_tui.draw.numbers import number, percent, safe
+from vgrad_tui.draw.runs import ELLIPSIS, Runs, fit_fields, width_of
+from vgrad_tui.state.glossary import SURE, TAGS
+from vgrad_tui.state.remedy import in_words, remedy
+from vgrad_tui.state.run_state import State
+from vgrad_tui.widgets.lines import Lines
 
 Field = tuple[int, Runs]
 

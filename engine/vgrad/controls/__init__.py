@@ -1,0 +1,1 @@
+"""Every control, what it can be set to, and the commands that set it."""

@@ -1,0 +1,279 @@
+"""A control's value as text and back: ``zclip:2.5,alpha=0.97``, ``adam:1e-3``, ``off``, ``4``.
+
+A value is a frozen dataclass (or None for "off"); its fields, in order, are its parameters. The
+first may stand without its name. So a flag, a TOML key, a command from a script and the screen all
+read and write one form, and a new method needs a class and a row in the catalog.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from vgrad.errors import ConfigError
+from vgrad.validation import brief, positive_float
+
+_TRUE, _FALSE = ("on", "true", "yes"), ("off", "false", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One thing that a control can be set to.
+
+    Attributes:
+        word: What to type, such as ``"zclip"``.
+        type: Frozen dataclass of its values; None where the value is None: off.
+        label: What it is called in a list.
+        as_printed: Whether it is a method of the article as printed, not the field's standard one.
+        helps: Against what it helps, in a few words.
+        fails: Where it does not help, or what it costs.
+        source: Paper or function it is defined by.
+    """
+
+    word: str
+    type: type[Any] | None
+    label: str = ""
+    as_printed: bool = False
+    helps: str = ""
+    fails: str = ""
+    source: str = ""
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Default of each parameter."""
+        return {field.name: _default(field) for field in self._fields()}
+
+    def value(self) -> object:
+        """The value with every parameter at its default."""
+        return None if self.type is None else self.type()
+
+    def build(self, text: str) -> object:
+        """Read ``"2.5,alpha=0.97"``.
+
+        Raises:
+            ConfigError: If a parameter is unknown, unreadable or makes no sense.
+        """
+        known = {field.name: field for field in self._fields()}
+        given: dict[str, object] = {}
+        for position, part in enumerate(text.split(",") if text else ()):
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals and position == 0 and known:
+                name, value = next(iter(known)), name
+            if name not in known or name in given or not value:
+                raise ConfigError(f"{self.word} takes {self.usage()}, got {brief(text)}")
+            given[name] = _read(known[name], value)
+        return None if self.type is None else self.type(**given)
+
+    def usage(self) -> str:
+        """The parameters with their defaults: ``z=2.5, alpha=0.97``."""
+        shown = (f"{name}={_write(default)}" for name, default in self.parameters.items())
+        return ", ".join(shown) or "no parameters"
+
+    def format(self, value: object) -> str:
+        """The text that reads back as ``value``."""
+        given = self._given(value)
+        return f"{self.word}:{','.join(given)}" if given else self.word
+
+    def _given(self, value: object) -> list[str]:
+        given = []
+        for position, field in enumerate(self._fields()):
+            now = getattr(value, field.name)
+            if position == 0 and now is not None:
+                given.append(_write(now))
+            elif now != _default(field):
+                given.append(f"{field.name}={_write(now)}")
+        return given
+
+    def _fields(self) -> tuple[Field[Any], ...]:
+        return () if self.type is None else tuple(f for f in fields(self.type) if f.init)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A control that is one of several kinds.
+
+    Attributes:
+        name: Field of `Controls`, key in TOML, and flag.
+        title: What it is called on the screen.
+        help: A sentence.
+        kinds: By their words, the first of them the usual one to start from.
+        shorthand: Word of the kind that a bare parameter means: ``4`` for ``mean:4``.
+    """
+
+    name: str
+    title: str
+    help: str
+    kinds: Mapping[str, Kind]
+    shorthand: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What may be typed."""
+        return tuple(self.kinds)
+
+    def kind_of(self, value: object) -> Kind:
+        """The kind of ``value``.
+
+        Raises:
+            ConfigError: If it is of none of the kinds.
+        """
+        for kind in self.kinds.values():
+            if value is None if kind.type is None else type(value) is kind.type:
+                return kind
+        raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
+
+    def read(self, value: object) -> object:
+        """Return ``value`` as one of the kinds, reading it if it is text.
+
+        Raises:
+            ConfigError: If it is of none of the kinds, or its parameters make no sense.
+        """
+        if self.shorthand and isinstance(value, int | float) and not isinstance(value, bool):
+            value = repr(value)
+        if not isinstance(value, str):
+            self.kind_of(value)
+            return value
+        word, colon, rest = (piece.strip() for piece in value.partition(":"))
+        kind = self.kinds.get(word.lower())
+        if kind is None and word == "none":
+            kind = self.kinds.get("off")
+        if kind is None and self.shorthand and word:
+            kind, rest = self.kinds[self.shorthand], value.strip()
+        if kind is None:
+            raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
+        if colon and not rest:
+            raise ConfigError(f"{kind.word} takes {kind.usage()} after the colon, got nothing")
+        return kind.build(rest)
+
+    def format(self, value: object) -> str:
+        """The text that `read` reads back as ``value``."""
+        return self.kind_of(value).format(value)
+
+    def shown(self, value: object) -> str:
+        """The same for people: ``norm 1``, ``zclip 2.5 alpha=0.9``; the word alone where it says all."""
+        kind = self.kind_of(value)
+        given = [_short(text) for text in kind._given(value)]
+        return " ".join(given if given and kind.word == self.shorthand else [kind.word, *given])
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A control that is a number in a range.
+
+    Attributes:
+        name: Field of `Controls`, key in TOML, and flag.
+        title: What it is called on the screen.
+        help: A sentence.
+        least: Smallest that makes sense.
+        most: Largest that makes sense.
+    """
+
+    name: str
+    title: str
+    help: str
+    least: float
+    most: float
+
+    def read(self, value: object) -> float:
+        """Return ``value`` as a float, reading it if it is text; raises `ConfigError` for nonsense."""
+        if isinstance(value, str):
+            value = _number(value)
+        return positive_float(self.name, value, at_least=self.least, at_most=self.most)
+
+    def format(self, value: object) -> str:
+        """The text that `read` reads back as ``value``."""
+        return repr(value)
+
+    def shown(self, value: object) -> str:
+        """The same for people."""
+        return f"{value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A control that is one of a few words, or None: as the model was built.
+
+    Attributes:
+        name: Field of `Controls`, key in TOML, and flag.
+        title: What it is called on the screen.
+        help: A sentence.
+        words: What may be typed, besides ``"as-built"``.
+    """
+
+    name: str
+    title: str
+    help: str
+    words: tuple[str, ...]
+
+    def read(self, value: object) -> str | None:
+        """Return ``value``, or None for ``"as-built"``; raises `ConfigError` for any other word."""
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word is None or word == "as-built":
+            return None
+        if isinstance(word, bool):
+            word = "on" if word else "off"
+        if isinstance(word, str) and word in self.words:
+            return word
+        raise ConfigError(f"{self.name} must be one of as-built, {', '.join(self.words)}, got {brief(value)}")
+
+    def format(self, value: object) -> str:
+        """The text that `read` reads back as ``value``."""
+        return "as-built" if value is None else str(value)
+
+    def shown(self, value: object) -> str:
+        """The same for people."""
+        return self.format(value).replace("-", " ")
+
+
+Control = OneOf | Number | Word
+
+
+def kinds(*rows: Kind) -> Mapping[str, Kind]:
+    """The kinds of a control, by their words."""
+    return MappingProxyType({row.word: row for row in rows})
+
+
+def _default(field: Field[Any]) -> object:
+    if field.default is MISSING:
+        raise TypeError(f"parameter {field.name} of a control's value needs a default")
+    return field.default
+
+
+def _read(field: Field[Any], text: str) -> object:
+    """Read a parameter by the type of its default; None stands for a number not given."""
+    default = _default(field)
+    if isinstance(default, bool):
+        if text.lower() not in _TRUE + _FALSE:
+            raise ConfigError(f"{field.name} must be on or off, got {brief(text)}")
+        return text.lower() in _TRUE
+    if isinstance(default, str):
+        return text
+    return _number(text, name=field.name)
+
+
+def _number(text: str, name: str = "the value") -> int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise ConfigError(f"{name} must be a number, got {brief(text)}")
+
+
+def _write(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else repr(value)
+
+
+def _short(text: str) -> str:
+    """``alpha=1.0`` as ``alpha=1``."""
+    name, equals, value = text.rpartition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        return text
+    return f"{name}{equals}{number:g}" if math.isfinite(number) else text

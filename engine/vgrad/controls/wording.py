@@ -1,0 +1,43 @@
+"""Commands in words, as the journal, the screen and the summary put them."""
+
+from __future__ import annotations
+
+from vgrad.controls.catalog import find_control, label
+from vgrad.controls.controls import CheckGradients, Pause, Reinit, Resume, Set, StepOnce, Stop, UndoReinit
+from vgrad.errors import ConfigError
+from vgrad.printable import printable
+from vgrad.validation import brief
+
+_PLAIN_WORDS = {
+    Pause: "pause",
+    Resume: "resume",
+    StepOnce: "one step",
+    Stop: "stop",
+    UndoReinit: "old weights",
+    CheckGradients: "gradient check",
+}
+
+
+def describe(command: object) -> str:
+    """Name a command in a few words: ``clip norm 1``, ``accumulate 4``, ``lr × 0.5``.
+
+    What was refused is described, too, so any value may be in it.
+    """
+    match command:
+        case Set(control=name, value=value):
+            return _setting(name, value)
+        case Reinit(scheme=scheme):
+            return f"re-initialise {printable(brief(scheme).strip(chr(39)))}"
+        case Pause() | Resume() | StepOnce() | Stop() | UndoReinit() | CheckGradients():
+            return _PLAIN_WORDS[type(command)]
+        case _:
+            return printable(brief(command))
+
+
+def _setting(name: object, value: object) -> str:
+    """What was asked for, as its control puts it; as it stands where no control can make sense of it."""
+    try:
+        control = find_control(name)
+        return label(control.name, control.read(value))
+    except ConfigError:
+        return printable(f"{str(name)[:40]} {brief(value)}")

@@ -1,0 +1,131 @@
+"""What to do about a verdict: the commands that a key applies, and the words beside them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vgrad.controls.controls import Command, Controls, Reinit, Set
+from vgrad.methods.clip import ClipGradNorm
+from vgrad.methods.omega import Omega
+from vgrad.methods.precision import Float16, Float32
+
+if TYPE_CHECKING:
+    from vgrad.diagnose.rules import Finding
+    from vgrad.events.records import RunInfo
+
+Remedy = tuple[tuple[Command, ...], str]
+
+_LIMITS = (1e-3, 1e6)
+_LOWER_LR = 0.1
+_USUAL_SCALE = 65536.0  # torch.amp's first one
+
+
+def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool, is_tried: bool) -> Remedy:
+    """Clip by the norm that was usual before; where that is done, take shorter steps or start anew.
+
+    Args:
+        controls: As they are.
+        calm_norm: Gradient norm of before the explosion.
+        is_lost: Whether the run has not found back for long.
+        is_tried: Whether what the run does was done under these controls: else they are not to blame.
+    """
+    if not isinstance(controls.clip, ClipGradNorm):
+        clip = (_clip(calm_norm),)
+        if is_lost:
+            return clip, _START_AGAIN
+        return clip, "clip by norm; weights that are already far off may not come back"
+    if not is_tried:
+        return (), "what was changed has yet to show what it does: give it some hundred steps"
+    if is_lost:
+        return (Reinit("torch"),), _START_AGAIN
+    return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"
+
+
+def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
+    """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again."""
+    advice = "the weights are lost: start again with clipping on or a lower learning rate"
+    is_clipped = isinstance(controls.clip, ClipGradNorm)
+    return (_slower(controls) if is_clipped else _clip(calm_norm), Reinit("torch")), advice
+
+
+def still_due(remedy: tuple[Command, ...], controls: Controls) -> tuple[Command, ...]:
+    """What of a remedy has not been done by hand: what it sets is left out where it is set already."""
+    return tuple(
+        command
+        for command in remedy
+        if not isinstance(command, Set) or getattr(controls, command.control) != command.value
+    )
+
+
+def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
+    """The remedy of what `vgrad.diagnose.rules` found."""
+    match finding.rule:
+        case "underflow":
+            return _against_underflow(controls)
+        case "overshoot" | "killed":
+            return _against_long_steps(controls, has_killed=finding.rule == "killed")
+        case "dead":
+            advice = "draw the weights anew, for units that never open get no gradient; or another activation"
+            return (Reinit("he"),), advice
+        case "time":
+            return _against_vanishing_in_time(info, controls)
+        case "depth" | "still" | "stuck":
+            in_time = finding.rule == "stuck" and info.recurrent
+            return (_against_vanishing_in_time if in_time else _against_vanishing_in_depth)(info, controls)
+
+
+def _against_underflow(controls: Controls) -> Remedy:
+    precision = controls.precision
+    if isinstance(precision, Float16) and precision.scale < _USUAL_SCALE:
+        scaled = Set("precision", Float16(_USUAL_SCALE))
+        return (scaled,), "multiply the loss before the backward pass"
+    whole = Set("precision", Float32())
+    return (whole,), "its gradients are too small for float16, whatever the scale"
+
+
+def _against_long_steps(controls: Controls, *, has_killed: bool) -> Remedy:
+    if has_killed:
+        slower = (_slower(controls), Reinit("he"))
+        return slower, "lower the learning rate, and draw new weights, for closed units get no gradient"
+    return (_slower(controls),), "steps are too long for it to settle: lower the learning rate"
+
+
+def _against_vanishing_in_time(info: RunInfo, controls: Controls) -> Remedy:
+    # Gated cells have no choice of activation, and Ω is not defined for them.
+    if "activation" not in dict(info.structure) or controls.omega is not None:
+        return (), "a gated cell (LSTM, GRU), an orthogonal recurrent matrix or shorter sequences help"
+    if controls.clip is None:
+        clip = Set("clip", ClipGradNorm(1.0))
+        return (clip,), "clip first, then Ω: it makes gradients larger; or take a gated cell"
+    return (Set("omega", Omega()),), "Ω keeps the gradient's length through time; or take a gated cell"
+
+
+def _against_vanishing_in_depth(info: RunInfo, controls: Controls) -> Remedy:
+    advice = (
+        "clipping, accumulation and the learning rate do not cure this:"
+        " another activation, skip connections or another initialisation do"
+    )
+    built, offered = dict(info.built), dict(info.structure)
+    for name, value in (("skip", "on"), ("layer_norm", "on"), ("activation", "tanh")):
+        now = getattr(controls, name) or built.get(name)
+        if value in offered.get(name, ()) and now != value:
+            return (Set(name, value),), advice
+    return (), advice
+
+
+_START_AGAIN = "start again with clipping on from the first step, or with a lower learning rate"
+
+
+def _clip(calm_norm: float) -> Set:
+    return Set("clip", ClipGradNorm(_round_limit(calm_norm)))
+
+
+def _slower(controls: Controls) -> Set:
+    return Set("lr_scale", max(_LOWER_LR * controls.lr_scale, 1e-12))
+
+
+def _round_limit(norm: float) -> float:
+    smallest, largest = _LIMITS
+    known = norm if math.isfinite(norm) else 1.0  # NaN from the first step on
+    return float(f"{min(max(known, smallest), largest):.0e}")

@@ -1,0 +1,1 @@
+"""Autograd against central differences, on a float64 copy of the live model."""

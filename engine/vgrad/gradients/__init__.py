@@ -1,0 +1,1 @@
+"""Reading the gradients of a model, and grouping its parameters into layers."""

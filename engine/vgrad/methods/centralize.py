@@ -1,0 +1,36 @@
+"""Gradient centralisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vgrad.methods.transform import GradTransform
+
+if TYPE_CHECKING:
+    from vgrad.gradients.grads import Grads
+
+
+@dataclass(frozen=True, slots=True)
+class CentralizeGrads(GradTransform):
+    """Take from each output unit's gradient its mean, so that it sums to 0.
+
+    For tensors of two dimensions and more: ``g -= mean of g over dims 1..``; vectors and 0-d
+    parameters are left alone. A unit with a single input has a gradient that is its own mean:
+    ``Linear(1, n).weight`` and depthwise 1x1 convolutions stop learning. What is not finite makes
+    its own unit NaN.
+
+    Source:
+        Yong et al. 2020, arXiv:2004.01461, equation 1.
+    """
+
+    def apply_(self, grads: Grads, memory: Any, *, step: int) -> None:
+        """Centre ``grads`` in place."""
+        import torch
+
+        matrices = [grad for grad in grads.tensors if grad.dim() >= 2]
+        if not matrices:
+            return
+        means = [grad.mean(dim=tuple(range(1, grad.dim())), keepdim=True) for grad in matrices]
+        torch._foreach_sub_(matrices, means)
+        grads.forget_norms()

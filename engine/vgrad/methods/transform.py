@@ -1,0 +1,52 @@
+"""What every gradient transform is: a frozen value, a memory that belongs to the run, one method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from vgrad.gradients.grads import Grads
+
+
+class GradTransform(ABC):
+    """Changes all gradients of one optimizer step in place.
+
+    A subclass is a frozen dataclass with slots that checks itself when made and holds no tensor,
+    so that it can be shown, stored and sent. What it learns from step to step is its memory, which
+    the run keeps for it: tensors, generators and plain values, and nothing else, so that a
+    snapshot can hold it. Its first field is its main setting.
+
+    Nothing is read back to the host, and nothing is drawn from global random state.
+
+    Attributes:
+        needs_dense: Whether it is not the same on a sparse gradient's entries alone.
+    """
+
+    __slots__ = ()
+
+    needs_dense: ClassVar[bool] = False
+
+    # Not abstract: most transforms learn nothing.
+    def start(self, grads: Grads, *, seed: int) -> Any:
+        """Return the memory to begin with: None for a transform that learns nothing.
+
+        Called at the first step after the transform was set. The memory is kept while a transform
+        of the same class stays set, so that a changed threshold does not forget what was learned.
+
+        Args:
+            grads: The gradients of that step, before this transform: device, dtypes and shapes
+                are those of the steps to come. Only which weights have one may change.
+            seed: Seed of the run, for a generator of its own.
+        """
+        return None
+
+    @abstractmethod
+    def apply_(self, grads: Grads, memory: Any, *, step: int) -> None:
+        """Change ``grads`` in place. Called under `torch.no_grad`.
+
+        Args:
+            grads: The gradients of this step; their weights are in ``grads.params``.
+            memory: What `start` returned; changed in place.
+            step: Number of the optimizer step about to be done, from 1.
+        """

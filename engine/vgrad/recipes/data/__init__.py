@@ -1,0 +1,1 @@
+"""Where the built-in recipes get their data from."""

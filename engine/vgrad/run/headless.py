@@ -1,0 +1,120 @@
+"""A whole run without a screen: progress on one stream, a JSON summary on the other."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from vgrad.config import RunConfig
+from vgrad.errors import ConfigError, VgradError
+from vgrad.events.records import RunEnded
+from vgrad.run.progress import ProgressView, progress_on
+from vgrad.run.session import Session
+from vgrad.run.summary import RunSummary, Summarizer, check_summary_path
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+_REFRESH_S = 0.2
+
+
+def run_headless(
+    config: RunConfig, *, stdout: TextIO, stderr: TextIO, summary_path: Path | None = None
+) -> int:
+    """Train until ``config.steps``, a signal or an error, and report.
+
+    The first SIGINT or SIGTERM stops after the step at work, and the summary still comes; a
+    second one ends the process at once. Call it from the main thread, which gets the signals.
+
+    Args:
+        config: The run; it must have an end.
+        stdout: Gets one line of JSON at the end, see `RunSummary.to_json`.
+        stderr: Gets the progress, and the traceback of a training that failed.
+        summary_path: Also write the JSON to this file.
+
+    Returns:
+        Exit code: 0 done, 1 training failed, 130 stopped by a signal.
+
+    Raises:
+        VgradError: If the run makes no sense, found out before its first step.
+        OSError: If the summary cannot be written.
+    """
+    if config.steps is None:
+        raise ConfigError("a run without a screen needs an end: give --steps N")
+    if summary_path is not None:
+        check_summary_path(summary_path)
+    session = Session.from_config(config)
+    summarizer = Summarizer(config.recipe, config.seed)
+    progress = progress_on(stderr)
+    try:
+        ended = _drive(session, summarizer, progress)
+    finally:
+        progress.close()
+    if isinstance(session.exception, VgradError) and ended.step == 0:
+        raise session.exception
+    stderr.write(ended.traceback_text or "")
+    summary = summarizer.result()
+    stdout.write(summary.to_json() + "\n")
+    stdout.flush()
+    if summary_path is not None:
+        summary.write(summary_path)
+    return _exit_code(summary)
+
+
+def _drive(session: Session, summarizer: Summarizer, progress: ProgressView) -> RunEnded:
+    """Watch the run until it has ended."""
+    with stop_signals() as interruption:
+        session.start()
+        try:
+            while True:
+                has_ended = session.join(timeout=_REFRESH_S)
+                batch = session.drain()
+                summarizer.observe(batch)
+                progress.observe(batch)
+                if has_ended:
+                    [ended] = (notice for notice in batch.notices if isinstance(notice, RunEnded))
+                    return ended
+                if interruption.asked and not interruption.passed_on:
+                    interruption.passed_on = True
+                    session.stop()
+        finally:  # a closed pipe must not leave the training thread behind
+            session.stop()
+            session.join()
+
+
+@dataclass(slots=True)
+class Interruption:
+    """Whether a signal has asked for the end, and whether the session has been told."""
+
+    asked: bool = False
+    passed_on: bool = False
+
+
+@contextmanager
+def stop_signals() -> Iterator[Interruption]:
+    """Note the first SIGINT or SIGTERM; the second is the system's, and ends the process at once."""
+    interruption = Interruption()
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        # Only a flag: the main thread may be inside a lock of the session at this moment.
+        interruption.asked = True
+        for other in previous:
+            signal.signal(other, signal.SIG_DFL)
+
+    previous = {
+        signum: signal.signal(signum, note)
+        for signum in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(signum) is not signal.SIG_IGN  # a background job is not to be interrupted
+    }
+    try:
+        yield interruption
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _exit_code(summary: RunSummary) -> int:
+    return INTERRUPTED if summary.outcome == "stopped" else summary.exit_code

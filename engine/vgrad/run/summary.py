@@ -1,0 +1,200 @@
+"""What a run came to: one frozen value, as JSON for scripts and in a few lines for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from vgrad.controls.catalog import find_control
+from vgrad.controls.controls import Command, Reinit, Set, UndoReinit
+from vgrad.controls.wording import describe
+from vgrad.errors import ConfigError
+from vgrad.events.records import Batch, CommandApplied, RunEnded, Validated, VerdictChanged
+from vgrad.printable import printable
+
+_MAX_COMMAND_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run came to.
+
+    Attributes:
+        recipe: Name of the recipe.
+        seed: Seed of weights and data.
+        steps: Optimizer steps that were done.
+        loss_first: Training loss of the first step; NaN if there was none.
+        loss_last: Training loss of the last step; NaN if there was none.
+        val_loss: Last validation loss, or None if it was never measured.
+        verdict: Kind of the last verdict; ``non-finite`` whenever the last loss is.
+        steps_per_s: Optimizer steps per second of training.
+        commands: Every command that was carried out, each with the first step it affected.
+        outcome: ``done`` (all steps), ``stopped`` (somebody asked), ``failed``, or
+            ``unfinished`` (the training thread was left behind, still at work).
+        error: One line of what went wrong, for ``failed``.
+    """
+
+    recipe: str
+    seed: int
+    steps: int = 0
+    loss_first: float = math.nan
+    loss_last: float = math.nan
+    val_loss: float | None = None
+    verdict: str = "starting"
+    steps_per_s: float = math.nan
+    commands: tuple[CommandApplied, ...] = ()
+    outcome: Literal["done", "stopped", "failed", "unfinished"] = "unfinished"
+    error: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if training failed, else 0: to stop when asked is no failure."""
+        return 1 if self.outcome == "failed" else 0
+
+    def to_json(self) -> str:
+        """One line of strict JSON.
+
+        JSON knows no NaN and no infinity: such a number is ``null``, and ``verdict`` then says
+        ``non-finite``. ``null`` with another verdict was never measured.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["commands"] = [
+            {"step": applied.step, **command_to_dict(applied.command)} for applied in self.commands
+        ]
+        finite = {name: None if _is_non_finite(value) else value for name, value in values.items()}
+        return json.dumps(finite, allow_nan=False)
+
+    def readable(self) -> str:
+        """The few lines to leave in the terminal: of the commands, those that changed the training."""
+        rate = f", {self.steps_per_s:,.4g} steps/s" if math.isfinite(self.steps_per_s) else ""
+        name = f"{printable(self.recipe)}, seed {self.seed}"
+        lines = [f"{name}: {self.outcome} after {self.steps:,} steps{rate}"]
+        if self.steps:
+            val = "" if self.val_loss is None else f", validation {self.val_loss:.4g}"
+            lines.append(f"loss {self.loss_first:.4g} -> {self.loss_last:.4g}{val}; gradients {self.verdict}")
+        changes = [
+            applied for applied in self.commands if isinstance(applied.command, Set | Reinit | UndoReinit)
+        ]
+        if len(changes) > _MAX_COMMAND_LINES:
+            lines.append(f"  {len(changes) - _MAX_COMMAND_LINES:,} earlier changes")
+        lines.extend(
+            f"  from step {applied.step:,}: {describe(applied.command)}"
+            for applied in changes[-_MAX_COMMAND_LINES:]
+        )
+        if self.error:
+            lines.append(f"error: {printable(self.error)}")
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write the JSON to ``path``, wholly or not at all.
+
+        Raises:
+            OSError: If the file cannot be written, with ``path`` as its file name; an older file
+                there is then left as it was.
+        """
+        try:
+            _write_wholly(path, self.to_json() + "\n")
+        except OSError as error:  # a full disk names no file, and the temporary one means nothing to anybody
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+class Summarizer:
+    """Folds the batches of a run into its summary.
+
+    Args:
+        recipe: Name of the recipe.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, recipe: str, seed: int) -> None:
+        self._summary = RunSummary(recipe, seed)
+
+    def observe(self, batch: Batch) -> None:
+        """Take in what happened since the last batch."""
+        if batch.records:
+            first, last = batch.records[0], batch.records[-1]
+            self._update(steps=last.step, loss_last=last.loss, steps_per_s=_rate(last.step, last.elapsed_s))
+            if first.step == 1:
+                self._update(loss_first=first.loss)
+        for notice in batch.notices:
+            match notice:
+                case CommandApplied():
+                    self._update(commands=(*self._summary.commands, notice))
+                case Validated(loss=loss):
+                    self._update(val_loss=loss)
+                case VerdictChanged(verdict=verdict):
+                    self._update(verdict=verdict.kind)
+                case RunEnded():
+                    self._end(notice)
+
+    def result(self) -> RunSummary:
+        """The summary so far; its ``outcome`` is ``unfinished`` until the run has ended."""
+        summary = self._summary
+        # A fact, even where the run ended before the engine looked at its verdict again.
+        measured = (summary.val_loss, summary.loss_last if summary.steps else None)
+        is_broken = any(_is_non_finite(loss) for loss in measured)
+        return replace(summary, verdict="non-finite") if is_broken else summary
+
+    def _end(self, ended: RunEnded) -> None:
+        self._update(
+            steps=ended.step,
+            loss_first=ended.loss_first,
+            loss_last=ended.loss_last,
+            val_loss=ended.val_loss,
+            steps_per_s=ended.steps_per_s,
+            outcome=ended.reason,
+            error=ended.error,
+        )
+
+    def _update(self, **changes: Any) -> None:
+        self._summary = replace(self._summary, **changes)
+
+
+def command_to_dict(command: Command) -> dict[str, object]:
+    """A command as plain values: ``{"command": "set", "control": "clip", "value": "norm:1.0"}``."""
+    values = {field.name: getattr(command, field.name) for field in fields(command)}
+    if isinstance(command, Set):
+        values["value"] = find_control(command.control).format(command.value)
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower()
+    return {"command": name, **values}
+
+
+def check_summary_path(path: Path) -> None:
+    """Find out before training whether its summary can be written there.
+
+    Raises:
+        ConfigError: If it cannot, for what can be known without writing.
+    """
+    parent = path.parent
+    if path.is_dir():
+        raise ConfigError(f"summary {str(path)!r} is a directory: give the name of a file in it")
+    if not parent.is_dir():
+        raise ConfigError(f"summary: there is no directory {str(parent)!r}: make it first")
+    if not os.access(path if path.exists() else parent, os.W_OK):
+        raise ConfigError(f"summary {str(path)!r} cannot be written: permission denied")
+
+
+def _write_wholly(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # a pipe or /dev/null: renaming would replace it
+        path.write_text(text, encoding="utf-8")
+        return
+    target = path.resolve()  # keep a symbolic link, replace what it points to
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_non_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _rate(steps: int, elapsed_s: float) -> float:
+    return steps / elapsed_s if elapsed_s > 0 else math.nan

@@ -1,0 +1,1 @@
+"""Watching and steering the gradients of an optimizer, in anybody's training loop."""

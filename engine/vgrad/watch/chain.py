@@ -1,0 +1,169 @@
+"""The chain of what happens to the gradients of a step, link by link, with the norm after each.
+
+finite check -> freeze -> detection -> accumulation as printed -> centralise -> normalise
+-> Ω -> clip -> noise
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vgrad.controls.catalog import label
+from vgrad.errors import ConfigError
+from vgrad.methods.freeze import Freeze
+from vgrad.methods.omega import Omega
+from vgrad.methods.precision import Float16
+from vgrad.methods.skip_non_finite import SkipNonFinite
+from vgrad.methods.transform import GradTransform
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vgrad.controls.controls import Controls
+    from vgrad.gradients.grads import Grads
+    from vgrad.gradients.layers import Layers
+    from vgrad.gradients.norms import NormPlan
+
+# Names of the controls that are links, in the order in which they act.
+ORDER = (
+    "skip_non_finite",
+    "freeze",
+    "detect",
+    "accumulate",
+    "centralize",
+    "normalize",
+    "omega",
+    "clip",
+    "noise",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of the chain.
+
+    Attributes:
+        control: Name of the control that put it there.
+        label: What it is called: ``"clip norm 1"``.
+        value: The control's value.
+    """
+
+    control: str
+    label: str
+    value: object
+
+
+def find_links(controls: Controls) -> tuple[Link, ...]:
+    """The links that ``controls`` ask for, in the order in which they act."""
+    links = []
+    for name in ORDER:
+        value = getattr(controls, name)
+        if name == "skip_non_finite" and isinstance(controls.precision, Float16):
+            value = value or SkipNonFinite()  # an overflow is how a loss scale shows that it is too large
+        # Everything else that a control may hold is done elsewhere: windows and passes.
+        if isinstance(value, GradTransform | Freeze | Omega | SkipNonFinite):
+            links.append(Link(name, label(name, value), value))
+    return tuple(links)
+
+
+class Chain:
+    """Runs the links on a step's gradients.
+
+    Args:
+        layers: The model's layers, for the names that `Freeze` matches.
+        seed: Seed of the run; each random link draws from a generator of its own.
+
+    Attributes:
+        links: What is in force.
+        watch_s: Seconds that reading the norms between the links took in the last run.
+        skipped: Whether the last run dropped its step.
+    """
+
+    def __init__(self, layers: Layers, seed: int) -> None:
+        self.links: tuple[Link, ...] = ()
+        self.labels: tuple[str, ...] = ()
+        self.watch_s = 0.0
+        self.skipped = False
+        self._layers = layers
+        self._seed = seed
+        self._frozen: frozenset[nn.Parameter] = frozenset()
+        # Whose gradients were left, and the plan that reads them: made once, used every step.
+        self._free: tuple[list[int], NormPlan | None] = ([], None)
+        # By control, with the class that it belongs to: a changed threshold keeps it.
+        self._memories: dict[str, tuple[type, Any]] = {}
+
+    def set(self, controls: Controls) -> None:
+        """Put the links of ``controls`` in force.
+
+        Raises:
+            ConfigError: If a frozen layer does not exist, or all would be frozen.
+        """
+        frozen: frozenset[nn.Parameter] = frozenset()
+        if controls.freeze is not None:
+            indices = controls.freeze.matching(self._layers.names)
+            frozen = frozenset(param for index in indices for param in self._layers.params_of(index))
+        self._frozen = frozen
+        self._free = [], None
+        self.links = find_links(controls)
+        self.labels = tuple(link.label for link in self.links)
+        kept = {link.control: type(link.value) for link in self.links}
+        self._memories = {
+            name: (kind, memory) for name, (kind, memory) in self._memories.items() if kept.get(name) is kind
+        }
+
+    def run_(self, grads: Grads, *, step: int) -> list[Tensor]:
+        """Change ``grads`` in place and in ``p.grad``.
+
+        Returns:
+            Joint norm after each link, 0-d, on the gradients' device. A step that is dropped ends
+            with a norm of 0, and so do the links after it.
+        """
+        self.watch_s = 0.0
+        self.skipped = False
+        norms: list[Tensor] = []
+        for link in self.links:
+            if not self.skipped:
+                grads = self._apply_(link, grads, step)
+            begin = time.perf_counter()
+            norm = grads.norm()
+            norms.append(norm.new_zeros(()) if self.skipped else norm)
+            self.watch_s += time.perf_counter() - begin
+        return norms
+
+    def _apply_(self, link: Link, grads: Grads, step: int) -> Grads:
+        match link.value:
+            case SkipNonFinite():
+                if not bool(grads.all_finite()):
+                    self.skipped = True
+                    for param in grads.params:
+                        param.grad = None  # and the optimizer does nothing at all
+            case Freeze():
+                return self._without_frozen(grads)
+            case Omega(alpha=alpha):
+                grads.add_extras_(alpha)
+            case GradTransform() as transform:
+                if grads.has_sparse and transform.needs_dense:
+                    raise ConfigError(f"{link.label} needs dense gradients: use Embedding(sparse=False)")
+                transform.apply_(grads, self._memory(link, transform, grads), step=step)
+        return grads
+
+    def _memory(self, link: Link, transform: GradTransform, grads: Grads) -> Any:
+        if link.control not in self._memories:
+            memory = transform.start(grads, seed=self._seed)
+            self._memories[link.control] = (type(transform), memory)
+        return self._memories[link.control][1]
+
+    def _without_frozen(self, grads: Grads) -> Grads:
+        keep = []
+        for index, param in enumerate(grads.params):
+            if param in self._frozen:
+                param.grad = None
+            else:
+                keep.append(index)
+        free = [id(grads.params[index]) for index in keep]
+        known, plan = self._free
+        rest, plan = grads.subset(keep, plan if free == known else None)
+        self._free = free, plan
+        return rest

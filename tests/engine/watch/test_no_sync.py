@@ -1,0 +1,146 @@
+"""Nothing in a watched step waits for the device, proven without one.
+
+The `meta` device has shapes and no data, so that whatever would look at a value raises by
+itself. All that may leave it is the one copy per step; a dispatch mode counts those and serves
+them with numbers of its own making.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from tests.engine.toys import toy_batch, toy_model
+from tests.engine.waiting import no_waiting
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vgrad.controls.controls import Controls
+from vgrad.events.records import StepRecord
+from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.clip import ClipGradNorm, ClipGradValue
+from vgrad.task import Task
+from vgrad.watch.optimizer_tap import Tap
+
+aten = torch.ops.aten
+
+STEERING = {
+    "watching": Controls(),
+    "by-norm": Controls(clip=ClipGradNorm(1.0)),
+    "by-value": Controls(clip=ClipGradValue(0.5)),
+    "accumulating": Controls(accumulate=MeanOver(3)),
+    "all": Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2), lr_scale=0.5),
+}
+
+
+class CountReadBacks(TorchDispatchMode):
+    """Counts what leaves the device, and answers with made-up numbers: 1, 2, 3 … per copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is aten._local_scalar_dense.default:
+            self.seen["scalar"] += 1
+        if function is aten._to_copy.default and args[0].is_meta and str(kwargs.get("device")) == "cpu":
+            self.seen["copy"] += 1
+            return torch.full(
+                args[0].shape, float(self.seen["copy"]), dtype=kwargs.get("dtype") or args[0].dtype
+            )
+        if function is aten.copy_.default and args[1].is_meta and not args[0].is_meta:
+            self.seen["copy"] += 1
+            return args[0].fill_(float(self.seen["copy"]))
+        return function(*args, **kwargs)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 8)
+        self.rnn = nn.RNN(8, 8)
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 11)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.norm(self.rnn(self.embed(tokens))[0]))
+
+
+def meta_step(tap: Tap, model: nn.Module, optimizer: torch.optim.Optimizer, num_microbatches: int) -> None:
+    for _ in range(num_microbatches):
+        optimizer.zero_grad()
+        loss = model(torch.zeros(5, 2, dtype=torch.long, device="meta")).square().mean()
+        loss.backward()
+        tap.microbatch(loss, num_tokens=10)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.0])
+@pytest.mark.parametrize("steering", STEERING)
+def test_a_step_makes_one_copy_and_reads_no_number(steering: str, budget: float) -> None:
+    model = Recurrent().to("meta")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    controls = STEERING[steering]
+    with Tap(model, optimizer, controls=controls, watch_budget=budget) as tap, CountReadBacks() as read_backs:
+        for step in range(1, 31):
+            meta_step(tap, model, optimizer, controls.accumulation_steps)
+            assert read_backs.seen == {"copy": step}
+        tap.records(wait=True)
+        assert (tap.stats().measured_step.max() > 0) == (budget > 0), (
+            "the dear statistics ride on the same copy"
+        )
+
+
+def test_a_record_arrives_one_step_later_and_the_last_when_asked_for() -> None:
+    model = Recurrent().to("meta")
+    optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
+    with Tap(model, optimizer) as tap, CountReadBacks():
+        arrived: list[list[StepRecord]] = []
+        for _ in range(4):
+            meta_step(tap, model, optimizer, 1)
+            arrived.append(tap.records())
+        arrived.append(tap.records(wait=True))
+    assert [[record.step for record in records] for records in arrived] == [[], [1], [2], [3], [4]]
+    assert [record.loss for records in arrived for record in records] == [1.0, 2.0, 3.0, 4.0], (
+        "its own numbers"
+    )
+
+
+def test_the_counter_would_notice_a_read_back() -> None:
+    values = torch.ones(3, device="meta")
+    with CountReadBacks() as read_backs:
+        assert values.to("cpu").tolist() == [1.0] * 3
+        assert torch.empty(3).copy_(values).tolist() == [2.0] * 3
+        with pytest.raises(RuntimeError, match="meta"):
+            values[0].item()
+        with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+            values.nonzero()
+    assert read_backs.seen == {"copy": 2, "scalar": 1}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("steering", STEERING)
+def test_cuda_agrees(steering: str) -> None:
+    model = toy_model().to("cuda")
+    controls = STEERING[steering]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    batch = toy_batch(torch.randn(8, 6, device="cuda"))
+    task = Task(model, optimizer, iter(()), batch, "tokens", nn.functional.mse_loss)  # type: ignore[arg-type]
+    with Tap(model, optimizer, controls=controls, watch_budget=1.0) as tap:
+        records: list[StepRecord] = []
+        for step in range(20):
+            with no_waiting() if step >= 2 else nullcontext():  # the first steps may allocate and tune
+                for _ in range(controls.accumulation_steps):
+                    optimizer.zero_grad()
+                    loss = task.loss(batch)
+                    loss.backward()
+                    tap.microbatch(loss, num_tokens=8)
+                    optimizer.step()
+                records += tap.records()
+        records += tap.records(wait=True)
+    assert [record.step for record in records] == list(range(1, 21))
+    assert all(record.loss > 0 and record.grad_norm > 0 for record in records)

@@ -1,0 +1,434 @@
+from __future__ import annotations
+
+import pytest
+from tests.tui.driving import line_with, play, pull, screen_lines
+from tests.tui.scripted import ScriptedSource, ended, make_info, make_record, make_stats, records, script
+from textual.widgets import Input
+
+from vgrad.controls.controls import (
+    Controls,
+    Pause,
+    Resume,
+    Set,
+    StepOnce,
+)
+from vgrad.events.records import Batch, CommandApplied, CommandRejected, RunStarted, Verdict, VerdictChanged
+from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.clip import ClipGradNorm, ClipGradValue
+from vgrad_tui.app.app import VgradApp
+from vgrad_tui.draw.runs import width_of
+from vgrad_tui.keys import KEYS, METHOD_KEYS
+from vgrad_tui.screens.help import HelpScreen
+from vgrad_tui.screens.journal import JournalScreen
+from vgrad_tui.screens.layer import LayerScreen
+from vgrad_tui.screens.quit import QuitScreen
+from vgrad_tui.screens.result import ResultScreen
+from vgrad_tui.widgets.journal import Journal
+from vgrad_tui.widgets.layer_table import LayerTable
+from vgrad_tui.widgets.loss_pane import LossPane
+
+CLIP = Set("clip", ClipGradNorm(1.0))
+
+
+async def test_the_run_starts_after_the_first_frame_and_says_what_it_waits_for() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert source.started
+        assert "preparing" in line_with(app, "importing torch …")
+
+
+async def test_clip_reads_pending_until_the_engine_confirms() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("c")
+        assert source.submitted == [CLIP]
+        assert "pending" in line_with(app, "c   clip")
+        assert "@" not in line_with(app, "c   clip")
+        applied = CommandApplied(step=301, command=CLIP, controls=Controls(clip=ClipGradNorm(1.0)))
+        await pull(pilot, source, Batch(notices=(applied,)))
+        assert "norm 1  @ 301" in line_with(app, "c   clip")
+        assert "pending" not in line_with(app, "c   clip")
+
+
+async def test_a_refusal_is_told_and_nothing_reads_applied() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source)
+        await pilot.press("c")
+        await pull(pilot, source, Batch(notices=(CommandRejected(301, CLIP, "not while the moon is full"),)))
+        assert "not while the moon is full" in line_with(app, "refused")
+        assert "off" in line_with(app, "c   clip") and "@" not in line_with(app, "c   clip")
+
+
+@pytest.mark.parametrize(
+    ("keys", "commands"),
+    [
+        ("c", [CLIP]),
+        ("c c", [CLIP, Set("clip", None)]),
+        ("c ]", [CLIP, Set("clip", ClipGradNorm(2.0))]),
+        ("c [ [", [CLIP, Set("clip", ClipGradNorm(0.5)), Set("clip", ClipGradNorm(0.2))]),
+        ("[ c", [Set("clip", ClipGradNorm(0.5))]),
+        ("v c", [Set("clip", ClipGradValue(0.5))]),
+        ("a a", [Set("accumulate", MeanOver(2)), Set("accumulate", MeanOver(4))]),
+        ("A", [Set("accumulate", MeanOver(16))]),
+        (
+            "- - = 0",
+            [Set("lr_scale", 0.5), Set("lr_scale", 0.25), Set("lr_scale", 0.5), Set("lr_scale", 1.0)],
+        ),
+        ("space space", [Pause(), Resume()]),
+        (".", [StepOnce()]),
+        (
+            "c a u u",
+            [CLIP, Set("accumulate", MeanOver(2)), Set("accumulate", MeanOver(1)), Set("clip", None)],
+        ),
+    ],
+)
+async def test_keys_submit_commands(keys: str, commands: list[object]) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    names = {
+        "]": "right_square_bracket",
+        "[": "left_square_bracket",
+        "-": "minus",
+        "=": "equals_sign",
+        ".": "full_stop",
+    }
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        for key in keys.split():
+            await pilot.press(names.get(key, key))
+        assert source.submitted == commands
+
+
+async def test_a_control_is_a_mouse_target() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source)
+        await pilot.click("#clip", offset=(10, 0))
+        await pilot.click("#lr", offset=(2, 0))
+        await pilot.click("#lr", offset=(0, 0))
+        await pilot.click("#accumulate")
+        await pilot.pause()
+        assert source.submitted == [
+            CLIP,
+            Set("lr_scale", 2.0),
+            Set("lr_scale", 1.0),
+            Set("accumulate", MeanOver(2)),
+        ]
+
+
+async def test_every_key_is_in_the_command_palette() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        for key in KEYS:
+            assert f"{key.words} ({key.shown})" in titles
+        clip = next(
+            command for command in app.get_system_commands(app.screen) if "clipping on" in command.title
+        )
+        clip.callback()
+        await pilot.pause()
+        assert source.submitted == [CLIP]
+
+
+def test_every_binding_has_an_id_a_tooltip_and_an_action() -> None:
+    assert len({key.id for key in KEYS}) == len(KEYS)
+    for key in KEYS:
+        assert key.help and key.words
+        assert hasattr(VgradApp, "action_" + key.action.partition("(")[0]), key.action
+
+
+async def test_commands_before_the_run_has_begun_go_nowhere() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("c", "a", "space", "u", "r", "l", "z", "s", "e")
+        assert source.submitted == []
+
+
+async def test_the_remedy_is_one_key_away() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=(Set("clip", ClipGradNorm(0.5)),))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, Batch(notices=(VerdictChanged(301, verdict),)))
+        assert "r clip norm 0.5" in line_with(app, "EXPLODING")
+        await pilot.press("r")
+        assert source.submitted == [Set("clip", ClipGradNorm(0.5))]
+
+
+async def test_quitting_asks_while_training_runs_and_stops_it_then() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("q")
+        assert isinstance(app.screen, QuitScreen)
+        await pilot.press("n")
+        assert not isinstance(app.screen, QuitScreen) and not source.stopped
+        await pilot.press("q", "y")
+        assert source.stopped
+        await pull(pilot, source, Batch(notices=(ended(300, reason="stopped"),)))
+        assert not app.is_running or app._exit
+
+
+async def test_quitting_after_the_end_does_not_ask() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, Batch(notices=(ended(300),)))
+        assert "DONE after 300 steps" in line_with(app, "DONE")
+        await pilot.press("q")
+        assert app._exit
+
+
+async def test_a_failure_shows_its_traceback_and_the_charts_stay() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await play(pilot, source)
+        failed = ended(
+            300, reason="failed", error="RuntimeError: [bold]boom\x1b[2J",
+            traceback_text="Traceback …\n  line 7\nRuntimeError: [bold]boom\x1b[2J",
+        )  # fmt: skip
+        await pull(pilot, source, Batch(notices=(failed,)))
+        assert isinstance(app.screen, ResultScreen)
+        assert line_with(app, "line 7")
+        assert "[bold]boom\\x1b[2J" in line_with(app, "[bold]boom")
+        await pilot.press("escape")
+        assert "FAILED at step 300" in line_with(app, "FAILED")
+        assert line_with(app, "rnn.weight_hh_l0")
+        await pilot.press("e")
+        assert isinstance(app.screen, ResultScreen)
+
+
+async def test_a_run_that_cannot_begin_leaves_the_screen() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pull(pilot, source, Batch(notices=(ended(0, reason="failed", error="cannot read x.txt"),)))
+        assert app._exit
+
+
+async def test_names_are_data_and_never_markup_or_escapes() -> None:
+    layers = ("[bold red]x[/]", "a\x1b[31mb\x1b]0;owned\x07", "line\nbreak", "漢字.weight", "\u202eevil")
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source, script(60, layers))
+        assert line_with(app, "[bold red]x[/]")
+        assert line_with(app, "a\\x1b[31mb")
+        assert line_with(app, "line\\nbreak")
+        text = "\n".join(screen_lines(app))
+        assert "\x1b" not in text and "\u202e" not in text
+        await pilot.press("enter")
+        assert isinstance(app.screen, LayerScreen)
+        assert line_with(app, "[bold red]x[/]")
+
+
+async def test_sort_and_filter() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await play(pilot, source)
+        table = app.query_one(LayerTable)
+
+        def names() -> list[str]:
+            return [line.split()[0] for line in screen_lines(app)[-7:-1]]
+
+        assert names()[0] == "embed"
+        await pilot.press("s", "s")  # smallest gradient first
+        assert names()[0] == "rnn.bias_hh_l0"
+        assert line_with(app, "by smallest")
+        await pilot.press("slash", *"bias")
+        await pilot.pause()
+        assert table.num_rows == 2
+        assert line_with(app, "2 of 6 layers")
+        assert not source.submitted  # letters in the field are no commands
+        await pilot.press("enter")
+        assert table.has_focus and table.num_rows == 2
+        await pilot.press("slash")
+        app.query_one("#filter", Input).value = "no such layer"
+        await pilot.pause()
+        assert table.num_rows == 0
+        await pilot.press("escape")
+        assert table.has_focus and table.num_rows == 6
+
+
+async def test_ten_thousand_layers_scroll_to_the_last() -> None:
+    layers = tuple(f"blocks.{index}.weight" for index in range(10_000))
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source, script(60, layers))
+        await pilot.press("end")
+        await pilot.pause()
+        assert line_with(app, "blocks.9999.weight")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert line_with(app, "layer 10,000 of 10,000")
+        await pilot.press("escape", "home")
+        await pilot.pause()
+        assert line_with(app, "blocks.0.weight")
+
+
+async def test_resizing_loses_nothing() -> None:
+    source = ScriptedSource(answers=True)
+    app = VgradApp(source)
+    async with app.run_test(size=(160, 50)) as pilot:
+        await play(pilot, source)
+        await pilot.press("c")
+        await pull(pilot, source)
+        for size in ((20, 5), (80, 24), (1, 1), (300, 90), (120, 30)):
+            await pilot.resize_terminal(*size)
+            await pull(pilot, source)
+        assert "norm 1  @ 301" in line_with(app, "c   clip")
+        assert line_with(app, "rnn.weight_hh_l0")
+        assert app.state.step == 300
+
+
+async def test_zoom_pan_and_log() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await play(pilot, source)
+        pane = app.query_one(LossPane)
+        await pilot.press("z")
+        assert pane.span == 150 and "150 steps" in line_with(app, "loss")
+        await pilot.press("left")
+        assert pane.back == 75
+        await pilot.press("right", "right", "x")
+        assert pane.span is None and pane.back == 0
+        await pilot.press("l")
+        assert "linear ─" in line_with(app, "loss")
+
+
+async def test_zooming_out_undoes_zooming_in_though_the_run_has_grown() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await play(pilot, source)
+        pane = app.query_one(LossPane)
+        newest = app.state.step
+        pane.zoom(1, newest)
+        pane.zoom(-1, newest + newest // 10)
+        assert pane.span is None
+
+
+async def test_what_is_so_already_is_not_asked_for() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("0")
+        assert source.submitted == []
+
+
+async def test_a_narrow_layer_page_has_every_number() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(50, 40)) as pilot:
+        await play(pilot, source)
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, LayerScreen)
+        shown = "\n".join(screen_lines(app))
+        for words in ("mark", "share of the joint norm", "largest |g|", "steps ago"):
+            assert words in shown
+
+
+async def test_the_journal_holds_every_command_and_event() -> None:
+    source = ScriptedSource(answers=True)
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("c", "a")
+        await pull(pilot, source)
+        await pilot.press("j")
+        await pilot.pause()
+        assert isinstance(app.screen, JournalScreen)
+        for words in ("charlm-rnn started", "healthy", "clip norm 1  @ 301", "accumulate 2  @ 301"):
+            assert line_with(app, words)
+
+
+@pytest.mark.parametrize("columns", [30, 80, 160])
+async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    evidence = " ".join(f"word{number}" for number in range(40))
+    async with app.run_test(size=(columns, 40)) as pilot:
+        await play(pilot, source)
+        await pilot.press("j")
+        await pull(pilot, source, Batch(notices=(VerdictChanged(301, Verdict("dead", evidence)),)))
+        journal = app.screen.query_one(Journal)
+        for width in (columns, 60):
+            await pilot.resize_terminal(width, 40)
+            await pilot.pause()
+            text = " ".join("".join(part for part, _ in row[1:]) for row in journal._rows)
+            assert f"dead: {evidence}" in text
+            assert all(width_of(row) <= journal.size.width for row in journal._rows)
+
+
+async def test_help_shows_every_key() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(110, 100)) as pilot:
+        await play(pilot, source)
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        text = "\n".join(screen_lines(app))
+        assert all(key.help in text for key in (*KEYS, *METHOD_KEYS))
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_one_layer_shows_its_numbers_and_its_neighbours() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await play(pilot, source)
+        await pilot.press("down", "down", "enter")
+        await pilot.pause()
+        assert "rnn.weight_hh_l0" in line_with(app, "layer 3 of 6")
+        assert line_with(app, "‖Δw‖")
+        await pilot.press("down")
+        await pilot.pause()
+        assert "rnn.bias_ih_l0" in line_with(app, "layer 4 of 6")
+        await pilot.press("escape")
+        assert not isinstance(app.screen, LayerScreen)
+
+
+async def test_non_finite_gradients_are_marked_and_never_hidden() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await play(pilot, source)
+        bad = make_record(301)
+        bad.grad_norms[2] = float("nan")
+        await pull(pilot, source, Batch(records=(bad,), stats=make_stats(301)))
+        row = line_with(app, "rnn.weight_hh_l0")
+        assert "×" in row and "nan" in row and "non-finite" in row
+
+
+async def test_an_idle_run_writes_nothing() -> None:
+    """Nothing is drawn when nothing changed: no widget asks for a refresh."""
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await play(pilot, source, [Batch(notices=(RunStarted(make_info()),)), Batch(records(1, 50))])
+        for _ in range(6):
+            await pull(pilot, source)
+        app.screen._compositor._dirty_regions.clear()
+        for _ in range(8):
+            await pull(pilot, source)
+            assert not app.screen._compositor._dirty_regions

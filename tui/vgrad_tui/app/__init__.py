@@ -1,0 +1,1 @@
+"""The Textual application: what ties source, state and screens together."""

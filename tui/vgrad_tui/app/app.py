@@ -1,0 +1,283 @@
+"""The app: keys to commands, news to widgets. What happens on screen is in screens and widgets.
+
+The screens that lie over the main one are imported when they are asked for: the first frame
+need not wait for them.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from vgrad.controls.catalog import label
+from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
+from vgrad.events.records import Batch
+from vgrad_tui.app import command_palette
+from vgrad_tui.app.bridge import Bridge
+from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.app.source import Source
+from vgrad_tui.app.view_actions import ViewingApp
+from vgrad_tui.draw.charts import warm_up
+from vgrad_tui.keys import KEYS
+from vgrad_tui.state import control_guide, next_value, remedy
+from vgrad_tui.widgets.controls_panel import ControlRow
+from vgrad_tui.widgets.keybar import KeyBar
+
+if TYPE_CHECKING:
+    from vgrad_tui.screens.controls import MethodsScreen
+
+
+_LOOK_FOR_TERMINAL_S = 1.0
+_OF_TEXTUAL = ("Theme", "Quit")  # of its own commands; the others are ours already, or speak of its parts
+
+
+class VgradApp(ViewingApp):
+    """Watches one source and submits what the keys ask for.
+
+    Args:
+        source: The run.
+        frugal: Draw seldom, for slow lines.
+        observe: Is given every batch that arrives, too.
+
+    Attributes:
+        was_interrupted: Whether a signal ended it.
+        is_impatient: Whether it was left without waiting for the step at work.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "vgrad-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
+
+    def __init__(
+        self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
+    ) -> None:
+        super().__init__(Pace(frugal=frugal))
+        self._observe = observe
+        self._source = source
+        self._bridge = Bridge(source, self._pace)
+        self._is_quitting = False
+        self._shown_error = False
+        self.was_interrupted = False
+        self.is_impatient = False
+
+    async def on_mount(self) -> None:
+        """Start the run once there is a screen to watch it on."""
+        await self.main.mount(self._bridge)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        if self.was_interrupted:
+            return
+        if not self.is_headless:
+            self.set_interval(_LOOK_FOR_TERMINAL_S, self._leave_a_lost_terminal)
+        self.refresh_view(chart=True)
+        # Training needs the interpreter for microseconds between two operations; in 5 ms turns it
+        # would wait for the screen's whole turn. Measured at 20 ms a step: 0.97 of full speed with
+        # the usual turns, 0.99 with these.
+        sys.setswitchinterval(0.0005)
+        # What has been made by now stays to the end: later collections need not look through it.
+        gc.freeze()
+        gc.enable()
+        self.run_worker(warm_up, thread=True)  # before the first chart needs it, beside torch's import
+        self._source.start()
+
+    # -- news ----------------------------------------------------------------------------------
+
+    def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
+        """Fold the news in, and show them if the terminal keeps up."""
+        self.state.take(event.batch)
+        if self._observe is not None:
+            self._observe(event.batch)
+        if remedy.must_pause(event.batch, self.state) and not self._is_quitting:
+            self.submit(Pause())
+        if not self.screen_stack:
+            return  # it is closing, and there is nothing left to draw on
+        if not self.keeps_up():
+            return  # frames are dropped, never queued; the news are not lost
+        self.follow(changed=bool(event.batch.notices), hurried=event.hurried)
+        if self._is_quitting and self._source.join(0):
+            self.exit()
+        ended = self.state.ended
+        if ended is not None and ended.reason == "failed" and not self._shown_error:
+            self._shown_error = True
+            if self.state.info is None and ended.traceback_text is None:
+                self.exit()  # it could not even begin, and one line in the terminal says why
+            else:
+                self.action_why()
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def submit(self, command: Command, *, undoable: bool = True) -> None:
+        """Ask the run for a command, and show that it was asked for."""
+        if not self._can_steer():
+            return
+        if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
+            self.notify(f"{label(command.control, command.value)}: it is so already", timeout=2)
+            return
+        self.state.ask(command, undoable=undoable)
+        self._source.submit(command)
+        self._bridge.hurry()
+        self.refresh_view(chart=False)
+
+    def _can_steer(self) -> bool:
+        is_training = self.state.info is not None and self.state.ended is None
+        if not is_training:
+            self.notify("nothing is training", timeout=2)
+        return is_training
+
+    def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
+        """A click on a key does what the key does."""
+        self.act(event.action)
+
+    def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
+        """A click on a control does what its key does."""
+        self.act(event.action)
+
+    def act(self, action: str) -> None:
+        """Do what a key with this action does."""
+        self.run_worker(self.run_action(action))
+
+    def action_pause(self) -> None:
+        """Pause or train on."""
+        self.submit(Resume() if self.state.wanted.paused else Pause())
+
+    def action_step_once(self) -> None:
+        """Train for one step."""
+        self.submit(StepOnce())
+
+    def action_toggle_clip(self) -> None:
+        """Clip, or stop clipping."""
+        wanted = self.state.wanted
+        if wanted.clip is not None:
+            self.spare_clip = wanted.clip
+        self.submit(next_value.toggled_clip(wanted, self.spare_clip))
+
+    def action_threshold(self, direction: int) -> None:
+        """Move the threshold of clipping, or of the clipping that would be turned on."""
+        self._change_clip(next_value.next_parameter(self.state.wanted.clip or self.spare_clip, direction))
+
+    def action_clip_kind(self) -> None:
+        """Clip in the next way."""
+        self._change_clip(next_value.next_clip_kind(self.state.wanted.clip or self.spare_clip))
+
+    def _change_clip(self, clip: object) -> None:
+        self.spare_clip = clip
+        if self.state.wanted.clip is not None:
+            self.submit(Set("clip", clip))
+        else:
+            self.refresh_view(chart=False)
+
+    def action_accumulate(self, direction: int) -> None:
+        """Accumulate more or fewer microbatches."""
+        self.submit(next_value.next_accumulation(self.state.wanted, direction))
+
+    def action_lr(self, direction: int) -> None:
+        """Halve or double the learning rate; 0 sets it back."""
+        wanted = self.state.wanted
+        self.submit(next_value.next_lr_scale(wanted, direction) if direction else Set("lr_scale", 1.0))
+
+    def on_methods_screen_asked(self, event: MethodsScreen.Asked) -> None:
+        """A control was set on the screen of all methods."""
+        self.submit(event.command)
+
+    def action_methods(self, entry: str = "", edit: bool = False) -> None:
+        """Show every control."""
+        from vgrad_tui.screens.controls import MethodsScreen
+
+        if isinstance(self.screen, MethodsScreen):
+            self.pop_screen()
+        self.push_screen(MethodsScreen(self.state, entry, edit=edit))
+
+    def action_reinit(self) -> None:
+        """Ask for a scheme, and draw the weights anew by it."""
+        from vgrad_tui.screens.reinitialise import ReinitScreen
+
+        if self._can_steer():
+            self.push_screen(ReinitScreen(), self._reinit)
+
+    def _reinit(self, scheme: str | None) -> None:
+        if scheme is not None:
+            self.submit(Reinit(scheme))
+
+    def action_check(self) -> None:
+        """Check the gradients, and follow that."""
+        from vgrad_tui.screens.gradient_check import CheckScreen
+
+        if not self._can_steer():
+            return
+        if self.state.checking is None and self.state.asked(control_guide.CHECK) is None:
+            self.submit(CheckGradients())
+        if not isinstance(self.screen, CheckScreen):
+            self.push_screen(CheckScreen(self.state))
+
+    def set_word(self, name: str, word: str) -> None:
+        """Set a control to one of its words."""
+        self.submit(control_guide.with_word(name, word, self.state))
+
+    def action_remedy(self) -> None:
+        """Apply the verdict's remedy."""
+        commands = remedy.remedy(self.state)
+        if not commands:
+            advice = self.state.verdict.advice
+            words = f"no key helps here: {advice}" if advice else "nothing to remedy"
+            self.notify(words, timeout=6 if advice else 2, markup=False)
+        for command in commands:
+            self.submit(command)
+
+    def action_undo(self) -> None:
+        """Take back the last change."""
+        command = self.state.pop_undo()
+        if command is None:
+            self.notify("nothing to undo", timeout=2)
+        else:
+            self.submit(command, undoable=False)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Textual's own way out asks, too."""
+        self.action_ask_quit()
+
+    def action_ask_quit(self) -> None:
+        """Quit; ask first while training runs."""
+        from vgrad_tui.screens.quit import QuitScreen
+
+        if self.state.ended is not None:
+            self.exit()
+        elif self._is_quitting or self.state.info is None:
+            self.is_impatient = True
+            self._source.stop()
+            self.exit()
+        else:
+            self.push_screen(QuitScreen(self.state.step), self._leave)
+
+    def on_interrupted(self) -> None:
+        """Stop at the safe point, restore the terminal, go."""
+        self.was_interrupted = True
+        self._source.stop()
+        self.exit()
+
+    def _leave_a_lost_terminal(self) -> None:
+        if self.has_lost_its_terminal:
+            self.on_interrupted()
+
+    def _leave(self, confirmed: bool | None) -> None:
+        """Stop at the safe point and go once the worker has ended."""
+        if not confirmed:
+            return
+        self._is_quitting = True
+        self._source.stop()
+        self._bridge.hurry()
+        self.notify("stopping after this step; q again leaves at once", timeout=30)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key is in the command palette, and everything that a control can be."""
+        yield from command_palette.entries(self)
+        yield from (entry for entry in super().get_system_commands(screen) if entry.title in _OF_TEXTUAL)

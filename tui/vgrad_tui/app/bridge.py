@@ -1,0 +1,68 @@
+"""The only module that drains a source: a timer that asks, never a thread that pushes."""
+
+from __future__ import annotations
+
+from textual.message import Message
+from textual.widget import Widget
+
+from vgrad.events.records import Batch
+from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.app.source import Source
+
+# Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
+_HURRY_S = 0.03
+_HURRIES = 8
+
+
+class Bridge(Widget):
+    """Drains the source at the refresh rate and posts what came.
+
+    Args:
+        source: Where the news come from.
+        pace: How often to ask.
+    """
+
+    DEFAULT_CSS = "Bridge { display: none; }"
+
+    class Arrived(Message):
+        """News from the run, perhaps empty: a moment has passed either way.
+
+        Attributes:
+            batch: What happened.
+            hurried: Whether this is an extra look for an answer, not a regular refresh.
+        """
+
+        def __init__(self, batch: Batch, *, hurried: bool) -> None:
+            super().__init__()
+            self.batch = batch
+            self.hurried = hurried
+
+    def __init__(self, source: Source, pace: Pace) -> None:
+        super().__init__()
+        self._source = source
+        self._pace = pace
+        self._hurries = 0
+
+    def on_mount(self) -> None:
+        """Start asking."""
+        self._tick()
+
+    def _tick(self) -> None:
+        self.pull()
+        self.set_timer(self._pace.next_interval_s(), self._tick)
+
+    def pull(self) -> None:
+        """Drain the source now and post what came."""
+        self.post_message(self.Arrived(self._source.drain(), hurried=False))
+
+    def hurry(self) -> None:
+        """Look for the answer to a command before the next refresh."""
+        self._hurries = _HURRIES
+        self.set_timer(_HURRY_S, self._hurried)
+
+    def _hurried(self) -> None:
+        self._hurries -= 1
+        batch = self._source.drain()
+        self.post_message(self.Arrived(batch, hurried=True))
+        if not batch.notices and self._hurries > 0:
+            self.set_timer(_HURRY_S, self._hurried)

@@ -1,0 +1,34 @@
+"""The command palette: every key, and everything that a control can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import SystemCommand
+
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.controls import SCHEMES, Reinit
+from vgrad_tui.keys import KEYS
+from vgrad_tui.state import control_guide
+from vgrad_tui.state.glossary import TAGS
+
+if TYPE_CHECKING:
+    from vgrad_tui.app.app import VgradApp
+
+
+def entries(app: VgradApp) -> Iterator[SystemCommand]:
+    """What can be found by name, besides Textual's own."""
+    for key in KEYS:
+        yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(app.act, key.action))
+    for title, words, name, word in control_guide.palette():
+        yield SystemCommand(title, words, partial(app.set_word, name, word))
+    for control in CONTROLS.values():
+        show = partial(app.action_methods, control.name, edit=True)
+        yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
+    for scheme in SCHEMES:
+        words = f"Replace the weights; u brings them back. {control_guide.SCHEMES_IN_WORDS.get(scheme, '')}"
+        yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
+    for tag, words in TAGS.items():
+        yield SystemCommand(f"tag: {tag}", words, app.action_help)

@@ -1,0 +1,174 @@
+"""What is looked at, and how: the actions that change nothing but the view.
+
+The screens that lie over the main one are imported when they are asked for: the first frame
+need not wait for them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from textual.screen import Screen
+
+from vgrad.events.records import RunEnded
+from vgrad.methods.clip import ClipGradNorm
+from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.screens.main import MainScreen
+from vgrad_tui.state.layer_order import SORTS
+from vgrad_tui.state.run_state import State
+from vgrad_tui.terminal.diff_app import ThriftyApp
+from vgrad_tui.widgets.loss_pane import LossPane
+from vgrad_tui.widgets.tabs import Tabs
+from vgrad_tui.widgets.view import View
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A screen over the main one that follows the run."""
+
+    def refresh_view(self) -> None:
+        """Show everything as it is now."""
+
+
+class ViewingApp(ThriftyApp):
+    """Shows a state on the main screen and on those over it.
+
+    Args:
+        pace: How often to draw.
+
+    Attributes:
+        state: What the screen shows.
+        spare_clip: The clipping that ``c`` would turn on.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.state = State()
+        self.spare_clip: object = ClipGradNorm(1.0)
+        self._pace = pace
+        self._until_chart = 0
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The main screen is there from the first frame."""
+        return MainScreen(self.state, column_s=self._pace.column_s)
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, MainScreen)
+        return screen
+
+    def follow(self, *, changed: bool, hurried: bool) -> None:
+        """Draw the news: the chart, which is the dearest, at every so many refreshes only.
+
+        Args:
+            changed: Whether anything was said, so that all must be drawn.
+            hurried: Whether this refresh comes before its time, to answer a key.
+        """
+        if not hurried:
+            self._until_chart -= 1
+        if changed or not hurried:
+            self.refresh_view(chart=changed or self._until_chart <= 0)
+
+    def refresh_view(self, *, chart: bool) -> None:
+        """Show everything as it is now, the chart too if asked to."""
+        if chart:
+            self._until_chart = self._pace.refreshes_per_chart
+        self.main.show(self.spare_clip, chart=chart)
+        if isinstance(self.screen, Follower):
+            self.screen.refresh_view()
+
+    def on_resize(self) -> None:
+        """Draw for the new size at once."""
+        self.call_after_refresh(self.refresh_view, chart=True)
+
+    def action_log(self) -> None:
+        """Logarithmic or linear loss."""
+        pane = self.main.query_one(LossPane)
+        pane.is_log = not pane.is_log
+        self.refresh_view(chart=True)
+
+    def action_zoom(self, steps: int) -> None:
+        """Show less or more of the run."""
+        self.main.query_one(LossPane).zoom(steps, self.state.step)
+        self.refresh_view(chart=True)
+
+    def action_pan(self, direction: int) -> None:
+        """Move a zoomed chart."""
+        self.main.query_one(LossPane).pan(direction, self.state.step)
+        self.refresh_view(chart=True)
+
+    def action_sort(self) -> None:
+        """Sort the layers another way."""
+        order = self.main.order
+        order.sort = (order.sort + 1) % len(SORTS)
+        order.renew()
+        self.refresh_view(chart=False)
+
+    def action_scale(self) -> None:
+        """One scale for all layers, or one each."""
+        self.main.view.toggle_scale()
+        self.refresh_view(chart=False)
+
+    def action_view(self, name: str) -> None:
+        """Look at the gradients another way."""
+        self.main.choose_view(name)
+
+    def on_tabs_pressed(self, event: Tabs.Pressed) -> None:
+        """A click on a tab does what its key does."""
+        self.main.choose_view(event.name)
+
+    def action_filter(self) -> None:
+        """Filter the layers."""
+        self.main.open_filter()
+
+    def on_view_opened(self, event: View.Opened) -> None:
+        """Open one layer."""
+        from vgrad_tui.screens.layer import LayerScreen
+
+        self.push_screen(LayerScreen(self.state, event.index))
+
+    def action_journal(self) -> None:
+        """Show the journal."""
+        from vgrad_tui.screens.journal import JournalScreen
+
+        self.push_screen(JournalScreen(self.state.journal))
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from vgrad_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_why(self) -> None:
+        """Show the whole verdict, or how the run ended."""
+        if self.state.ended is None:
+            from vgrad_tui.screens.verdict import VerdictScreen
+
+            self.push_screen(VerdictScreen(self.state))
+        else:
+            self._show_result(self.state.ended)
+
+    def _show_result(self, ended: RunEnded) -> None:
+        from vgrad_tui.screens.result import ResultScreen
+
+        text = ended.traceback_text or f"loss {ended.loss_first:.4g} → {ended.loss_last:.4g}"
+        if ended.val_loss is not None:
+            text += f"\nvalidation {ended.val_loss:.4g}"
+        title = ended.error or f"{ended.reason} after {ended.step:,} steps"
+        self.push_screen(
+            ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}")
+        )
+
+    def action_picture(self) -> None:
+        """Save the screen as an SVG file where the program was started."""
+        name = "waiting" if self.state.info is None else self.state.info.recipe
+        path = Path(f"vgrad-{name}-{self.state.step}.svg")
+        try:
+            path.write_text(self.export_screenshot(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"cannot write {path}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {path}", markup=False)

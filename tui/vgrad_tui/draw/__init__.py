@@ -1,0 +1,1 @@
+"""From numbers to cells and text; knows no engine and no widget."""

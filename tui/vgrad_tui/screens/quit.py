@@ -1,0 +1,36 @@
+"""The question before training is given up."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from vgrad_tui.screens.dialog import Dialog
+
+
+class QuitScreen(Dialog[bool]):
+    """Asks before training is given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,q,enter,ctrl+c", "dismiss(True)", "quit", id="quit.yes"),
+        Binding("n,escape", "dismiss(False)", "stay", id="quit.no"),
+    ]
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._step = step
+
+    def compose(self) -> ComposeResult:
+        """Ask."""
+        text = Text.assemble(
+            (f"Training runs, at step {self._step:,}. Quit and lose its weights?\n\n", ""),
+            ("y", "bold"), " or ", ("q", "bold"), "  stop after this step and quit\n",
+            ("n", "bold"), " or ", ("esc", "bold"), "  stay",
+        )  # fmt: skip
+        with Vertical(classes="box"):
+            yield Static(text)

@@ -1,0 +1,45 @@
+"""Asks by which scheme the weights are drawn anew, and says what that means."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from vgrad.controls.controls import SCHEMES
+from vgrad_tui.screens.dialog import Dialog
+from vgrad_tui.state.control_guide import SCHEMES_IN_WORDS
+
+
+class ReinitScreen(Dialog[str | None]):
+    """A list of schemes; the answer is the chosen one, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,i", "dismiss(None)", "keep the weights", id="reinit.no"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Say what it does, then list the schemes."""
+        warning = Text.assemble(
+            ("Replace all weights by new ones?\n", "bold"),
+            "What was learned is gone from the model until ",
+            ("u", "bold"),
+            " brings it back, with the optimizer's memory.",
+        )
+        options = [
+            Option(Text.assemble((f"{scheme:<14} ", "bold"), SCHEMES_IN_WORDS.get(scheme, "")), id=scheme)
+            for scheme in SCHEMES
+        ]
+        with Vertical(classes="box"):
+            yield Static(warning)
+            yield OptionList(*options, id="schemes")
+            yield Static(Text("enter replaces them at the next step; esc keeps them"), classes="hint")
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Answer."""
+        self.dismiss(event.option_id)

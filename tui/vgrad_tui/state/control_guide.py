@@ -1,0 +1,233 @@
+"""Every control in one list: its order, what hinders it, and what there is to know of it.
+
+Made from `vgrad.controls.catalog.CONTROLS`; knows nothing of Textual.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from vgrad.controls.catalog import CONTROLS, find_control, label
+from vgrad.controls.choices import Control, Kind, Number, OneOf, Word
+from vgrad.controls.controls import Controls, Set
+from vgrad.errors import ConfigError
+from vgrad.events.records import RunInfo
+from vgrad_tui.state.next_value import next_parameter, next_value, unset_parameter, usual
+from vgrad_tui.state.run_state import State
+
+Row = tuple[Sequence[tuple[str, str]], str]
+"""Runs of text and role, and the word that a click on the row sets; empty for none."""
+
+WEIGHTS, CHECK = "weights", "check"
+"""What can be done beside setting controls, by its topic, see `vgrad_tui.state.pending_commands.topic`."""
+
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("passes and precision", ("precision", "detect", "accumulate")),
+    (
+        "gradient chain, in this order",
+        ("skip_non_finite", "freeze", "centralize", "normalize", "omega", "clip", "noise"),
+    ),
+    ("optimizer and rate", ("schedule", "lr_scale", "optimizer")),
+    ("model", ("activation", "skip", "layer_norm", WEIGHTS, CHECK)),
+)
+"""What a step goes through, in order: titles, and what can be chosen under each."""
+
+ENTRIES = tuple(name for _, names in GROUPS for name in names)
+"""All that can be chosen, from top to bottom."""
+
+SCHEMES_IN_WORDS = {
+    "torch": "as PyTorch draws each module",
+    "xavier": "Glorot & Bengio 2010: for tanh and sigmoid",
+    "he": "He et al. 2015: for ReLU",
+    "orthogonal": "Saxe et al. 2013: keeps lengths",
+    "normal": "standard deviation 0.1, as in Pascanu 2013",
+    "hh-orthogonal": "hidden-to-hidden matrices only, orthogonal",
+    "hh-identity": "hidden-to-hidden matrices only, identity: Le et al. 2015",
+}
+
+DEFAULTS = Controls()
+_OWN_ROWS = ("clip", "accumulate", "schedule", "lr_scale")  # on the main screen
+_LABEL = 15
+
+NOW, CHOSEN, _OTHER = "● ", "▸ ", "○ "
+"""In front of what a control can be: in force, chosen and not asked for, neither."""
+_MARK_ROLES = {NOW: "good", CHOSEN: "key", _OTHER: "dim"}
+
+
+def others_on(controls: Controls) -> list[str]:
+    """Labels of all that differs from its default and has no row of its own on the main screen."""
+    return [
+        label(name, getattr(controls, name))
+        for name in CONTROLS
+        if name not in _OWN_ROWS and getattr(controls, name) != getattr(DEFAULTS, name)
+    ]
+
+
+def obstacle(name: str, info: RunInfo | None) -> str:
+    """Why this run cannot use a control at all, as far as its description tells; empty: it can.
+
+    The engine knows more, and refuses with a reason: see `vgrad.train.compatibility`.
+    """
+    if info is None or name not in CONTROLS:
+        return ""
+    if name == "omega" and not info.recurrent:
+        return "this model is not recurrent"
+    if isinstance(CONTROLS[name], Word) and name not in dict(info.structure):
+        return "this model has none to change"
+    return ""
+
+
+def at_hand(control: Control, state: State, choice: Set | None = None) -> object:
+    """The value that the next key starts from: what is chosen, was just refused, or is wanted.
+
+    So keys move on past a refused value, and a refused text can be put right.
+    """
+    if choice is not None:
+        return choice.value
+    refused = state.rejected.command if state.rejected is not None else None
+    if isinstance(refused, Set) and refused.control == control.name and state.asked(control.name) is None:
+        try:
+            return control.read(refused.value)
+        except ConfigError:
+            pass  # no value at all; nothing to go on from
+    return getattr(state.wanted, control.name)
+
+
+def next_kind(name: str, direction: int, state: State, choice: Set | None = None) -> Set:
+    """The next or previous thing that a control can be on this run, seen from a choice if there is one."""
+    control = find_control(name)
+    words = dict(state.info.structure).get(name) if state.info is not None else None
+    return next_value(
+        control, at_hand(control, state, choice), direction, words=None if words is None else (None, *words)
+    )
+
+
+def moved_parameter(name: str, direction: int, state: State, choice: Set | None = None) -> Set | None:
+    """The first parameter, of a choice if there is one, a rung up or down; None where none moves."""
+    control = find_control(name)
+    now = at_hand(control, state, choice)
+    if isinstance(control, Number):
+        return next_value(control, now, direction)
+    moved = next_parameter(now, direction, unset=unset_parameter(state.controls, state.record))
+    return None if moved == now else Set(name, moved)
+
+
+def with_word(name: str, word: str, state: State) -> Set:
+    """A control set to one of its words, with the usual parameters."""
+    control = find_control(name)
+    if isinstance(control, OneOf):
+        return Set(name, usual(control.kinds[word], at_hand(control, state)))
+    return Set(name, control.read(word))
+
+
+def palette() -> Iterator[tuple[str, str, str, str]]:
+    """Every control with every word that it can be: title, help, name of the control, word."""
+    for control in CONTROLS.values():
+        match control:
+            case OneOf():
+                for kind in control.kinds.values():
+                    yield f"{control.title} {kind.word}", in_words(kind, control), control.name, kind.word
+            case Word():
+                for word in ("as-built", *control.words):
+                    yield f"{control.title} {word}", control.help, control.name, word
+
+
+def in_words(kind: Kind, control: OneOf) -> str:
+    """A kind in one line."""
+    tag = provenance(kind, control)
+    parts = (
+        f"{kind.label}{f' ({tag})' if tag else ''}",
+        f"helps: {kind.helps}" if kind.helps else "",
+        f"fails, costs: {kind.fails}" if kind.fails else "",
+    )
+    return f"{control.help}. {'; '.join(part for part in parts if part)}"
+
+
+def provenance(kind: Kind, control: OneOf) -> str:
+    """Whether a method is the article's or the standard one; empty where the article has none.
+
+    Which of the article's versions (printed, coded, in prose, repaired) its label and source say.
+    """
+    if kind.type is None or not any(other.as_printed for other in control.kinds.values()):
+        return ""
+    return "from the article" if kind.as_printed else "standard"
+
+
+def hint(control: Control, text: str) -> str:
+    """What may be typed after what was typed so far."""
+    if isinstance(control, Number):
+        return f"{control.least:g} to {control.most:g}"
+    if isinstance(control, Word):
+        return f"as-built, {', '.join(control.words)}"
+    kind = control.kinds.get(text.partition(":")[0].strip().lower())
+    return f"one of {', '.join(control.words)}" if kind is None else f"{kind.word}: {_parameters(kind)}"
+
+
+def explain(name: str, state: State, width: int, choice: Set | None = None) -> list[Row]:
+    """All that there is to know of a control, in rows of at most ``width`` cells.
+
+    ``●`` marks what is in force, ``▸`` what is chosen and not asked for.
+    """
+    control = find_control(name)
+    now = getattr(state.controls, name)
+    chosen = now if choice is None else choice.value
+    rows = _wrapped(f"{control.title}: ", control.help + ".", width, role="title")
+    rows += _wrapped("as text", f"{control.format(now)}", width)
+    reason = obstacle(name, state.info)
+    if reason:
+        rows += _wrapped("not here", f"{reason}; asking is harmless, and is refused", width, text_role="warn")
+    if name == "accumulate":
+        scale, why = state.noise_scale()
+        value = f"undetermined: {why}" if why else f"{scale:,.0f} samples: up to there larger batches pay"
+        rows += _wrapped("noise scale", value, width)
+    if isinstance(control, OneOf):
+        for kind in control.kinds.values():
+            mark = _mark(kind is control.kind_of(now), kind is control.kind_of(chosen))
+            rows += _kind_rows(kind, control, width, mark)
+    elif isinstance(control, Word):
+        there = control.words if state.info is None else dict(state.info.structure).get(name, ())
+        for word in ("as-built", *there):
+            read = control.read(word)
+            rows.append(_choice(word, "", "", _mark(now == read, chosen == read)))
+    else:
+        rows += _wrapped("range", f"{hint(control, '')}; ← and → halve and double it", width)
+    return rows
+
+
+def _kind_rows(kind: Kind, control: OneOf, width: int, mark: str) -> list[Row]:
+    rows = [_choice(kind.word, kind.label, provenance(kind, control), mark)]
+    facts = (
+        ("helps", kind.helps),
+        ("fails, costs", kind.fails),
+        ("parameters", _parameters(kind) if kind.parameters else ""),
+        ("source", kind.source),
+    )
+    for what, text in facts:
+        if text:
+            rows += [(runs, kind.word) for runs, _ in _wrapped(f"  {what}", text, width)]
+    return rows
+
+
+def _mark(is_now: bool, is_chosen: bool) -> str:
+    return NOW if is_now else CHOSEN if is_chosen else _OTHER
+
+
+def _choice(word: str, words: str, tag: str, mark: str) -> Row:
+    runs = [(mark, _MARK_ROLES[mark]), (word, "strong" if mark == NOW else "key")]
+    if words and words != word:
+        runs.append((f"  {words}", "text"))
+    if tag:
+        runs.append((f"  [{tag}]", "accent"))
+    return runs, word
+
+
+def _parameters(kind: Kind) -> str:
+    return kind.usage().replace("=None", " (the usual unless given)")
+
+
+def _wrapped(what: str, text: str, width: int, *, role: str = "dim", text_role: str = "text") -> list[Row]:
+    lead = max(_LABEL, len(what)) if role == "dim" else len(what)
+    pieces = textwrap.wrap(text, max(10, width - lead)) or [""]
+    heads = [f"{what:<{lead}}", *[" " * lead] * (len(pieces) - 1)]
+    return [([(head, role), (piece, text_role)], "") for head, piece in zip(heads, pieces, strict=True)]

@@ -1,0 +1,39 @@
+"""What the words on the screen mean: for the help, the palette and the tooltip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from vgrad.events.records import Kind
+
+KINDS: Mapping[Kind, str] = MappingProxyType(
+    {
+        "starting": "There are too few steps to say anything yet",
+        "healthy": "Nothing was found of what is known to keep a run from learning",
+        "vanishing": "It does not learn, and the gradient that reaches the first layers, or the first steps"
+        " of a sequence, is too small to change that",
+        "exploding": "Gradients or steps were so large that they threw the weights off",
+        "dead": "Units or layers get no gradient at all, whatever the input",
+        "non-finite": "There is NaN or inf in the loss, the gradients or the weights",
+    }
+)
+"""What each `vgrad.events.records.Verdict.kind` says."""
+
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "compensated": "The first layer gets under 1 % of the last one's gradient, yet moves: the optimizer"
+        " makes up for it",
+        "cold": "Half of the layers move by less than 1e-4 of their weights a step",
+        "hot": "A layer moves by more than a tenth of its weights a step",
+        "underflow": "Float16 rounds half of the gradient or more to zero in the middle layer",
+        "spike": "In the last 100 steps the gradient norm was once over ten times its median",
+    }
+)
+"""Every tag of `vgrad.events.records.Verdict`: worth knowing of a run that is not sick."""
+
+SURE = "How often the rule that found it was right on runs whose ending is known (vgrad-tui verdicts)"
+"""What the share beside a verdict is: `vgrad.events.records.Verdict.confidence`."""
+
+BASELINE = "The loss of who ignores the inputs, and always gives the best constant answer"
+"""What `vgrad.events.records.RunInfo.baseline` is."""

@@ -1,0 +1,121 @@
+"""From a key to a command: which value comes next. Pure; knows nothing of keys or screens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from vgrad.controls.catalog import CLIP, MAX_LR_SCALE
+from vgrad.controls.choices import Control, Kind, Number, OneOf
+from vgrad.controls.controls import Controls, Set
+from vgrad.errors import ConfigError
+from vgrad.events.records import StepRecord
+from vgrad.methods.accumulate import MeanOver, SumOver
+
+ACCUMULATIONS = (1, 2, 4, 8, 16)
+_LADDER = (1.0, 2.0, 5.0)
+_SMALLEST, _LARGEST = 1e-6, 1e6
+
+
+def toggled_clip(wanted: Controls, spare: object) -> Set:
+    """Clipping off if it is on, else ``spare``."""
+    return Set("clip", spare if wanted.clip is None else None)
+
+
+def next_parameter(value: Any, direction: int, *, unset: float = math.nan) -> Any:
+    """``value`` with its first parameter on the next rung of the ladder … 0.5, 1, 2, 5, 10 ….
+
+    Where there is no such number (``off``, a name, a percentile of 200) the value stays as it is.
+
+    Args:
+        value: Of any control.
+        direction: 1 up, -1 down.
+        unset: What a first parameter of None comes to at present, such as a learning rate.
+    """
+    if not is_dataclass(value) or isinstance(value, type) or not fields(value):
+        return value
+    name = fields(value)[0].name
+    now = getattr(value, name)
+    now = unset if now is None else now
+    if isinstance(now, bool | str) or not (math.isfinite(now) and now > 0):
+        return value
+    try:
+        return replace(value, **{name: _next_rung(now, direction)})
+    except ConfigError:
+        return value
+
+
+def next_clip_kind(clip: object) -> object:
+    """The next kind of clipping, with its usual parameters; after the last comes the first."""
+    kinds = [kind for kind in CLIP.kinds.values() if kind.type is not None]
+    position = kinds.index(CLIP.kind_of(clip))
+    return kinds[(position + 1) % len(kinds)].value()
+
+
+def next_accumulation(wanted: Controls, direction: int) -> Set:
+    """The next of 1, 2, 4, 8, 16 microbatches; after the last comes the first."""
+    now = wanted.accumulation_steps
+    if direction > 0:
+        steps = next((k for k in ACCUMULATIONS if k > now), ACCUMULATIONS[0])
+    else:
+        steps = next((k for k in reversed(ACCUMULATIONS) if k < now), ACCUMULATIONS[-1])
+    rule = SumOver if isinstance(wanted.accumulate, SumOver) else MeanOver
+    return Set("accumulate", rule(steps))
+
+
+def next_lr_scale(wanted: Controls, direction: int) -> Set:
+    """Twice or half the learning rate."""
+    scale = wanted.lr_scale * 2.0**direction
+    return Set("lr_scale", min(max(scale, 2.0**-20), MAX_LR_SCALE))
+
+
+def next_value(
+    control: Control, value: Any, direction: int, *, words: Sequence[str | None] | None = None
+) -> Set:
+    """The next thing that ``control`` can be, with its usual parameters; after the last comes the first.
+
+    Twice or half as much, where it is a number.
+
+    Args:
+        control: What is set.
+        value: What it is now.
+        direction: 1 for the next, -1 for the one before.
+        words: What a control of words can be here; all that it has unless given.
+    """
+    if isinstance(control, Number):
+        return Set(control.name, min(max(value * 2.0**direction, 2.0**-20), control.most))
+    if isinstance(control, OneOf):
+        kinds = list(control.kinds.values())
+        position = kinds.index(control.kind_of(value))
+        return Set(control.name, usual(kinds[(position + direction) % len(kinds)], value))
+    words = (None, *control.words) if words is None else words
+    position = words.index(value) if value in words else 0
+    return Set(control.name, words[(position + direction) % len(words)])
+
+
+def usual(kind: Kind, now: object) -> object:
+    """A kind with its usual parameters, but with as many microbatches as there are ``now``."""
+    value = kind.value()
+    steps = getattr(now, "steps", None)
+    return value if steps is None or "steps" not in kind.parameters else replace(value, steps=steps)  # type: ignore[type-var]
+
+
+def unset_parameter(controls: Controls, record: StepRecord | None) -> float:
+    """What a learning rate that is left out comes to at present, its schedule apart; NaN: unknown."""
+    if record is None:
+        return math.nan
+    factor = controls.schedule.factor(record.step)
+    return record.base_lr / factor if factor > 0 else math.nan
+
+
+def _next_rung(value: float, direction: int) -> float:
+    """The nearest of 1, 2, 5 times a power of ten that is really above or below ``value``."""
+    exponent = math.floor(math.log10(value))
+    rungs = [step * 10.0**power for power in range(exponent - 1, exponent + 3) for step in _LADDER]
+    if direction > 0:
+        rung = next(rung for rung in rungs if rung > value * 1.001)
+    else:
+        rung = next(rung for rung in reversed(rungs) if rung < value * 0.999)
+    return float(f"{min(max(rung, _SMALLEST), _LARGEST):.1g}")

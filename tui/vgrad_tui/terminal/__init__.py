@@ -1,0 +1,1 @@
+"""The terminal itself: its first frame, its driver, and drawing only the cells that differ."""

@@ -1,0 +1,112 @@
+"""The terminal's edge: what reaches it, and whether it keeps up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from vgrad_tui.terminal.first_frame import SIGNALS, Opening
+
+_BOXES = {
+    **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
+    **dict.fromkeys("│┃║╎╏┆┇┊┋╵╷▏▎▍▕▐▌", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╯╰╔╗╚╝╠╣╦╩╬┏┓┗┛┣┫┳┻╋", "+"),
+    **dict(zip("▁▂▃▄▅▆▇█", "_,-:=+*#", strict=True)),
+    **dict(zip("░▒▓", ".:#", strict=True)),
+    **dict.fromkeys("▖▗▘▝▀▙▛▜▟▚▞▋▊▉", "#"),
+    **dict.fromkeys("•●◉■▪◆", "*"),
+    **dict.fromkeys("○◯□·", "."),
+    **dict.fromkeys("→▸▶►⏵›", ">"),
+    **dict.fromkeys("←◂◀◄‹", "<"),
+    **dict.fromkeys("↑▲△⏶", "^"),
+    **dict.fromkeys("↓▼▽⏷", "v"),
+    "‖": "|", "×": "x", "±": "~", "…": ".", "÷": "/", "≤": "<", "≥": ">", "✓": "+", "✗": "x",
+    "∞": "8", "Δ": "d", "◇": "o", "–": "-", "—": "-", "’": "'", "⚠": "!", "Ω": "O", "μ": "u", "≈": "~",
+    "⭘": "o", "↔": "-", "↕": "|", "⏎": "<", "␣": "_", "\u00a0": " ", "ρ": "p",
+}  # fmt: skip
+_BY_DOTS = " ..::+**#"  # braille patterns by the number of their dots
+
+
+class _ToAscii(dict[int, str]):
+    """A translation of every character to ASCII of the same width, for `str.translate`."""
+
+    def __missing__(self, code: int) -> str:
+        if code < 0x80:
+            text = chr(code)
+        elif 0x2800 <= code <= 0x28FF:
+            text = _BY_DOTS[(code - 0x2800).bit_count()]
+        else:
+            text = _BOXES.get(chr(code), "?" * cell_len(chr(code)))
+        self[code] = text
+        return text
+
+
+TO_ASCII = _ToAscii()
+
+
+def wants_ascii(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the locale says that the terminal shows nothing but ASCII.
+
+    Python itself sets ``LC_CTYPE`` to ``C.UTF-8`` under ``LANG=C``, so that value says nothing
+    while ``LANG`` says C. A locale that is not set at all says nothing either: most such
+    terminals, in containers, do show Unicode.
+    """
+    if environ.get("TERM", "") in ("linux", "vt100", "vt220", "dumb"):
+        return True
+    ctype = environ.get("LC_CTYPE", "")
+    names = [environ.get("LC_ALL", ""), "" if ctype == "C.UTF-8" else ctype, environ.get("LANG", "")]
+    name = next((name for name in names if name), "")
+    return name in ("C", "POSIX") or (bool(name) and "utf" not in name.lower())
+
+
+class Interrupted(Message):
+    """A signal asks the program to leave."""
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver, which also knows whether the terminal is behind, and can do with ASCII.
+
+    Attributes:
+        ascii_only: Whether every character is translated to ASCII on its way out.
+        opening: What has the terminal until the driver takes it, and will restore it.
+    """
+
+    ascii_only: ClassVar[bool] = False
+    opening: ClassVar[Opening | None] = None
+
+    def start_application_mode(self) -> None:
+        """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._app.post_message, Interrupted())
+        if self.opening is not None:
+            self.opening.hand_over()
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether earlier output still waits for the terminal to take it."""
+        return self._writer_thread is not None and self._writer_thread._queue.qsize() > 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no terminal any more: a closed window, a dropped line.
+
+        A program is told by a signal only where its parent passes it on, and make does not.
+        """
+        poller = select.poll()
+        poller.register(self.fileno, 0)  # nothing is asked for: a hang-up is always told
+        return bool(poller.poll(0))
+
+    def write(self, data: str) -> None:
+        """Write to the terminal, from a thread that may wait for it."""
+        if self.ascii_only:
+            data = data.translate(TO_ASCII)
+        super().write(data)

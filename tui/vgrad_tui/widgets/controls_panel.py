@@ -1,0 +1,252 @@
+"""The controls: what was asked, what the engine has applied, and since which step.
+
+Every row is a key and a mouse target: a click on one of its keys, or anywhere else on the row,
+does what the key does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+
+from vgrad.controls.catalog import ACCUMULATE, CLIP, CONTROLS
+from vgrad.controls.wording import describe
+from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.schedules import Constant
+from vgrad_tui.draw.numbers import number, percent
+from vgrad_tui.draw.runs import Runs, cut_short, width_of
+from vgrad_tui.state.control_guide import others_on
+from vgrad_tui.state.run_state import State
+from vgrad_tui.widgets.control_value import applied, asked_value, pending
+from vgrad_tui.widgets.lines import Lines
+
+_LABEL_WIDTH = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is written, and the action it stands for."""
+
+    text: str
+    action: str
+
+
+class ControlRow(Lines):
+    """One control on one row.
+
+    Args:
+        keys: Its keys, written in front; none where it only tells.
+        label: What it is called.
+        help: A sentence for the tooltip.
+    """
+
+    class Pressed(Message):
+        """A key of the row was clicked."""
+
+        def __init__(self, action: str) -> None:
+            super().__init__()
+            self.action = action
+
+    def __init__(self, id: str, keys: tuple[Key, ...], label: str, help: str) -> None:
+        super().__init__(id=id)
+        self._keys = keys
+        self._label = label
+        self.tooltip = help
+
+    def value(self, runs: Runs) -> None:
+        """Show the control's value."""
+        front: list[tuple[str, str]] = []
+        for key in self._keys:
+            front.extend([(key.text, "key"), (" ", "text")])
+        used = sum(len(key.text) + 1 for key in self._keys)
+        front.append((" " * max(0, 4 - used), "text"))
+        front.append((f"{self._label:<{_LABEL_WIDTH}} ", "dim"))
+        self.show([[*front, *runs]])
+
+    @property
+    def room(self) -> int:
+        """Cells that there are for the value."""
+        return self.size.width - 4 - _LABEL_WIDTH - 1
+
+    def on_click(self, event: events.Click) -> None:
+        """Find the key under the mouse."""
+        event.stop()
+        end = 0
+        for key in self._keys:
+            end += len(key.text) + 1
+            if event.x < end:
+                self.post_message(self.Pressed(key.action))
+                return
+        if self._keys:
+            self.post_message(self.Pressed(self._keys[0].action))
+
+
+class Controls(Container):
+    """All controls, a row each."""
+
+    def compose(self) -> ComposeResult:
+        """Make the rows."""
+        yield ControlRow("clip", (Key("c", "toggle_clip"),), "clip", "Clip gradients, or stop clipping")
+        yield ControlRow(
+            "threshold",
+            (Key("[", "threshold(-1)"), Key("]", "threshold(1)")),
+            "threshold",
+            "Lower or raise the threshold of clipping; v changes between norm and value. Shown: how many of"
+            " the last 100 steps were clipped, and the median gradient norm before and after",
+        )
+        yield ControlRow(
+            "accumulate",
+            (Key("a", "accumulate(1)"),),
+            "accumulate",
+            "Average the gradient over 1, 2, 4, 8 or 16 microbatches per optimizer step",
+        )
+        yield ControlRow(
+            "lr",
+            (Key("-", "lr(-1)"), Key("=", "lr(1)")),
+            "lr",
+            "Halve or double the learning rate; 0 sets it back to its base",
+        )
+        yield ControlRow(
+            "run",
+            (Key("␣", "pause"), Key(".", "step_once")),
+            "run",
+            "Pause or train on; . trains for one step",
+        )
+        yield ControlRow(
+            "methods",
+            (Key("m", "methods"),),
+            "methods",
+            "Every control there is: optimizer, precision, noise, structure … Shown: what else is on",
+        )
+        yield ControlRow(
+            "noise-scale",
+            (),
+            "noise scale",
+            "The gradient noise scale: up to so many samples a step, larger batches pay. Measured from the"
+            " microbatches of accumulation windows",
+        )
+        yield ControlRow(
+            "loss-scale",
+            (),
+            "loss scale",
+            "What the loss is multiplied with before the backward pass, and how many steps were dropped"
+            " because their gradient was not finite",
+        )
+        yield ControlRow(
+            "skipped",
+            (),
+            "skipped",
+            "How many steps were dropped because their gradient was not finite",
+        )
+
+    def update(self, state: State, spare_clip: object) -> None:
+        """Show every control.
+
+        Args:
+            state: What is asked and applied.
+            spare_clip: The clipping that ``c`` would turn on.
+        """
+        self._row("clip").value(self._clip(state))
+        self._row("threshold").value(self._threshold(state, spare_clip))
+        self._row("accumulate").value(self._accumulate(state))
+        self._row("lr").value(self._lr(state))
+        self._row("run").value(self._run(state))
+        methods = self._row("methods")
+        methods.value(what_else(others_on(state.controls), methods.room))
+        self._row("noise-scale").value(self._noise_scale(state))
+        # Half precision drops steps too, and tells so beside its scale.
+        scaled = self._row("loss-scale")
+        scaled.display = state.is_float16
+        scaled.value(self._loss_scale(state))
+        skipped = self._row("skipped")
+        skipped.display = state.controls.skip_non_finite is not None and not state.is_float16
+        skipped.value(self._skipped(state))
+
+    def _row(self, id: str) -> ControlRow:
+        return self.query_one(f"#{id}", ControlRow)
+
+    def _clip(self, state: State) -> Runs:
+        now = CLIP.shown(state.controls.clip)
+        asked = state.asked("clip")
+        if asked is not None:
+            return pending(now, asked_value(asked), state)
+        return applied(now, state, "clip", strong=state.controls.clip is not None)
+
+    def _threshold(self, state: State, spare_clip: object) -> Runs:
+        if state.wanted.clip is None:
+            return [(f"{CLIP.shown(spare_clip)}, once it is on", "dim")]
+        fires, before, after = state.clipping()
+        if math.isnan(fires) or state.controls.clip is None:
+            return [("…", "dim")]
+        runs = [
+            (percent(fires), "strong" if fires else "text"),
+            (f"  {number(before).strip()} → {number(after).strip()}", "text"),
+        ]
+        title = [("fires ", "dim")]
+        return [*title, *runs] if width_of([*title, *runs]) <= self._row("threshold").room else runs
+
+    def _accumulate(self, state: State) -> Runs:
+        now = ACCUMULATE.shown(state.controls.accumulate)
+        asked = state.asked("accumulate")
+        if asked is not None:
+            return pending(now, asked_value(asked), state)
+        strong = state.controls.accumulate != MeanOver()
+        return applied(now, state, "accumulate", strong=strong)
+
+    def _lr(self, state: State) -> Runs:
+        controls, record = state.controls, state.record
+        scale = controls.lr_scale
+        now = f"×{scale:g}"
+        asked = state.asked("lr_scale")
+        if asked is not None:
+            return pending(now, f"×{asked_value(asked)}", state)
+        if record is not None:
+            is_old = record.step < state.applied_at.get("lr_scale", 0)  # made with another scale
+            lr = record.base_lr * scale if is_old else record.lr
+            now = f"{record.base_lr:.4g} × {scale:g} = {lr:.4g}"
+        runs = list(applied(now, state, "lr_scale", strong=scale != 1))
+        if not isinstance(controls.schedule, Constant):
+            runs.append((f"  {CONTROLS['schedule'].shown(controls.schedule)}", "accent"))
+        return runs
+
+    def _noise_scale(self, state: State) -> Runs:
+        scale, why = state.noise_scale()
+        self._row("noise-scale").set_class(bool(why), "-unknown")
+        if not why:
+            return [(f"{scale:,.0f} sample{'' if round(scale) == 1 else 's'}", "text")]
+        words = f"undetermined: {why}"
+        return [(words if len(words) <= self._row("noise-scale").room else f"– {why}", "dim")]
+
+    def _loss_scale(self, state: State) -> Runs:
+        scale = 1.0 if state.record is None else state.record.loss_scale
+        return [(f"{scale:,.0f}  ", "text"), *self._skipped(state)]
+
+    def _skipped(self, state: State) -> Runs:
+        skipped = state.num_skipped
+        steps = "step" if skipped == 1 else "steps"
+        return [(f"{skipped:,} {steps} skipped", "warn" if skipped else "dim")]
+
+    def _run(self, state: State) -> Runs:
+        asked = state.asked("run")
+        if asked is not None:
+            return pending(state.phase, describe(asked), state)
+        return applied(state.phase, state, "run", strong=state.phase == "paused")
+
+
+def what_else(labels: list[str], width: int) -> Runs:
+    """As many labels as fit into ``width`` cells, and how many more there are; of the first, what fits."""
+    if not labels:
+        return [("nothing else is on", "dim")]
+    more: list[tuple[str, str]] = []
+    for shown in range(len(labels), 0, -1):
+        left = len(labels) - shown
+        more = [(f"  +{left}", "accent")] if left else []
+        runs = [(", ".join(labels[:shown]), "strong"), *more]
+        if width_of(runs) <= width:
+            return runs
+    return [*cut_short([(labels[0], "strong")], max(1, width - width_of(more))), *more]
