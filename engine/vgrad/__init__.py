@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from vgrad.run.build import build
     from vgrad.run.session import Session
     from vgrad.train.trainer import Trainer
-    from vgrad.watch.optimizer_tap import Tap
+    from vgrad.watch.optimizer_tap import OptimizerTap
 
 _HOMES = {
     "config": ("RunConfig",),
@@ -76,18 +76,52 @@ _HOMES = {
     "run.build": ("build",),
     "run.session": ("Session",),
     "train.trainer": ("Trainer",),
-    "watch.optimizer_tap": ("Tap",),
+    "watch.optimizer_tap": ("OptimizerTap",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
-    "RECIPES", "Batch", "CheckGradients", "ClipGradNorm", "ClipGradValue", "Command", "CommandApplied",
-    "CommandRejected", "ConfigError", "Controls", "DataError", "Effect", "History", "LayerStats",
-    "MissingExtra", "Pause", "Preparing", "Recipe", "RecipeError", "Reinit", "Resume", "RunConfig",
-    "RunEnded", "RunInfo", "RunStarted", "Session", "Set", "StepOnce", "StepRecord", "Stop", "Tap",
-    "Trainer", "UndoReinit", "Validated", "Verdict", "VerdictChanged", "VgradError", "build",
-    "judge_effect", "reduce",
+    "RECIPES",
+    "Batch",
+    "CheckGradients",
+    "ClipGradNorm",
+    "ClipGradValue",
+    "Command",
+    "CommandApplied",
+    "CommandRejected",
+    "ConfigError",
+    "Controls",
+    "DataError",
+    "Effect",
+    "History",
+    "LayerStats",
+    "MissingExtra",
+    "OptimizerTap",
+    "Pause",
+    "Preparing",
+    "Recipe",
+    "RecipeError",
+    "Reinit",
+    "Resume",
+    "RunConfig",
+    "RunEnded",
+    "RunInfo",
+    "RunStarted",
+    "Session",
+    "Set",
+    "StepOnce",
+    "StepRecord",
+    "Stop",
+    "Trainer",
+    "UndoReinit",
+    "Validated",
+    "Verdict",
+    "VerdictChanged",
+    "VgradError",
+    "build",
+    "judge_effect",
+    "reduce",
 ]  # fmt: skip
 
 

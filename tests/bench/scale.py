@@ -14,7 +14,7 @@ from tests.tui.scripted import ScriptedSource, make_info, make_record, make_stat
 
 from vgrad.events.records import Batch, RunStarted
 from vgrad_tui.app.app import VgradApp
-from vgrad_tui.terminal.cell_diff import Painter
+from vgrad_tui.terminal.cell_diff import CellDiff
 
 _RECORDS_PER_FRAME = 3  # a model of thousands of layers does not take thousands of steps a second
 _FEW, _MANY = 100, 10_000
@@ -75,7 +75,7 @@ async def _frames_ms(case: Case, num_frames: int, turn: asyncio.Barrier) -> Time
     num_layers, step = case.num_layers, case.num_steps
     source = ScriptedSource()
     app = VgradApp(source)
-    painter = Painter()
+    painter = CellDiff()
     times = []
     async with app.run_test(size=(160, 50)) as pilot:
         names = tuple(f"blocks.{index}.weight" for index in range(num_layers))

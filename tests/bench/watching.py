@@ -18,7 +18,7 @@ from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.train.trainer import KEEP_S
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 BUDGET = 0.02
 BUDGET_LIMIT = 1.0 + BUDGET + 0.01
@@ -98,7 +98,9 @@ def bare(subject: Subject) -> Variant:
 
 def watched(subject: Subject, *, budget: float, controls: Controls | None = None) -> Variant:
     """A step with everything that a session does with it, but the hand-off to a screen."""
-    tap = Tap(subject.model, subject.optimizer, watch_budget=budget, controls=controls, keep_s=KEEP_S)
+    tap = OptimizerTap(
+        subject.model, subject.optimizer, watch_budget=budget, controls=controls, keep_s=KEEP_S
+    )
     tap.remove()
     layers = tap.layers
     judge = Judge(RunInfo("bench", "", 0, "cpu", layers.names, layers.sizes, "samples", None, tap.controls))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from vgrad.controls.choices import Control, Kind, Number, OneOf, Word, kinds
+from vgrad.controls.choices import Control, Number, OneOf, Variant, Word, kinds
 from vgrad.errors import ConfigError
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import AGC, AutoClip, ZClip
@@ -32,45 +32,45 @@ from vgrad.methods.skip_non_finite import SkipNonFinite
 
 MIN_LR_SCALE, MAX_LR_SCALE = 1e-12, 1e6
 
-_OFF = Kind("off", None, "off")
+_OFF = Variant("off", None, "off")
 
 CLIP = OneOf(
     "clip",
     "clip",
     "Make gradients that are too large smaller",
     kinds(
-        Kind(
+        Variant(
             "norm", ClipGradNorm, "joint norm",
             helps="explosions", fails="vanishing; weights already blown up",
             source="Pascanu 2013, arXiv:1211.5063",
         ),
-        Kind(
+        Variant(
             "value", ClipGradValue, "every value",
             helps="explosions", fails="changes the direction",
             source="torch.nn.utils.clip_grad_value_; the article's 4.2",
         ),
-        Kind(
+        Variant(
             "tensor", ClipEachTensor, "each tensor's norm",
             helps="one bad layer", fails="changes the joint direction",
         ),
-        Kind(
+        Variant(
             "agc", AGC, "adaptive, by unit",
             helps="large batches", fails="vanishing", source="Brock 2021, arXiv:2102.06171",
         ),
-        Kind(
+        Variant(
             "zclip", ZClip, "adaptive, by z-score",
             helps="rare spikes", fails="early explosions without its cap", source="arXiv:2504.02507",
         ),
-        Kind(
+        Variant(
             "autoclip", AutoClip, "adaptive, by percentile",
             helps="unknown scale", fails="vanishing", source="arXiv:2007.14469",
         ),
-        Kind(
+        Variant(
             "floor-as-printed", FloorAsPrinted, "floor, as printed", as_printed=True,
             fails="throws the sign away: weights drift",
             source="the article, 3.2",
         ),
-        Kind(
+        Variant(
             "floor-signed", FloorSigned, "floor, sign kept", as_printed=True,
             helps="sometimes a small gradient", fails="lost direction", source="the article, 3.2, repaired",
         ),
@@ -83,20 +83,20 @@ ACCUMULATE = OneOf(
     "accumulate",
     "Use several microbatches for one optimizer step",
     kinds(
-        Kind(
+        Variant(
             "mean", MeanOver, "mean over all items",
             helps="noisy small batches", fails="vanishing",
         ),
-        Kind(
+        Variant(
             "sum", SumOver, "sum of the means",
             fails="multiplies the learning rate by the number of microbatches",
         ),
-        Kind(
+        Variant(
             "as-coded", DoubleAsCoded, "g + g, as coded", as_printed=True,
             fails="twice the learning rate under SGD, nothing at all under Adam",
             source="the article, 4.3",
         ),
-        Kind(
+        Variant(
             "as-prose", HoardAsProse, "never cleared, as in prose", as_printed=True,
             fails="oscillates without damping", source="the article, 3.3",
         ),
@@ -109,20 +109,20 @@ DETECT = OneOf(
     "detection",
     "The article's gradient detection, and the standard method of looking around",
     kinds(
-        Kind(
+        Variant(
             "sam", SAM, "sharpness-aware",
             helps="generalisation", fails="vanishing; costs a second pass",
             source="Foret 2020, arXiv:2010.01412",
         ),
-        Kind(
+        Variant(
             "as-coded", AscendAsCoded, "p + 0.1 g, as coded", as_printed=True,
             fails="climbs the loss: at lr 0.1 it freezes SGD exactly", source="the article, 4.1",
         ),
-        Kind(
+        Variant(
             "as-prose", PerturbAsProse, "random kicks, as in prose", as_printed=True,
             fails="noise in the weights, never undone", source="the article, 3.1",
         ),
-        Kind(
+        Variant(
             "formula", DeepSupervision, "every layer's own loss, by the formula", as_printed=True,
             helps="depth: it is deep supervision", fails="models without a head for every layer",
             source="the article, 3.1",
@@ -137,19 +137,19 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "skip_non_finite", "skip non-finite", "Drop a step whose gradient holds NaN or inf",
         kinds(
-            Kind("on", SkipNonFinite, "on", helps="one bad batch", fails="weights already blown up"),
+            Variant("on", SkipNonFinite, "on", helps="one bad batch", fails="weights already blown up"),
             _OFF,
         ),
     ),
     OneOf(
         "freeze", "freeze layers", "Do not train the layers whose names match",
-        kinds(Kind("layers", Freeze, "by name", helps="fine-tuning, comparisons"), _OFF),
+        kinds(Variant("layers", Freeze, "by name", helps="fine-tuning, comparisons"), _OFF),
         shorthand="layers",
     ),
     OneOf(
         "centralize", "centralise", "Take the mean out of every unit's gradient",
         kinds(
-            Kind(
+            Variant(
                 "on", CentralizeGrads, "on",
                 helps="conditioning", fails="vanishing, explosions", source="arXiv:2004.01461",
             ),
@@ -159,7 +159,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "normalize", "normalise", "Give every layer a step in proportion to its weights",
         kinds(
-            Kind(
+            Variant(
                 "lars", LARS, "LARS",
                 helps="uneven scale, both ways", fails="lost direction", source="arXiv:1708.03888",
             ),
@@ -170,7 +170,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "omega", "Pascanu's Ω", "Keep the gradient's norm as it flows back through time",
         kinds(
-            Kind(
+            Variant(
                 "pascanu", Omega, "Ω",
                 helps="vanishing in time", fails="explosions: use it with clipping",
                 source="Pascanu 2013, arXiv:1211.5063, eq. 9-10",
@@ -183,7 +183,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "noise", "gradient noise", "Add Gaussian noise that fades, after clipping",
         kinds(
-            Kind(
+            Variant(
                 "gaussian", AddGradNoise, "Gaussian",
                 helps="some poor initialisations", fails="made our runs worse", source="arXiv:1511.06807",
             ),
@@ -194,9 +194,9 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "precision", "precision", "What the forward and backward passes compute in",
         kinds(
-            Kind("fp32", Float32, "float32"),
-            Kind("bf16", BFloat16, "bfloat16", helps="speed, where the device has it"),
-            Kind(
+            Variant("fp32", Float32, "float32"),
+            Variant("bf16", BFloat16, "bfloat16", helps="speed, where the device has it"),
+            Variant(
                 "fp16", Float16, "float16 with loss scaling",
                 helps="speed, where the device has it", fails="underflows where the scale is too small",
                 source="torch.amp",
@@ -206,21 +206,21 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     OneOf(
         "optimizer", "optimizer", "What turns gradients into steps; a new one starts with an empty memory",
         kinds(
-            Kind("recipe", None, "the recipe's own"),
-            Kind("sgd", SGD, "SGD"),
-            Kind("momentum", Momentum, "SGD with momentum"),
-            Kind("nesterov", Nesterov, "SGD with Nesterov momentum"),
-            Kind("adam", Adam, "Adam", helps="uneven scale over layers", fails="lost direction"),
-            Kind("adamw", AdamW, "AdamW", helps="uneven scale over layers", fails="lost direction"),
-            Kind("rmsprop", RMSprop, "RMSprop", helps="uneven scale over layers", fails="lost direction"),
+            Variant("recipe", None, "the recipe's own"),
+            Variant("sgd", SGD, "SGD"),
+            Variant("momentum", Momentum, "SGD with momentum"),
+            Variant("nesterov", Nesterov, "SGD with Nesterov momentum"),
+            Variant("adam", Adam, "Adam", helps="uneven scale over layers", fails="lost direction"),
+            Variant("adamw", AdamW, "AdamW", helps="uneven scale over layers", fails="lost direction"),
+            Variant("rmsprop", RMSprop, "RMSprop", helps="uneven scale over layers", fails="lost direction"),
         ),
     ),
     OneOf(
         "schedule", "lr schedule", "How the base learning rate changes with the step",
         kinds(
-            Kind("constant", Constant, "constant"),
-            Kind("cosine", WarmupCosine, "warm-up, then cosine"),
-            Kind("step", StepDecay, "steps"),
+            Variant("constant", Constant, "constant"),
+            Variant("cosine", WarmupCosine, "warm-up, then cosine"),
+            Variant("step", StepDecay, "steps"),
         ),
     ),
     Number(

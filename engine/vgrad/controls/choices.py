@@ -20,7 +20,7 @@ _TRUE, _FALSE = ("on", "true", "yes"), ("off", "false", "no")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Variant:
     """One thing that a control can be set to.
 
     Attributes:
@@ -106,7 +106,7 @@ class OneOf:
     name: str
     title: str
     help: str
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, Variant]
     shorthand: str = ""
 
     @property
@@ -114,7 +114,7 @@ class OneOf:
         """What may be typed."""
         return tuple(self.kinds)
 
-    def kind_of(self, value: object) -> Kind:
+    def kind_of(self, value: object) -> Variant:
         """The kind of ``value``.
 
         Raises:
@@ -231,7 +231,7 @@ class Word:
 Control = OneOf | Number | Word
 
 
-def kinds(*rows: Kind) -> Mapping[str, Kind]:
+def kinds(*rows: Variant) -> Mapping[str, Variant]:
     """The kinds of a control, by their words."""
     return MappingProxyType({row.word: row for row in rows})
 

@@ -23,7 +23,7 @@ from vgrad.diagnose.confidence import CONFIDENCE
 from vgrad.diagnose.explosions import WINDOW, ExplosionWatch
 from vgrad.diagnose.remedies import against, against_explosion, against_non_finite, still_due
 from vgrad.diagnose.rules import FINDING_RULES, RATIO_VANISHING, Symptoms, find, find_underflow, tags
-from vgrad.events.records import Kind, LayerStats, RunInfo, StepRecord, TimeStats, Verdict
+from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict, VerdictKind
 from vgrad.methods.precision import Float16
 
 if TYPE_CHECKING:
@@ -343,5 +343,5 @@ def _throttle(record: StepRecord, controls: Controls) -> float:
     return left
 
 
-def _verdict(kind: Kind, rule: str, evidence: str, **more: Any) -> Verdict:
+def _verdict(kind: VerdictKind, rule: str, evidence: str, **more: Any) -> Verdict:
     return Verdict(kind, evidence, rule=rule, confidence=CONFIDENCE.get(rule), **more)

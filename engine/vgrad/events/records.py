@@ -120,7 +120,7 @@ class TimeStats:
     names: tuple[str, ...]
 
 
-Kind = Literal["starting", "healthy", "vanishing", "exploding", "dead", "non-finite"]
+VerdictKind = Literal["starting", "healthy", "vanishing", "exploding", "dead", "non-finite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Verdict:
             this rule said so; see `vgrad.diagnose.confidence`. None where it never spoke of one.
     """
 
-    kind: Kind
+    kind: VerdictKind
     evidence: str
     layers: tuple[int, ...] = ()
     remedy: tuple[Command, ...] = ()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
-from vgrad.gradcheck.float64_copy import InFloat64
+from vgrad.gradcheck.float64_copy import Float64Copy
 from vgrad.methods.restored_weights import restored
 
 EVALUATIONS_PER_ENTRY = 4
@@ -57,7 +57,7 @@ class PureLoss:
         torch.set_rng_state(self._state)
         if self._device_state is not None:
             torch.get_device_module(self._device).set_rng_state(self._device_state, self._device)
-        with InFloat64():
+        with Float64Copy():
             value: object = self._loss(self._model)
         if not isinstance(value, Tensor) or value.dim():
             raise ConfigError("the loss to check must be a 0-d tensor: take its mean")

@@ -58,7 +58,7 @@ def _computes_weights(hook: object) -> bool:
     return type(hook).__module__.startswith("torch.nn.utils")
 
 
-class InFloat64(TorchFunctionMode):
+class Float64Copy(TorchFunctionMode):
     """Inside, whatever floating tensor torch is given or makes is float64, whoever asks for less.
 
     Inputs that a loss function brings along are so cast, and a model that computes a part of

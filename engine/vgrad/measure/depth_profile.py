@@ -44,7 +44,7 @@ def first_to_last(norms: ArrayLike, sizes: ArrayLike) -> float:
     return float(ends[0] / ends[1])
 
 
-def slope(norms: ArrayLike, sizes: ArrayLike) -> float:
+def depth_slope(norms: ArrayLike, sizes: ArrayLike) -> float:
     """Return how log10 of the rms gradient grows with depth, in decades per layer.
 
     Positive where the gradient fades on its way back to the first layer, negative where it grows.

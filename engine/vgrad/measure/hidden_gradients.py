@@ -112,7 +112,7 @@ def recurrent_matrices(model: nn.Module) -> list[tuple[str, Tensor]]:
     return found
 
 
-def slope(norms: ArrayLike | Tensor) -> float:
+def time_slope(norms: ArrayLike | Tensor) -> float:
     """Return by how many decades ‖dE/dh_t‖ changes per step backwards in time.
 
     Least squares of log10. Below 0 the gradient vanishes on its way back, above 0 it explodes.
@@ -138,7 +138,7 @@ def ratio(norms: ArrayLike | Tensor) -> float:
     """Return ‖dE/dh_t‖ at the first step over that at the last.
 
     Args:
-        norms: As for `slope`.
+        norms: As for `time_slope`.
 
     Returns:
         0 if nothing reached the first step; NaN if either is not finite or the last one is 0.

@@ -67,7 +67,7 @@ class Picked:
 _NOTHING = Picked([], 0.0, DeviceTime(()), is_paid=True)
 
 
-class LayerProbe:
+class LayerStatsProbe:
     """Measures a few layers per step, round and round.
 
     The first measurement is not paid for: an accelerator may take long to load what is needed for it, and no

@@ -13,7 +13,13 @@ import torch
 from vgrad.events.records import TimeStats
 from vgrad.measure.budget import Budget
 from vgrad.measure.device_clock import DeviceClock, DeviceTime
-from vgrad.measure.hidden_gradients import hidden_gradients, ratio, recurrent_matrices, slope, spectral_radius
+from vgrad.measure.hidden_gradients import (
+    hidden_gradients,
+    ratio,
+    recurrent_matrices,
+    spectral_radius,
+    time_slope,
+)
 from vgrad.measure.host_copy import HostCopy
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ class _Coming:
     device_time: DeviceTime
 
 
-class TimeProbe:
+class ThroughTimeProbe:
     """Measures ‖dE/dh_t‖ on a microbatch that was just trained on, with the weights as they are then.
 
     It runs passes of its own, and so touches no gradient, no weight and no random state. The first
@@ -105,7 +111,7 @@ class TimeProbe:
         return TimeStats(
             step=coming.step,
             norms=norms,
-            slope=slope(norms[-1]),
+            slope=time_slope(norms[-1]),
             ratio=ratio(norms[-1]),
             spectral_radius=_largest_radius(values[num_norms:], sizes),
             names=tuple(name for name, _ in self._matrices),

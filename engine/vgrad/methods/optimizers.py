@@ -228,7 +228,7 @@ def default_lr(choice: OptimizerChoice, recipe_lr: float, recipe: OptimizerChoic
     Args:
         choice: What is to be made.
         recipe_lr: Learning rate of the recipe's own optimizer.
-        recipe: What `describe` says of that optimizer.
+        recipe: What `choice_of` says of that optimizer.
     """
     if choice.lr is not None:
         return choice.lr
@@ -262,7 +262,7 @@ def make(choice: OptimizerChoice, params: Iterable[Tensor], *, lr: float) -> tor
             return torch.optim.RMSprop(params, lr=lr, alpha=alpha, momentum=momentum)
 
 
-def describe(optimizer: torch.optim.Optimizer) -> OptimizerChoice | None:
+def choice_of(optimizer: torch.optim.Optimizer) -> OptimizerChoice | None:
     """Return the value that `make` would make ``optimizer`` from, with its learning rate as it is now.
 
     None if there is no such value: another class, groups with settings of their own, or a setting

@@ -102,7 +102,7 @@ class Recipe:
     Attributes:
         name: What to type.
         summary: One line of what it shows.
-        builder: ``module:function`` in this package, a ``Callable[[Setup], Task]``; imported
+        builder: ``module:function`` in `vgrad.recipes`, a ``Callable[[Setup], Task]``; imported
             only when the recipe is built, for it needs torch.
         lr: Base learning rate unless the config has one.
         batch_size: Samples per microbatch unless the config has one.

@@ -64,7 +64,7 @@ _ALL = (
     Recipe(
         name="charlm-rnn",
         summary="character RNN on real text: explodes in its first steps, clipping by norm 1 prevents it",
-        builder="recurrent:build_charlm",
+        builder="models.recurrent:build_charlm",
         lr=2.0,
         batch_size=16,
         settings=_charlm("rnn", "xavier"),
@@ -75,7 +75,7 @@ _ALL = (
     Recipe(
         name="charlm-lstm",
         summary="the same text with an LSTM: gates keep it stable without clipping",
-        builder="recurrent:build_charlm",
+        builder="models.recurrent:build_charlm",
         lr=2.0,
         batch_size=16,
         settings=_charlm("lstm", "torch"),
@@ -86,7 +86,7 @@ _ALL = (
     Recipe(
         name="charlm-gru",
         summary="the same text with a GRU: as stable as the LSTM, with one gate less",
-        builder="recurrent:build_charlm",
+        builder="models.recurrent:build_charlm",
         lr=2.0,
         batch_size=16,
         settings=_charlm("gru", "torch"),
@@ -97,7 +97,7 @@ _ALL = (
     Recipe(
         name="charlm-transformer",
         summary="the same text with a small pre-norm transformer: gradients stay even over depth",
-        builder="transformer:build",
+        builder="models.transformer:build",
         lr=3e-3,
         batch_size=16,
         settings={
@@ -116,7 +116,7 @@ _ALL = (
     Recipe(
         name="depth-sigmoid",
         summary="20 sigmoid layers on digits: gradients vanish, activation=tanh or skip=true cures it",
-        builder="depth:build_mlp",
+        builder="models.deep_stacks:build_mlp",
         lr=0.1,
         batch_size=64,
         settings=_deep(20, "sigmoid", "xavier"),
@@ -126,7 +126,7 @@ _ALL = (
     Recipe(
         name="depth-tanh",
         summary="30 tanh layers with torch's default init on digits: vanishes too, skip=true cures it",
-        builder="depth:build_mlp",
+        builder="models.deep_stacks:build_mlp",
         lr=0.1,
         batch_size=64,
         settings=_deep(30, "tanh", "torch"),
@@ -136,7 +136,7 @@ _ALL = (
     Recipe(
         name="digits-conv",
         summary="8 convolutions with torch's default init on digits: vanishes too, skip=true cures it",
-        builder="depth:build_conv",
+        builder="models.deep_stacks:build_conv",
         lr=0.1,
         batch_size=64,
         settings=_deep(9, "relu", "torch", size={"model.channels": Count(8, at_most=512)}),
@@ -146,7 +146,7 @@ _ALL = (
     Recipe(
         name="temporal-order",
         summary="which of two symbols came first: an RNN explodes or forgets, clipping with omega solves it",
-        builder="generated:build_temporal_order",
+        builder="data.sequences:build_temporal_order",
         lr=0.01,
         batch_size=20,
         settings=_recurrent("rnn", "normal", hidden=50)
@@ -157,7 +157,7 @@ _ALL = (
     Recipe(
         name="adding-gates",
         summary="adding two far numbers: an RNN forgets the first, model.cell=lstm keeps and adds both",
-        builder="generated:build_adding",
+        builder="data.sequences:build_adding",
         lr=0.01,
         batch_size=50,
         settings=_recurrent("rnn", "torch", hidden=64)
@@ -169,7 +169,7 @@ _ALL = (
     Recipe(
         name="tiny-batch",
         summary="one digit a step at lr 0.3 is too noisy: accumulating 16 cures it, and so does lr/16",
-        builder="depth:build_mlp",
+        builder="models.deep_stacks:build_mlp",
         lr=0.3,
         batch_size=1,
         settings=_deep(4, "tanh", "xavier"),
@@ -179,7 +179,7 @@ _ALL = (
     Recipe(
         name="fp16-underflow",
         summary="an autoencoder with a small loss: in fp16 every gradient is 0 until the loss is scaled",
-        builder="autoencoder:build",
+        builder="models.autoencoder:build",
         lr=1e-3,
         batch_size=1024,
         settings={
@@ -196,7 +196,7 @@ _ALL = (
     Recipe(
         name="article-net",
         summary="the article's 784-128-10 net, repaired: learns one random batch by heart",
-        builder="article:build",
+        builder="models.article_net:build",
         lr=0.01,
         batch_size=64,
         settings={
@@ -240,5 +240,5 @@ def build_task(config: RunConfig, device: torch.device) -> Task:
     recipe = get_recipe(config.recipe)
     setup = recipe.setup(config, device)
     module, _, function = recipe.builder.partition(":")
-    builder: Callable[[Setup], Task] = getattr(import_module(f"{__name__}.{module}"), function)
+    builder: Callable[[Setup], Task] = getattr(import_module(f"vgrad.recipes.{module}"), function)
     return builder(setup)

@@ -21,7 +21,7 @@ from vgrad.events.records import (
     Validated,
     VerdictChanged,
 )
-from vgrad.run.totals import Tally
+from vgrad.run.totals import Totals
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -53,7 +53,7 @@ class Session:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._outbox = Outbox()
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
-        self._tally = Tally()
+        self._tally = Totals()
         self._stats: LayerStats | None = None
         self._stats_at_s = 0.0
         self._judge: Judge

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """The first and the newest numbers of a run, kept by the training thread.
 
     Attributes:

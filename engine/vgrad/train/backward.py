@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STREAM = 0x5EED  # keeps the perturbations' numbers apart from the data's
 
 
-class Passes:
+class Backward:
     """Runs the passes of one microbatch at a time.
 
     Args:

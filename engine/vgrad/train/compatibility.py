@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STRUCTURE = ("activation", "skip", "layer_norm")
 
 
-def require_fit(controls: Controls, model: nn.Module, device: torch.device) -> None:
+def require_compatible(controls: Controls, model: nn.Module, device: torch.device) -> None:
     """Check that ``controls`` can be carried out on ``model``.
 
     Raises:

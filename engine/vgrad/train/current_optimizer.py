@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vgrad.methods.optimizers import default_lr, describe, make
+from vgrad.methods.optimizers import choice_of, default_lr, make
 from vgrad.methods.schedules import Constant
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Memory:
     state: dict[str, Any]
 
 
-class Stepper:
+class CurrentOptimizer:
     """Holds the recipe's own optimizer and whichever has taken its place.
 
     Args:
@@ -52,7 +52,7 @@ class Stepper:
             self._own.state.clear()
             self.optimizer, self._lrs = self._own, self._own_lrs
         else:
-            lr = default_lr(choice, recipe_lr=self._own_lrs[0], recipe=describe(self._own))
+            lr = default_lr(choice, recipe_lr=self._own_lrs[0], recipe=choice_of(self._own))
             self.optimizer, self._lrs = make(choice, self._params, lr=lr), [lr]
         return self.optimizer
 

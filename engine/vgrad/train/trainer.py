@@ -12,13 +12,13 @@ from vgrad.errors import ConfigError
 from vgrad.events.records import CommandApplied, CommandRejected, RunInfo
 from vgrad.gradcheck.check import check_gradients
 from vgrad.measure.hidden_gradients import is_recurrent
-from vgrad.measure.through_time import TimeProbe
-from vgrad.train.backward import Passes
-from vgrad.train.compatibility import STRUCTURE, require_fit
-from vgrad.train.current_optimizer import Memory, Stepper
+from vgrad.measure.through_time import ThroughTimeProbe
+from vgrad.train.backward import Backward
+from vgrad.train.compatibility import STRUCTURE, require_compatible
+from vgrad.train.current_optimizer import CurrentOptimizer, Memory
 from vgrad.train.init_weights import reinit_
 from vgrad.train.model_parts import current, set_structure_, structure_of
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,14 +58,16 @@ class Trainer:
         self._batch: Microbatch | None = None
         self._built = current(task.model)
         self._before_reinit: tuple[list[Tensor], Memory] | None = None
-        self._time: TimeProbe | None = None
+        self._time: ThroughTimeProbe | None = None
         budget = config.watch_budget
         if is_recurrent(task.model):
-            self._time = TimeProbe(task, _TIME_SHARE * budget)
+            self._time = ThroughTimeProbe(task, _TIME_SHARE * budget)
             budget *= 1 - _TIME_SHARE
-        self._tap = Tap(task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S)
-        self._passes = Passes(task, seed=config.seed)
-        self._stepper = Stepper(task.optimizer, self._tap.layers.params)
+        self._tap = OptimizerTap(
+            task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
+        )
+        self._passes = Backward(task, seed=config.seed)
+        self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         try:
             self._use(None, config.controls() if controls is None else controls)
         except ConfigError:
@@ -140,7 +142,7 @@ class Trainer:
 
         What can be refused is asked first, so that a refusal leaves everything as it was.
         """
-        require_fit(controls, self.task.model, self._device)
+        require_compatible(controls, self.task.model, self._device)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
         self._passes.set(before, controls)
         for name in STRUCTURE:

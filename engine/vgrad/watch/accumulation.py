@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NO_LOSS = torch.tensor(float("nan"))
 
 
-class Window:
+class AccumulationWindow:
     """Averages microbatches until an optimizer step uses them.
 
     Each microbatch weighs as many tokens (or samples) as its own mean was taken over, so that

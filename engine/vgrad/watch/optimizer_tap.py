@@ -29,14 +29,14 @@ from vgrad.gradients.layers import find_layers
 from vgrad.gradients.norms import NormPlan
 from vgrad.measure.budget import Budget
 from vgrad.measure.host_copy import HostCopy
-from vgrad.measure.layer_stats import LayerProbe
+from vgrad.measure.layer_stats import LayerStatsProbe
 from vgrad.methods.accumulate import SumOver
-from vgrad.watch.accumulation import Window
+from vgrad.watch.accumulation import AccumulationWindow
 from vgrad.watch.chain import Chain
-from vgrad.watch.pending_steps import Flight, Flights
+from vgrad.watch.pending_steps import PendingStep, PendingSteps
 
 
-class Tap:
+class OptimizerTap:
     """Watches and steers the gradients of one optimizer.
 
     Call `microbatch` before every ``optimizer.step()``; finished steps come out of `records`.
@@ -45,7 +45,7 @@ class Tap:
     Args:
         model: The model; its trainable parameters are fixed from here on.
         optimizer: Its optimizer. Hooks are registered on it.
-        controls: What is done to the gradients from the first step on. Passes, precision, the
+        controls: What is done to the gradients from the first step on. Backward, precision, the
             optimizer and the model are the training loop's, and those controls are not looked at here.
         watch_budget: Share of the step time for the dear statistics, in [0, 1].
         seed: Seed of the transforms that draw random numbers, each from a generator of its own.
@@ -81,8 +81,8 @@ class Tap:
         self._optimizer = optimizer
         _require_readable_lrs(optimizer)
         self._budget = Budget(watch_budget)
-        self._probe = LayerProbe(self.layers, self._budget)
-        self._window = Window(self.layers.params)
+        self._probe = LayerStatsProbe(self.layers, self._budget)
+        self._window = AccumulationWindow(self.layers.params)
         self._plan: NormPlan | None = None
         self._plan_for: list[int] | None = None
         self._sparse: list[int] = []  # of the gradients that are there, those that are sparse
@@ -90,7 +90,7 @@ class Tap:
         self._norms: tuple[Tensor, Tensor] | None = None
         self._applied: list[Tensor] = []
         self._lrs: list[float | Tensor] = []
-        self._flights = Flights(self.layers, self._probe, keep_s)
+        self._flights = PendingSteps(self.layers, self._probe, keep_s)
         self._watch_s = 0.0
         self._elapsed_s = 0.0
         self._step_began = time.perf_counter()
@@ -207,7 +207,7 @@ class Tap:
         self._grads = None
         window = self._window
         if not window.is_announced:
-            raise ConfigError("call Tap.microbatch(loss) before every optimizer.step()")
+            raise ConfigError("call OptimizerTap.microbatch(loss) before every optimizer.step()")
         rule = self._controls.accumulate
         if not window.close_if_full(self._controls.accumulation_steps, is_sum=isinstance(rule, SumOver)):
             self._watch_s += time.perf_counter() - begin
@@ -245,7 +245,7 @@ class Tap:
         self.step_s = step_s = now - self._step_began + self._flights.take_waited_s()
         self._elapsed_s += step_s
         self._flights.add(
-            Flight(
+            PendingStep(
                 step=self.step,
                 copy=copy,
                 present=self._plan_for,

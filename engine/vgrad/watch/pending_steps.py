@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vgrad.gradients.layers import Layers
     from vgrad.measure.host_copy import HostCopy
-    from vgrad.measure.layer_stats import LayerProbe, Picked
+    from vgrad.measure.layer_stats import LayerStatsProbe, Picked
 
 # Steps that stay in flight on an accelerator, so that nobody waits for the device.
 _IN_FLIGHT = 1
@@ -26,7 +26,7 @@ _MOST_KEPT = 64
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step
-class Flight:
+class PendingStep:
     """A finished step whose numbers are on their way to the host; what each is, `StepRecord` says."""
 
     step: int
@@ -47,7 +47,7 @@ class Flight:
     watch_s: float
 
 
-class Flights:
+class PendingSteps:
     """Lands the finished steps in their order, several at a time.
 
     Args:
@@ -56,15 +56,15 @@ class Flights:
         keep_s: Seconds for which steps may be kept back, to be landed together.
     """
 
-    def __init__(self, layers: Layers, probe: LayerProbe, keep_s: float) -> None:
+    def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float) -> None:
         self._layers = layers
         self._probe = probe
         self._keep_s = keep_s
-        self._flights: deque[Flight] = deque()
+        self._flights: deque[PendingStep] = deque()
         self._landed_s = -math.inf
         self._waited_s = 0.0
 
-    def add(self, flight: Flight) -> None:
+    def add(self, flight: PendingStep) -> None:
         """Take a finished step."""
         self._flights.append(flight)
 
@@ -74,7 +74,7 @@ class Flights:
         return waited_s
 
     def land(self, *, wait: bool) -> list[StepRecord]:
-        """The records of the steps that are due, as `Tap.records` says."""
+        """The records of the steps that are due, as `OptimizerTap.records` says."""
         flights = self._flights
         now_s = time.perf_counter()
         if not wait and now_s - self._landed_s < self._keep_s and len(flights) < _MOST_KEPT:
@@ -94,7 +94,7 @@ class Flights:
         self._waited_s += time.perf_counter() - begin
         return values
 
-    def _land(self, flight: Flight) -> StepRecord:
+    def _land(self, flight: PendingStep) -> StepRecord:
         """Turn the numbers of a step into its record."""
         (norm, loss, *steering), values = self._arrived(flight.copy)
         square = steering.pop() if flight.has_square else math.nan

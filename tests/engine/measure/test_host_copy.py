@@ -6,7 +6,7 @@ import torch
 from tests.engine.toys import toy_model
 
 from vgrad.measure.host_copy import HostCopy
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 
 def test_scalars_of_any_dtype_arrive_one_by_one_and_vectors_in_a_row() -> None:
@@ -28,7 +28,7 @@ def test_a_loop_may_write_into_its_loss_after_the_step(dtype: torch.dtype) -> No
     model = toy_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     inputs = torch.randn(4, next(model.parameters()).shape[1])
-    with Tap(model, optimizer) as tap:
+    with OptimizerTap(model, optimizer) as tap:
         model(inputs).square().mean().backward()
         loss = torch.tensor(0.5, dtype=dtype)
         tap.microbatch(loss)

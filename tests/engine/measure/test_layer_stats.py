@@ -12,7 +12,7 @@ from torch import nn
 from vgrad.gradients.layers import find_layers
 from vgrad.measure.budget import Budget
 from vgrad.measure.device_clock import DeviceClock, DeviceTime
-from vgrad.measure.layer_stats import LayerProbe, Picked
+from vgrad.measure.layer_stats import LayerStatsProbe, Picked
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Mark:
         return later.ms - self.ms
 
 
-def probe_of(budget: Budget) -> LayerProbe:
+def probe_of(budget: Budget) -> LayerStatsProbe:
     model = nn.Sequential(nn.Linear(30, 30), nn.Linear(30, 10))
     for param in model.parameters():
         param.grad = torch.ones_like(param)
     budget.earn(1.0, 0.0, at_most_s=10.0)
-    return LayerProbe(find_layers(model), budget)
+    return LayerStatsProbe(find_layers(model), budget)
 
 
-def measure(probe: LayerProbe) -> tuple[Picked, np.ndarray]:
+def measure(probe: LayerStatsProbe) -> tuple[Picked, np.ndarray]:
     probe.before_transforms()
     probe.before_step()
     picked, vectors = probe.after_step()

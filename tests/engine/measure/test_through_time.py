@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError
-from vgrad.measure.hidden_gradients import hidden_gradients, is_recurrent, ratio, slope, spectral_radius
+from vgrad.measure.hidden_gradients import hidden_gradients, is_recurrent, ratio, spectral_radius, time_slope
 from vgrad.measure.unroll import unroll
 from vgrad.recipes.models.recurrent import RecurrentNet
 from vgrad.recipes.registry import build_task
@@ -243,8 +243,8 @@ def test_the_slope_of_a_geometric_sequence_is_its_rate_whatever_is_missing(
     for t in gaps & set(range(2, seq_len)):
         norms[t] = (0.0, np.nan, np.inf)[t % 3]
     expected = pytest.approx(rate, abs=1e-9)
-    assert slope(norms) == expected
-    assert slope(np.tile(norms, (num_layers, 1))) == expected
+    assert time_slope(norms) == expected
+    assert time_slope(np.tile(norms, (num_layers, 1))) == expected
     if not gaps:
         assert ratio(norms) == pytest.approx(10.0 ** (rate * (seq_len - 1)))
         assert ratio(torch.tensor(norms)) == ratio(norms)
@@ -252,7 +252,7 @@ def test_the_slope_of_a_geometric_sequence_is_its_rate_whatever_is_missing(
 
 @pytest.mark.parametrize("norms", [[], [1.0], [0.0, 0.0, 0.0], [np.nan, 1.0], [np.inf, np.nan, 0.0, 2.0]])
 def test_too_few_norms_tell_no_slope(norms: list[float]) -> None:
-    assert math.isnan(slope(norms))
+    assert math.isnan(time_slope(norms))
 
 
 def test_a_ratio_says_when_nothing_arrives_and_when_it_does_not_know() -> None:

@@ -27,7 +27,8 @@ from tests.engine.toys import grads_of
 from tests.engine.waiting import no_waiting
 from torch import Tensor, nn
 
-import vgrad.methods
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.choices import OneOf
 from vgrad.errors import ConfigError
 from vgrad.gradients.grads import Grads
 from vgrad.gradients.norms import NormPlan
@@ -90,9 +91,9 @@ BOUNDED = {"gamma": 10, "percentile": 100, "probability": 1, "alpha": 1}
 
 
 def test_every_transform_is_tested_here() -> None:
-    exported = {getattr(vgrad.methods, name) for name in vgrad.methods.__all__}
-    concrete = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, GradTransform)}
-    assert concrete - {GradTransform} == set(TRANSFORMS)
+    choices = (control for control in CONTROLS.values() if isinstance(control, OneOf))
+    types = {kind.type for control in choices for kind in control.kinds.values() if kind.type is not None}
+    assert {kind for kind in types if issubclass(kind, GradTransform)} == set(TRANSFORMS)
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
@@ -135,8 +136,9 @@ def test_a_share_above_the_whole_is_refused(kind: type[Any], name: str) -> None:
 
 def test_transforms_are_made_without_torch() -> None:
     code = (
-        "import sys, vgrad.methods as t; [getattr(t, n)() for n in t.__all__ if n not in "
-        "('Clip', 'GradTransform')]; sys.exit('torch' in sys.modules)"
+        "import sys; from vgrad.controls.catalog import CONTROLS; "
+        "[kind.value() for control in CONTROLS.values() for kind in getattr(control, 'kinds', {}).values()]; "
+        "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -25,8 +25,8 @@ from vgrad.methods.optimizers import (
     Nesterov,
     OptimizerChoice,
     RMSprop,
+    choice_of,
     default_lr,
-    describe,
     make,
 )
 from vgrad.recipes.registry import build_task
@@ -110,9 +110,9 @@ def test_defaults_are_torchs_own(choice: OptimizerChoice, kind: type[Optimizer])
 @given(choices)
 def test_what_is_made_is_described_as_what_it_was_made_from(choice: OptimizerChoice) -> None:
     assert choice.lr is not None
-    assert describe(make(choice, [torch.zeros(1)], lr=choice.lr)) == choice
+    assert choice_of(make(choice, [torch.zeros(1)], lr=choice.lr)) == choice
     other = 0.5 * choice.lr
-    assert describe(make(choice, [torch.zeros(1)], lr=other)) == replace(choice, lr=other)
+    assert choice_of(make(choice, [torch.zeros(1)], lr=other)) == replace(choice, lr=other)
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,20 @@ def test_what_is_made_is_described_as_what_it_was_made_from(choice: OptimizerCho
     ids=["class", "amsgrad", "L2", "dampening", "maximize", "lr 0", "centered", "eps", "groups"],
 )
 def test_what_no_value_stands_for_is_not_described(make_optimizer: Callable[[Any], Optimizer]) -> None:
-    assert describe(make_optimizer([nn.Parameter(torch.zeros(2)) for _ in range(2)])) is None
+    assert choice_of(make_optimizer([nn.Parameter(torch.zeros(2)) for _ in range(2)])) is None
 
 
 def test_groups_that_agree_are_described_and_bookkeeping_does_not_count() -> None:
     params = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
     optimizer = torch.optim.SGD([{"params": [param]} for param in params], lr=torch.tensor(0.5), foreach=True)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)  # writes initial_lr into every group
-    assert describe(optimizer) == SGD(0.5)
+    assert choice_of(optimizer) == SGD(0.5)
 
 
 def test_describing_changes_nothing() -> None:
     optimizer = torch.optim.Adam([nn.Parameter(torch.ones(2))])
     before, rng = repr(optimizer.state_dict()), torch.get_rng_state()
-    assert describe(optimizer) == Adam(1e-3)
+    assert choice_of(optimizer) == Adam(1e-3)
     assert repr(optimizer.state_dict()) == before
     assert torch.equal(torch.get_rng_state(), rng)
 
@@ -159,7 +159,7 @@ def test_describing_changes_nothing() -> None:
 )
 def test_the_recipes_own_optimizers_are_described(recipe: str, expected: OptimizerChoice) -> None:
     task = build_task(RunConfig.make(recipe=recipe, batch_size=2), torch.device("cpu"))
-    assert describe(task.optimizer) == expected
+    assert choice_of(task.optimizer) == expected
 
 
 @given(choices, st.one_of(st.none(), choices), lrs)
@@ -207,7 +207,10 @@ def test_whole_numbers_become_floats() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["optimizers", "schedules", "precision", "gradcheck", "noise_scale", "depth", "sharpness", "supervision"],
+    [
+        *("methods.optimizers", "methods.schedules", "methods.precision", "methods.sam"),
+        *("methods.deep_supervision", "gradcheck.check", "measure.noise_scale", "measure.depth_profile"),
+    ],
 )
 def test_values_load_no_torch(module: str) -> None:
     code = f"import sys, vgrad.{module}; print('torch' in sys.modules)"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vgrad.controls.controls import Set
 from vgrad.events.records import CommandApplied
 from vgrad.task import Task
-from vgrad.watch.accumulation import Window
+from vgrad.watch.accumulation import AccumulationWindow
 
 LIMIT = 1e-12  # float64: only the order of summation differs
 
@@ -30,7 +30,7 @@ def test_the_mean_over_a_window_is_the_mean_over_its_items(lengths: list[int], s
     whole = [grad.clone() for grad in gradients_of(model, rows)]
     whole_loss = model(rows).square().mean()
 
-    window = Window(tuple(model.parameters()))
+    window = AccumulationWindow(tuple(model.parameters()))
     for count, part in enumerate(rows.split(lengths), start=1):
         assert all(param.grad is None for param in model.parameters()) or count == 1
         model.zero_grad()
@@ -67,7 +67,7 @@ def test_a_parameter_that_some_microbatches_do_not_reach_counts_as_zero_there(us
     ).backward()
     expected = [param.grad for param in model.parameters()]
 
-    window = Window(tuple(model.parameters()))
+    window = AccumulationWindow(tuple(model.parameters()))
     for part, head in zip(parts, used, strict=True):
         model.zero_grad()
         loss = model(part, head).square().mean()
@@ -87,7 +87,7 @@ def test_a_parameter_that_some_microbatches_do_not_reach_counts_as_zero_there(us
 def test_a_window_of_one_hands_the_gradients_through_untouched() -> None:
     model = toy_model()
     before = gradients_of(model, torch.randn(4, 6))
-    window = Window(tuple(model.parameters()))
+    window = AccumulationWindow(tuple(model.parameters()))
     window.announce(torch.tensor(1.0), 4, 1, closes=False)
     assert window.close_if_full(1)
     assert all(param.grad is grad for param, grad in zip(model.parameters(), before, strict=True))
@@ -170,7 +170,7 @@ def test_a_window_changed_mid_run_changes_at_the_next_step_and_loses_nothing() -
 
 def test_half_precision_gradients_of_large_counts_do_not_overflow() -> None:
     param = nn.Parameter(torch.zeros(3, dtype=torch.float16))
-    window = Window((param,))
+    window = AccumulationWindow((param,))
     for count in (40_000, 60_000, 60_000):
         param.grad = torch.full_like(param, 2.0)
         window.announce(torch.tensor(2.0), count, 1, closes=False)
@@ -181,7 +181,7 @@ def test_half_precision_gradients_of_large_counts_do_not_overflow() -> None:
 
 def test_samples_weigh_where_there_are_no_tokens() -> None:
     param = nn.Parameter(torch.zeros(()))
-    window = Window((param,))
+    window = AccumulationWindow((param,))
     for value, num_samples in ((1.0, 1), (5.0, 3)):
         param.grad = torch.tensor(value)
         window.announce(torch.tensor(value), 0, num_samples, closes=False)

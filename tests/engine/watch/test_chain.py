@@ -22,7 +22,7 @@ from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.precision import Float16
 from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.watch.chain import ORDER, find_links
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 SETTINGS = {
     "skip_non_finite": "on",
@@ -70,7 +70,7 @@ def poisoned_steps(optimizer_kind: type[torch.optim.Optimizer]) -> tuple[list[St
     model = toy_model()
     optimizer = optimizer_kind(model.parameters(), lr=0.1, weight_decay=0.1)  # type: ignore[call-arg]
     weights = []
-    with Tap(model, optimizer, controls=Controls(skip_non_finite=SkipNonFinite())) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(skip_non_finite=SkipNonFinite())) as tap:
         for step in range(3):
             optimizer.zero_grad()
             batch = toy_batch(torch.ones(4, 6) * (step + 1))
@@ -171,7 +171,7 @@ def test_accumulating_joins_before_the_chain_acts() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
     controls = Controls(accumulate=MeanOver(3), clip=ClipGradNorm(1e-3), centralize=CentralizeGrads())
-    with Tap(model, optimizer, controls=controls) as tap:
+    with OptimizerTap(model, optimizer, controls=controls) as tap:
         for _ in range(6):
             optimizer.zero_grad()
             batch = toy_batch(torch.rand(4, 6, generator=torch.Generator().manual_seed(0)))
@@ -209,7 +209,7 @@ def test_links_carry_what_was_set() -> None:
 def test_freezing_reads_the_right_norms_when_other_gradients_come_and_go() -> None:
     model = nn.ModuleDict({"frozen": nn.Linear(2, 2), "a": nn.Linear(3, 1), "b": nn.Linear(5, 2)})
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(freeze=Freeze("frozen"))) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(freeze=Freeze("frozen"))) as tap:
         for step in range(6):
             name, width = (("a", 3), ("b", 5))[step % 2]  # as many gradients each time, and not the same
             optimizer.zero_grad()

@@ -23,7 +23,7 @@ from vgrad.events.records import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.task import Task
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 aten = torch.ops.aten
 
@@ -70,7 +70,9 @@ class Recurrent(nn.Module):
         return self.head(self.norm(self.rnn(self.embed(tokens))[0]))
 
 
-def meta_step(tap: Tap, model: nn.Module, optimizer: torch.optim.Optimizer, num_microbatches: int) -> None:
+def meta_step(
+    tap: OptimizerTap, model: nn.Module, optimizer: torch.optim.Optimizer, num_microbatches: int
+) -> None:
     for _ in range(num_microbatches):
         optimizer.zero_grad()
         loss = model(torch.zeros(5, 2, dtype=torch.long, device="meta")).square().mean()
@@ -85,7 +87,10 @@ def test_a_step_makes_one_copy_and_reads_no_number(steering: str, budget: float)
     model = Recurrent().to("meta")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     controls = STEERING[steering]
-    with Tap(model, optimizer, controls=controls, watch_budget=budget) as tap, CountReadBacks() as read_backs:
+    with (
+        OptimizerTap(model, optimizer, controls=controls, watch_budget=budget) as tap,
+        CountReadBacks() as read_backs,
+    ):
         for step in range(1, 31):
             meta_step(tap, model, optimizer, controls.accumulation_steps)
             assert read_backs.seen == {"copy": step}
@@ -98,7 +103,7 @@ def test_a_step_makes_one_copy_and_reads_no_number(steering: str, budget: float)
 def test_a_record_arrives_one_step_later_and_the_last_when_asked_for() -> None:
     model = Recurrent().to("meta")
     optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
-    with Tap(model, optimizer) as tap, CountReadBacks():
+    with OptimizerTap(model, optimizer) as tap, CountReadBacks():
         arrived: list[list[StepRecord]] = []
         for _ in range(4):
             meta_step(tap, model, optimizer, 1)
@@ -130,7 +135,7 @@ def test_cuda_agrees(steering: str) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     batch = toy_batch(torch.randn(8, 6, device="cuda"))
     task = Task(model, optimizer, iter(()), batch, "tokens", nn.functional.mse_loss)  # type: ignore[arg-type]
-    with Tap(model, optimizer, controls=controls, watch_budget=1.0) as tap:
+    with OptimizerTap(model, optimizer, controls=controls, watch_budget=1.0) as tap:
         records: list[StepRecord] = []
         for step in range(20):
             with no_waiting() if step >= 2 else nullcontext():  # the first steps may allocate and tune

@@ -20,7 +20,7 @@ from vgrad.methods.clip import Clip, ClipGradNorm, ClipGradValue
 from vgrad.recipes.registry import RECIPES, build_task
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": partial(torch.optim.SGD, lr=0.05),
@@ -189,7 +189,7 @@ def test_every_parameter_group_keeps_its_own_learning_rate() -> None:
         {"params": model[3].parameters(), "lr": torch.tensor(0.1)},
     ]
     optimizer = torch.optim.SGD(groups, lr=1.0)
-    with Tap(model, optimizer, controls=Controls(lr_scale=0.0625)) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(lr_scale=0.0625)) as tap:
         before = [model[index].weight.detach().clone() for index in (0, 3)]
         loss = model(toy_batch(torch.ones(2, 6)).inputs).sum()
         loss.backward()
@@ -206,13 +206,13 @@ def test_a_learning_rate_that_cannot_be_read_without_waiting_is_refused() -> Non
     optimizer = sgd(model.parameters())
     optimizer.param_groups[0]["lr"] = torch.zeros((), device="meta")
     with pytest.raises(ConfigError, match="learning rate on an accelerator"):
-        Tap(model, optimizer)
+        OptimizerTap(model, optimizer)
 
 
 def test_after_remove_the_optimizer_is_as_it_was() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    tap = Tap(
+    tap = OptimizerTap(
         model, optimizer, controls=Controls(clip=ClipGradNorm(1e-9), accumulate=MeanOver(4), lr_scale=1e-9)
     )
     tap.remove()
@@ -228,16 +228,16 @@ def test_after_remove_the_optimizer_is_as_it_was() -> None:
 def test_a_step_that_was_not_announced_is_refused_with_what_to_do() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer):
+    with OptimizerTap(model, optimizer):
         model(torch.ones(3, 6)).sum().backward()
-        with pytest.raises(ConfigError, match=r"Tap\.microbatch"):
+        with pytest.raises(ConfigError, match=r"OptimizerTap\.microbatch"):
             optimizer.step()
 
 
 def test_a_step_without_any_gradient_is_refused() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer) as tap:
+    with OptimizerTap(model, optimizer) as tap:
         tap.microbatch(torch.tensor(1.0))
         with pytest.raises(ConfigError, match="no parameter has a gradient"):
             optimizer.step()
@@ -258,7 +258,7 @@ class Detour(nn.Module):
         return self.side(rows) if detour else rows
 
 
-def stepped(tap: Tap, optimizer: torch.optim.Optimizer, loss: Tensor) -> StepRecord:
+def stepped(tap: OptimizerTap, optimizer: torch.optim.Optimizer, loss: Tensor) -> StepRecord:
     optimizer.zero_grad()
     loss.backward()
     tap.microbatch(loss, num_samples=3)
@@ -272,7 +272,7 @@ def test_layers_that_no_gradient_reached_read_as_zero_and_do_not_move() -> None:
     model = Detour()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.0)
     never, rows = model.never.weight.detach().clone(), torch.randn(3, 6)
-    with Tap(model, optimizer, watch_budget=1.0) as tap:
+    with OptimizerTap(model, optimizer, watch_budget=1.0) as tap:
         assert tap.layers.names == ("main", "side", "never")
         for detour in (False, True, True, False):
             record = stepped(tap, optimizer, model(rows, detour=detour).square().mean())
@@ -298,7 +298,7 @@ def test_tied_weights_are_counted_and_clipped_once() -> None:
     torch.manual_seed(0)
     model = Tied()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.1))) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.1))) as tap:
         record = stepped(tap, optimizer, model(torch.arange(5)).square().mean() * 100)
         assert record.applied_norm == pytest.approx(0.1, rel=1e-4)
         assert model.embed.weight.grad.norm().item() == pytest.approx(0.1, rel=1e-4)
@@ -312,7 +312,7 @@ def flat(tensors: Iterable[Tensor]) -> Tensor:
 def test_the_real_update_is_measured_whatever_the_optimizer_makes_of_the_gradient() -> None:
     model = toy_model()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
-    with Tap(model, optimizer, watch_budget=1.0) as tap:
+    with OptimizerTap(model, optimizer, watch_budget=1.0) as tap:
         for _ in range(40):
             before = copy.deepcopy(model)
             stepped(tap, optimizer, model(torch.ones(3, 6)).square().mean())
@@ -336,7 +336,7 @@ def test_the_real_update_is_measured_whatever_the_optimizer_makes_of_the_gradien
 def test_other_precisions_are_watched_as_well(dtype: torch.dtype) -> None:
     model = toy_model(dtype=dtype)
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
         record = stepped(tap, optimizer, model(torch.ones(3, 6, dtype=dtype)).square().mean())
         assert record.grad_norm > 0.01
         true = flat(param.grad.double() for param in model.parameters()).norm()
@@ -346,7 +346,7 @@ def test_other_precisions_are_watched_as_well(dtype: torch.dtype) -> None:
 def test_gradients_that_carry_a_graph_are_read_and_clipped_without_adding_to_it() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
+    with OptimizerTap(model, optimizer, controls=Controls(clip=ClipGradNorm(0.01)), watch_budget=1.0) as tap:
         loss = model(torch.ones(3, 6)).square().mean()
         params = list(model.parameters())
         for param, grad in zip(params, torch.autograd.grad(loss, params, create_graph=True), strict=True):
@@ -361,7 +361,7 @@ def test_a_scaler_that_skips_a_step_skips_it_unseen() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    with Tap(model, optimizer) as tap:
+    with OptimizerTap(model, optimizer) as tap:
         for bad in (True, False):
             optimizer.zero_grad()
             loss = model(torch.ones(3, 6)).square().mean()
@@ -378,7 +378,7 @@ def test_a_scaler_that_skips_a_step_skips_it_unseen() -> None:
 def test_steps_that_are_kept_back_come_together_in_order_and_none_is_lost() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    with Tap(model, optimizer, keep_s=1e9) as tap:
+    with OptimizerTap(model, optimizer, keep_s=1e9) as tap:
         arrived: list[list[int]] = []
         for _ in range(70):
             optimizer.zero_grad()

@@ -18,7 +18,7 @@ from vgrad.methods.adaptive_clip import AGC
 from vgrad.methods.clip import ClipEachTensor, ClipGradNorm, ClipGradValue
 from vgrad.methods.lars import LARS
 from vgrad.methods.noise import AddGradNoise
-from vgrad.watch.optimizer_tap import Tap
+from vgrad.watch.optimizer_tap import OptimizerTap
 
 
 class Words(nn.Module):
@@ -51,7 +51,7 @@ def batches(num: int) -> list[tuple[Tensor, Tensor]]:
 def trained(model: Words, controls: Controls | None, **settings: Any) -> list[StepRecord]:
     """Six steps; without controls they are not watched."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    tap = None if controls is None else Tap(model, optimizer, controls=controls, **settings)
+    tap = None if controls is None else OptimizerTap(model, optimizer, controls=controls, **settings)
     for inputs, targets in batches(6):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(inputs), targets)
@@ -96,7 +96,7 @@ def test_the_dear_statistics_count_what_is_not_there_as_zeros() -> None:
     def stats(*, sparse: bool) -> Any:
         model = words(sparse=sparse)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        with Tap(model, optimizer, watch_budget=1.0) as tap:
+        with OptimizerTap(model, optimizer, watch_budget=1.0) as tap:
             for inputs, targets in batches(2):
                 optimizer.zero_grad()
                 loss = F.cross_entropy(model(inputs), targets)

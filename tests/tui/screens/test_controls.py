@@ -41,8 +41,8 @@ from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.watch.chain import ORDER
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
-from vgrad_tui.screens.controls import MethodsScreen
-from vgrad_tui.screens.gradient_check import CheckScreen
+from vgrad_tui.screens.controls import ControlsScreen
+from vgrad_tui.screens.gradient_check import GradientCheckScreen
 from vgrad_tui.screens.reinitialise import ReinitScreen
 from vgrad_tui.state.control_guide import (
     ENTRIES,
@@ -58,7 +58,7 @@ from vgrad_tui.state.control_guide import (
     with_word,
 )
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.control_list import MethodTable
+from vgrad_tui.widgets.control_list import ControlList
 from vgrad_tui.widgets.controls_panel import what_else
 
 STRUCTURE = (
@@ -77,7 +77,7 @@ def state_of(controls: Controls = Controls(), **info: object) -> State:  # noqa:
 
 
 def choose(app: VgradApp, name: str) -> None:
-    app.screen.query_one(MethodTable).cursor = ENTRIES.index(name)
+    app.screen.query_one(ControlList).cursor = ENTRIES.index(name)
 
 
 async def begin(pilot: object, source: ScriptedSource) -> None:
@@ -275,7 +275,7 @@ async def test_every_control_is_reached_and_pending_until_confirmed() -> None:
             if name not in CONTROLS:
                 await pilot.press("down")
                 continue
-            assert app.screen.query_one(MethodTable).entry == name
+            assert app.screen.query_one(ControlList).entry == name
             title = f"{CONTROLS[name].title:<17} "
             await pilot.press("right")
             await pilot.pause()
@@ -310,7 +310,7 @@ async def test_passing_over_kinds_asks_for_none_of_them(name: str) -> None:
         await begin(pilot, source)
         await pilot.press("m")
         choose(app, name)
-        table = app.screen.query_one(MethodTable)
+        table = app.screen.query_one(ControlList)
         seen = []
         for _ in range(num_kinds):
             await pilot.press("right")
@@ -320,7 +320,7 @@ async def test_passing_over_kinds_asks_for_none_of_them(name: str) -> None:
         await pilot.press("left")
         assert table.choice == seen[-2]
         await pilot.press("escape")
-        assert table.choice is None and isinstance(app.screen, MethodsScreen)
+        assert table.choice is None and isinstance(app.screen, ControlsScreen)
         await pilot.press("left", "up" if ENTRIES.index(name) else "down")
         choose(app, name)
         await pilot.pause()
@@ -384,7 +384,7 @@ async def test_every_kind_can_be_typed() -> None:
             await pilot.press("enter")
             await pilot.pause()
             assert source.submitted.pop() == Set(name, CONTROLS[name].read(text))
-            assert app.screen.query_one(MethodTable).has_focus
+            assert app.screen.query_one(ControlList).has_focus
 
 
 async def test_what_cannot_be_read_stays_in_the_field_until_it_is_put_right_or_left() -> None:
@@ -404,7 +404,7 @@ async def test_what_cannot_be_read_stays_in_the_field_until_it_is_put_right_or_l
         assert source.submitted == [Set("clip", ZClip(2.0))]
         await pilot.press("enter", *"abc", "escape", "escape")
         assert len(source.submitted) == 1
-        assert not isinstance(app.screen, MethodsScreen)
+        assert not isinstance(app.screen, ControlsScreen)
 
 
 async def test_everything_is_in_the_palette() -> None:
@@ -434,8 +434,8 @@ async def test_everything_is_in_the_palette() -> None:
         for control in CONTROLS.values():
             commands[f"{control.title} …"].callback()
             await pilot.pause()
-            assert isinstance(app.screen, MethodsScreen)
-            assert app.screen.query_one(MethodTable).entry == control.name
+            assert isinstance(app.screen, ControlsScreen)
+            assert app.screen.query_one(ControlList).entry == control.name
             assert app.screen.query_one("#edit").has_focus
 
 
@@ -446,7 +446,7 @@ async def test_a_click_chooses_a_control_and_sets_a_kind() -> None:
         await begin(pilot, source)
         await pilot.click("#methods")  # the panel's row
         await pilot.pause()
-        assert isinstance(app.screen, MethodsScreen)
+        assert isinstance(app.screen, ControlsScreen)
         lines = screen_lines(app)
         row = next(y for y, line in enumerate(lines) if "optimizer  " in line)
         await pilot.click(offset=(6, row))
@@ -487,7 +487,7 @@ async def test_the_gradient_check_shows_its_way_and_its_result() -> None:
     async with app.run_test(size=(100, 40)) as pilot:
         await begin(pilot, source)
         await pilot.press("g", "g")
-        assert isinstance(app.screen, CheckScreen)
+        assert isinstance(app.screen, GradientCheckScreen)
         assert source.submitted == [CheckGradients()]  # one at a time
         assert line_with(app, "asked for")
         command = CheckGradients()

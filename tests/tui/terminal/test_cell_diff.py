@@ -12,7 +12,7 @@ from textual._compositor import LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from vgrad_tui.terminal.cell_diff import Painter
+from vgrad_tui.terminal.cell_diff import CellDiff
 
 WIDTH, HEIGHT = 24, 4
 STYLES = [Style.parse("red"), Style.parse("bold green on blue"), Style.parse("none")]
@@ -45,18 +45,18 @@ def emulator() -> tuple[pyte.Screen, pyte.Stream]:
 
 @given(st.lists(frame, min_size=1, max_size=5))
 def test_differences_add_up_to_the_last_frame(frames: list[list[tuple[list[str], list[Style]]]]) -> None:
-    painter = Painter()
+    painter = CellDiff()
     screen, stream = emulator()
     for rows in frames:
         stream.feed(painter.reduce(layout(rows), CONSOLE))
     whole, whole_stream = emulator()
-    whole_stream.feed(Painter().reduce(layout(frames[-1]), CONSOLE))
+    whole_stream.feed(CellDiff().reduce(layout(frames[-1]), CONSOLE))
     assert screen.buffer == whole.buffer
 
 
 @given(frame)
 def test_nothing_is_written_when_nothing_changed(rows: list[tuple[list[str], list[Style]]]) -> None:
-    painter = Painter()
+    painter = CellDiff()
     assert painter.reduce(layout(rows), CONSOLE) != ""
     assert painter.reduce(layout(rows), CONSOLE) == ""
     painter.forget()
@@ -65,7 +65,7 @@ def test_nothing_is_written_when_nothing_changed(rows: list[tuple[list[str], lis
 
 def test_one_changed_cell_is_all_that_is_written() -> None:
     rows = [(["a"] * WIDTH, [STYLES[0]] * 3) for _ in range(HEIGHT)]
-    painter = Painter()
+    painter = CellDiff()
     painter.reduce(layout(rows), CONSOLE)
     rows[2][0][5] = "b"
     output = painter.reduce(layout(rows), CONSOLE)

@@ -20,9 +20,9 @@ from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resu
 from vgrad.events.records import Batch
 from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
-from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
-from vgrad_tui.app.view_actions import ViewingApp
+from vgrad_tui.app.view_actions import ViewActions
 from vgrad_tui.draw.charts import warm_up
 from vgrad_tui.keys import KEYS
 from vgrad_tui.state import control_guide, next_value, remedy
@@ -30,14 +30,14 @@ from vgrad_tui.widgets.controls_panel import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
-    from vgrad_tui.screens.controls import MethodsScreen
+    from vgrad_tui.screens.controls import ControlsScreen
 
 
 _LOOK_FOR_TERMINAL_S = 1.0
 _OF_TEXTUAL = ("Theme", "Quit")  # of its own commands; the others are ours already, or speak of its parts
 
 
-class VgradApp(ViewingApp):
+class VgradApp(ViewActions):
     """Watches one source and submits what the keys ask for.
 
     Args:
@@ -58,7 +58,7 @@ class VgradApp(ViewingApp):
     def __init__(
         self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
     ) -> None:
-        super().__init__(Pace(frugal=frugal))
+        super().__init__(RefreshRate(frugal=frugal))
         self._observe = observe
         self._source = source
         self._bridge = Bridge(source, self._pace)
@@ -183,17 +183,17 @@ class VgradApp(ViewingApp):
         wanted = self.state.wanted
         self.submit(next_value.next_lr_scale(wanted, direction) if direction else Set("lr_scale", 1.0))
 
-    def on_methods_screen_asked(self, event: MethodsScreen.Asked) -> None:
+    def on_controls_screen_requested(self, event: ControlsScreen.Requested) -> None:
         """A control was set on the screen of all methods."""
         self.submit(event.command)
 
     def action_methods(self, entry: str = "", edit: bool = False) -> None:
         """Show every control."""
-        from vgrad_tui.screens.controls import MethodsScreen
+        from vgrad_tui.screens.controls import ControlsScreen
 
-        if isinstance(self.screen, MethodsScreen):
+        if isinstance(self.screen, ControlsScreen):
             self.pop_screen()
-        self.push_screen(MethodsScreen(self.state, entry, edit=edit))
+        self.push_screen(ControlsScreen(self.state, entry, edit=edit))
 
     def action_reinit(self) -> None:
         """Ask for a scheme, and draw the weights anew by it."""
@@ -208,14 +208,14 @@ class VgradApp(ViewingApp):
 
     def action_check(self) -> None:
         """Check the gradients, and follow that."""
-        from vgrad_tui.screens.gradient_check import CheckScreen
+        from vgrad_tui.screens.gradient_check import GradientCheckScreen
 
         if not self._can_steer():
             return
         if self.state.checking is None and self.state.asked(control_guide.CHECK) is None:
             self.submit(CheckGradients())
-        if not isinstance(self.screen, CheckScreen):
-            self.push_screen(CheckScreen(self.state))
+        if not isinstance(self.screen, GradientCheckScreen):
+            self.push_screen(GradientCheckScreen(self.state))
 
     def set_word(self, name: str, word: str) -> None:
         """Set a control to one of its words."""

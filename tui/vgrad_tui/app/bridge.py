@@ -6,7 +6,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from vgrad.events.records import Batch
-from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
 
 # Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
@@ -37,7 +37,7 @@ class Bridge(Widget):
             self.batch = batch
             self.hurried = hurried
 
-    def __init__(self, source: Source, pace: Pace) -> None:
+    def __init__(self, source: Source, pace: RefreshRate) -> None:
         super().__init__()
         self._source = source
         self._pace = pace

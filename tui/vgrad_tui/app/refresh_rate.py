@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 
-class Pace:
+class RefreshRate:
     """Intervals between refreshes.
 
     Args:

@@ -13,11 +13,11 @@ from textual.screen import Screen
 
 from vgrad.events.records import RunEnded
 from vgrad.methods.clip import ClipGradNorm
-from vgrad_tui.app.refresh_rate import Pace
+from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
 from vgrad_tui.state.run_state import State
-from vgrad_tui.terminal.diff_app import ThriftyApp
+from vgrad_tui.terminal.diff_app import DiffApp
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
@@ -31,7 +31,7 @@ class Follower(Protocol):
         """Show everything as it is now."""
 
 
-class ViewingApp(ThriftyApp):
+class ViewActions(DiffApp):
     """Shows a state on the main screen and on those over it.
 
     Args:
@@ -42,7 +42,7 @@ class ViewingApp(ThriftyApp):
         spare_clip: The clipping that ``c`` would turn on.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: RefreshRate) -> None:
         super().__init__()
         self.state = State()
         self.spare_clip: object = ClipGradNorm(1.0)

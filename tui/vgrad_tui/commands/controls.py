@@ -7,7 +7,7 @@ import json
 import click
 
 from vgrad.controls.catalog import CONTROLS, find_control
-from vgrad.controls.choices import Control, Kind, Number, OneOf, Word
+from vgrad.controls.choices import Control, Number, OneOf, Variant, Word
 
 
 @click.command(
@@ -51,7 +51,7 @@ def _as_json(control: Control) -> dict[str, object]:
             return values | {"words": ["as-built", *words]}
 
 
-def _in_words(kind: Kind) -> str:
+def _in_words(kind: Variant) -> str:
     """A kind of a control in at most three indented lines."""
     label = kind.label + (" (as printed in the article)" if kind.as_printed else "")
     lines = [f"  {kind.word:<17} {label}" + (f"; {kind.usage()}" if kind.parameters else "")]

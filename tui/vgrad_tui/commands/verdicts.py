@@ -14,7 +14,7 @@ import click
 from vgrad.run.progress import bar, clock_time
 
 if TYPE_CHECKING:
-    from vgrad.lab.accuracy.runs import Run
+    from vgrad.lab.accuracy.runs import LabelledRun
 
 
 @click.command(
@@ -53,7 +53,7 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
     return 0
 
 
-def _rerun(processes: int) -> list[Run]:
+def _rerun(processes: int) -> list[LabelledRun]:
     from vgrad.lab.accuracy.families import all_cases
     from vgrad.lab.accuracy.runs import train_all
 

@@ -30,17 +30,17 @@ from vgrad_tui.state.control_guide import (
     next_kind,
     with_word,
 )
-from vgrad_tui.state.remedy import in_words, remedy
+from vgrad_tui.state.remedy import commands_in_words, remedy
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.control_list import MethodCard, MethodTable, Sheet
+from vgrad_tui.widgets.control_list import ControlCard, ControlList, Sheet
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.lines import Lines, Palette
+from vgrad_tui.widgets.lines import Lines, StyledScreen
 
 _LEAST_FOR_TWO_COLUMNS = 112
 _MOST_ANSWER = 3  # rows
 
 
-class MethodsScreen(Palette[None]):
+class ControlsScreen(StyledScreen[None]):
     """The list of controls, the chosen one's explanation, and a field to type a value into.
 
     Nothing here changes what is shown: it asks the run, and shows the answer when it has come.
@@ -59,7 +59,7 @@ class MethodsScreen(Palette[None]):
         key.binding() for key in METHOD_KEYS if key.action == "back" or key.action.startswith("app.")
     ]
 
-    class Asked(Message):
+    class Requested(Message):
         """A command was asked for."""
 
         def __init__(self, command: Command) -> None:
@@ -69,8 +69,8 @@ class MethodsScreen(Palette[None]):
     def __init__(self, state: State, entry: str = "", *, edit: bool = False) -> None:
         super().__init__()
         self._state = state
-        self._table = MethodTable(state)
-        self._card = MethodCard(state)
+        self._table = ControlList(state)
+        self._card = ControlCard(state)
         self._entry = entry
         self._edit_at_once = edit
         self._has_begun = False
@@ -140,7 +140,7 @@ class MethodsScreen(Palette[None]):
         fields.append((5, [(state.verdict.kind, "text")]))
         commands = remedy(state)
         if commands:
-            fields.append((4, [("r", "key"), (f" {in_words(commands)}", "text")]))
+            fields.append((4, [("r", "key"), (f" {commands_in_words(commands)}", "text")]))
         return fields
 
     def _answer(self) -> tuple[str, str]:
@@ -171,7 +171,7 @@ class MethodsScreen(Palette[None]):
             self._close_field()
         self.refresh_view()
 
-    def on_method_table_acted(self, event: MethodTable.Acted) -> None:
+    def on_method_table_acted(self, event: ControlList.Acted) -> None:
         """Do to the chosen control what the key says."""
         self._said = ""
         entry = self._table.entry
@@ -215,7 +215,7 @@ class MethodsScreen(Palette[None]):
         default = getattr(DEFAULTS, name)
         return None if getattr(self._state.wanted, name) == default else Set(name, default)
 
-    def on_method_card_picked(self, event: MethodCard.Picked) -> None:
+    def on_method_card_picked(self, event: ControlCard.Picked) -> None:
         """Set what was clicked."""
         entry = self._table.entry
         if entry == WEIGHTS:
@@ -229,7 +229,7 @@ class MethodsScreen(Palette[None]):
             self.refresh_view()
         else:
             self._table.choice = None
-            self.post_message(self.Asked(command))
+            self.post_message(self.Requested(command))
 
     # -- typing --------------------------------------------------------------------------------
 

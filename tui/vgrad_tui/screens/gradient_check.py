@@ -20,7 +20,7 @@ from vgrad_tui.widgets.control_list import check_in_short
 _BAR = 30
 
 
-class CheckScreen(Dialog[bool]):
+class GradientCheckScreen(Dialog[bool]):
     """Follows a check that is at work; esc closes it and the check goes on.
 
     Args:

@@ -17,14 +17,14 @@ from vgrad_tui.draw.runs import Runs, rule
 from vgrad_tui.keys import LAYER_KEYS
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.keybar import KeyBar
-from vgrad_tui.widgets.lines import Lines, Palette
+from vgrad_tui.widgets.lines import Lines, StyledScreen
 from vgrad_tui.widgets.loss_pane import labelled
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _ROOM_FOR_TWO = 72  # columns
 
 
-class LayerScreen(Palette[None]):
+class LayerScreen(StyledScreen[None]):
     """A layer's own chart and numbers; esc goes back, up and down go to its neighbours."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in LAYER_KEYS]

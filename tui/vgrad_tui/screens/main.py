@@ -9,13 +9,13 @@ from textual.widgets import Input
 from vgrad_tui.keys import KEYS
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.controls_panel import Controls
-from vgrad_tui.widgets.heat_map import HeatView
+from vgrad_tui.widgets.controls_panel import ControlsPanel
+from vgrad_tui.widgets.heat_map import HeatMap
 from vgrad_tui.widgets.histogram import HistogramView
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layer_table import LayerTable
-from vgrad_tui.widgets.lines import Palette
+from vgrad_tui.widgets.lines import StyledScreen
 from vgrad_tui.widgets.loss_pane import EffectLine, LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.through_time import TimeView
@@ -25,7 +25,7 @@ from vgrad_tui.widgets.verdict import VerdictLines
 from vgrad_tui.widgets.view import View
 
 
-class MainScreen(Palette[None]):
+class MainScreen(StyledScreen[None]):
     """Chart above, controls beside it (below it when narrow), one of several views under them.
 
     Attributes:
@@ -47,7 +47,7 @@ class MainScreen(Palette[None]):
         self._loss = LossPane()
         views = (
             LayerTable(state, self.order, column_s=column_s),
-            HeatView(state, self.order, lambda: self._loss.steps_shown(state)),
+            HeatMap(state, self.order, lambda: self._loss.steps_shown(state)),
             HistogramView(state, self.order),
             TimeView(state, self.order),
             ChainView(state, self.order),
@@ -63,7 +63,7 @@ class MainScreen(Palette[None]):
             with Vertical(id="left"):
                 yield self._loss
             with Vertical(id="right"):
-                yield Controls()
+                yield ControlsPanel()
                 yield Journal()
         yield EffectLine()
         yield Tabs(tuple(self.views.values()))
@@ -86,7 +86,7 @@ class MainScreen(Palette[None]):
         """
         state = self._state
         self._show_top()
-        self.query_one(Controls).update(state, spare_clip)
+        self.query_one(ControlsPanel).update(state, spare_clip)
         self.query_one(Journal).update(state.journal)
         if chart:
             self._loss.update(state)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from vgrad_tui.draw.numbers import percent, safe
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.glossary import KINDS, SURE, TAGS
-from vgrad_tui.state.remedy import in_words, remedy
+from vgrad_tui.state.remedy import commands_in_words, remedy
 from vgrad_tui.state.run_state import State
 
 _MOST_LAYERS = 12
@@ -62,7 +62,7 @@ def _words(state: State) -> Text:
         text.append("\n")
     if commands:
         text.append("r", "bold")
-        text.append(f"  {in_words(commands)}\n", "")
+        text.append(f"  {commands_in_words(commands)}\n", "")
     if verdict.advice:
         text.append(f"{verdict.advice}\n", "")
     if state.rejected is not None:

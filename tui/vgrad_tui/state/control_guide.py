@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from vgrad.controls.catalog import CONTROLS, find_control, label
-from vgrad.controls.choices import Control, Kind, Number, OneOf, Word
+from vgrad.controls.choices import Control, Number, OneOf, Variant, Word
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
 from vgrad.events.records import RunInfo
@@ -127,13 +127,18 @@ def palette() -> Iterator[tuple[str, str, str, str]]:
         match control:
             case OneOf():
                 for kind in control.kinds.values():
-                    yield f"{control.title} {kind.word}", in_words(kind, control), control.name, kind.word
+                    yield (
+                        f"{control.title} {kind.word}",
+                        variant_in_words(kind, control),
+                        control.name,
+                        kind.word,
+                    )
             case Word():
                 for word in ("as-built", *control.words):
                     yield f"{control.title} {word}", control.help, control.name, word
 
 
-def in_words(kind: Kind, control: OneOf) -> str:
+def variant_in_words(kind: Variant, control: OneOf) -> str:
     """A kind in one line."""
     tag = provenance(kind, control)
     parts = (
@@ -144,7 +149,7 @@ def in_words(kind: Kind, control: OneOf) -> str:
     return f"{control.help}. {'; '.join(part for part in parts if part)}"
 
 
-def provenance(kind: Kind, control: OneOf) -> str:
+def provenance(kind: Variant, control: OneOf) -> str:
     """Whether a method is the article's or the standard one; empty where the article has none.
 
     Which of the article's versions (printed, coded, in prose, repaired) its label and source say.
@@ -195,7 +200,7 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
     return rows
 
 
-def _kind_rows(kind: Kind, control: OneOf, width: int, mark: str) -> list[Row]:
+def _kind_rows(kind: Variant, control: OneOf, width: int, mark: str) -> list[Row]:
     rows = [_choice(kind.word, kind.label, provenance(kind, control), mark)]
     facts = (
         ("helps", kind.helps),
@@ -222,7 +227,7 @@ def _choice(word: str, words: str, tag: str, mark: str) -> Row:
     return runs, word
 
 
-def _parameters(kind: Kind) -> str:
+def _parameters(kind: Variant) -> str:
     return kind.usage().replace("=None", " (the usual unless given)")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from vgrad.events.records import Kind
+from vgrad.events.records import VerdictKind
 
-KINDS: Mapping[Kind, str] = MappingProxyType(
+KINDS: Mapping[VerdictKind, str] = MappingProxyType(
     {
         "starting": "There are too few steps to say anything yet",
         "healthy": "Nothing was found of what is known to keep a run from learning",

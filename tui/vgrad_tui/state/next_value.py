@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from vgrad.controls.catalog import CLIP, MAX_LR_SCALE
-from vgrad.controls.choices import Control, Kind, Number, OneOf
+from vgrad.controls.choices import Control, Number, OneOf, Variant
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
 from vgrad.events.records import StepRecord
@@ -95,7 +95,7 @@ def next_value(
     return Set(control.name, words[(position + direction) % len(words)])
 
 
-def usual(kind: Kind, now: object) -> object:
+def usual(kind: Variant, now: object) -> object:
     """A kind with its usual parameters, but with as many microbatches as there are ``now``."""
     value = kind.value()
     steps = getattr(now, "steps", None)

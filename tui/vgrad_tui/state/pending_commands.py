@@ -10,7 +10,7 @@ from vgrad.errors import ConfigError
 _MOST_UNDO = 100
 
 
-class Asked:
+class PendingCommands:
     """Commands on their way to the engine, which answers them in the order in which they were asked.
 
     Attributes:

@@ -33,6 +33,6 @@ def remedy(state: State) -> tuple[Command, ...]:
     return (*commands, Resume()) if commands and is_waiting else commands
 
 
-def in_words(commands: tuple[Command, ...]) -> str:
+def commands_in_words(commands: tuple[Command, ...]) -> str:
     """Commands in a row: ``clip norm 1 + re-initialise torch + resume``."""
     return " + ".join(describe(command) for command in commands)

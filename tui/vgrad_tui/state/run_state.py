@@ -39,7 +39,7 @@ from vgrad.events.records import (
 )
 from vgrad.methods.precision import Float16
 from vgrad_tui.state.last_change import LastChange
-from vgrad_tui.state.pending_commands import Asked, changes_training, topic
+from vgrad_tui.state.pending_commands import PendingCommands, changes_training, topic
 from vgrad_tui.state.recent_steps import Clipped, Noise, Speed
 
 LOSS, GRAD_NORM, APPLIED_NORM, LR = range(4)
@@ -106,7 +106,7 @@ class State:
         self.scalars = History.sized(4, max_bytes=2 * 2**20)
         self.layers: History | None = None
         self.layer_sizes: NDArray[np.float64] = np.ones(0)
-        self._asked = Asked()
+        self._asked = PendingCommands()
         self._speed = Speed()
         self._clipped = Clipped()
         self._noise = Noise()

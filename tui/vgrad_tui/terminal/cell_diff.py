@@ -36,7 +36,7 @@ class Written(CompositorUpdate):
         return self.text
 
 
-class Painter:
+class CellDiff:
     """Remembers what the terminal shows, and reduces updates to what differs from it."""
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.screen import Screen
 
-from vgrad_tui.terminal.cell_diff import Painter, Written
+from vgrad_tui.terminal.cell_diff import CellDiff, Written
 from vgrad_tui.terminal.driver import TerminalDriver
 
 
-class ThriftyApp(App[None]):
+class DiffApp(App[None]):
     """Puts the painter between Textual's compositor and the terminal.
 
     A terminal that has not taken the last output yet gets no more: frames are dropped, never
@@ -23,7 +23,7 @@ class ThriftyApp(App[None]):
 
     def __init__(self) -> None:
         super().__init__(driver_class=TerminalDriver)
-        self._painter = Painter()
+        self._painter = CellDiff()
         self._lost_a_frame = False
 
     def keeps_up(self) -> bool:

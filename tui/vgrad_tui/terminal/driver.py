@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from vgrad_tui.terminal.first_frame import SIGNALS, Opening
+from vgrad_tui.terminal.first_frame import SIGNALS, FirstFrame
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
@@ -79,7 +79,7 @@ class TerminalDriver(LinuxDriver):
     """
 
     ascii_only: ClassVar[bool] = False
-    opening: ClassVar[Opening | None] = None
+    opening: ClassVar[FirstFrame | None] = None
 
     def start_application_mode(self) -> None:
         """Take the terminal; from here on a signal is a message, never an exception amid a frame."""

@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask the program to leave."""
 
 
-class Opening:
+class FirstFrame:
     """Has the terminal until the app takes it."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Opening:
 
 
 @contextmanager
-def opening(words: str) -> Iterator[Opening]:
+def opening(words: str) -> Iterator[FirstFrame]:
     """Take the terminal over at once and say what is being prepared, until the app draws its first frame.
 
     Importing the screen takes longer than anybody should look at nothing. Whatever happens before the app has
@@ -41,7 +41,7 @@ def opening(words: str) -> Iterator[Opening]:
         words: What is being prepared; ASCII.
     """
     former = {number: signal.signal(number, _interrupt) for number in SIGNALS}
-    taken = Opening()
+    taken = FirstFrame()
     try:
         _write(f"{_ENTER}... preparing  {words}")
         yield taken

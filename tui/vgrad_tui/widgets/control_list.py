@@ -59,7 +59,7 @@ class Sheet(Lines):
         holder.scroll_to_region(Region(0, first, 1, height), animate=False, force=True)
 
 
-class MethodTable(Sheet, can_focus=True):
+class ControlList(Sheet, can_focus=True):
     """Every control with its value, in the order in which a step meets them.
 
     Args:
@@ -186,7 +186,7 @@ class MethodTable(Sheet, can_focus=True):
         self.update()
 
 
-class MethodCard(Sheet):
+class ControlCard(Sheet):
     """What the chosen control does, and all that it can be; a click on a kind sets it.
 
     Args:

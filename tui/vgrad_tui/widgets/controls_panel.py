@@ -29,7 +29,7 @@ _LABEL_WIDTH = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyHint:
     """A key as it is written, and the action it stands for."""
 
     text: str
@@ -52,7 +52,7 @@ class ControlRow(Lines):
             super().__init__()
             self.action = action
 
-    def __init__(self, id: str, keys: tuple[Key, ...], label: str, help: str) -> None:
+    def __init__(self, id: str, keys: tuple[KeyHint, ...], label: str, help: str) -> None:
         super().__init__(id=id)
         self._keys = keys
         self._label = label
@@ -86,40 +86,40 @@ class ControlRow(Lines):
             self.post_message(self.Pressed(self._keys[0].action))
 
 
-class Controls(Container):
+class ControlsPanel(Container):
     """All controls, a row each."""
 
     def compose(self) -> ComposeResult:
         """Make the rows."""
-        yield ControlRow("clip", (Key("c", "toggle_clip"),), "clip", "Clip gradients, or stop clipping")
+        yield ControlRow("clip", (KeyHint("c", "toggle_clip"),), "clip", "Clip gradients, or stop clipping")
         yield ControlRow(
             "threshold",
-            (Key("[", "threshold(-1)"), Key("]", "threshold(1)")),
+            (KeyHint("[", "threshold(-1)"), KeyHint("]", "threshold(1)")),
             "threshold",
             "Lower or raise the threshold of clipping; v changes between norm and value. Shown: how many of"
             " the last 100 steps were clipped, and the median gradient norm before and after",
         )
         yield ControlRow(
             "accumulate",
-            (Key("a", "accumulate(1)"),),
+            (KeyHint("a", "accumulate(1)"),),
             "accumulate",
             "Average the gradient over 1, 2, 4, 8 or 16 microbatches per optimizer step",
         )
         yield ControlRow(
             "lr",
-            (Key("-", "lr(-1)"), Key("=", "lr(1)")),
+            (KeyHint("-", "lr(-1)"), KeyHint("=", "lr(1)")),
             "lr",
             "Halve or double the learning rate; 0 sets it back to its base",
         )
         yield ControlRow(
             "run",
-            (Key("␣", "pause"), Key(".", "step_once")),
+            (KeyHint("␣", "pause"), KeyHint(".", "step_once")),
             "run",
             "Pause or train on; . trains for one step",
         )
         yield ControlRow(
             "methods",
-            (Key("m", "methods"),),
+            (KeyHint("m", "methods"),),
             "methods",
             "Every control there is: optimizer, precision, noise, structure … Shown: what else is on",
         )

@@ -9,7 +9,7 @@ import numpy as np
 from rich.cells import set_cell_size
 from textual import events
 
-from vgrad.measure.depth_profile import first_to_last, slope
+from vgrad.measure.depth_profile import depth_slope, first_to_last
 from vgrad_tui.draw.axes import step_ticks
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.heat_cells import (
@@ -36,7 +36,7 @@ _LEAST_WIDTH_FOR_NUMBER = 64
 _LEAST_WIDTH_FOR_WORDS = 100
 
 
-class HeatView(View):
+class HeatMap(View):
     """Rows are layers by depth, columns steps, a cell's character and colour the decade of its gradient.
 
     Where there are more layers than rows, a row stands for a bin of neighbours; opening it unfolds
@@ -108,7 +108,7 @@ class HeatView(View):
         ratio = number(first_to_last(norms, sizes)).strip()
         return [
             (10, self._legend()),
-            (7, [("s " if is_narrow else "slope ", "dim"), (_per_layer(slope(norms, sizes)), "text")]),
+            (7, [("s " if is_narrow else "slope ", "dim"), (_per_layer(depth_slope(norms, sizes)), "text")]),
             (8, [("R " if is_narrow else "first/last ", "dim"), (ratio, "text")]),
             (9 if self._is_binned else 5, [(f"max of {of}", "dim")]),
         ]
@@ -198,8 +198,8 @@ class HeatView(View):
         self.choose(layer)
 
 
-def _per_layer(slope: float) -> str:
-    return "unknown" if math.isnan(slope) else f"{slope:+.2f}/layer"
+def _per_layer(depth_slope: float) -> str:
+    return "unknown" if math.isnan(depth_slope) else f"{depth_slope:+.2f}/layer"
 
 
 def _bin_name(name: str, num_layers: int, width: int) -> str:

@@ -22,7 +22,7 @@ _WIDEST_BIN = 6  # cells
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class HistogramColumns:
     """Widths in cells; 0 for a column that there is no room for."""
 
     name: int
@@ -38,7 +38,7 @@ class Columns:
         return self.zeros + self.underflow + self.largest + self.age
 
     @classmethod
-    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> Columns:
+    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> HistogramColumns:
         """Share ``width`` out: names and bins take what the numbers leave."""
         zeros, largest = (7, 9) if width >= 44 else (0, 0)
         underflow = 11 if width >= 54 and is_float16 else 0
@@ -121,8 +121,8 @@ class HistogramView(View):
             rows.append([(name, "text"), (ridge, "smooth"), (numbers, role)])
         return rows
 
-    def _columns(self) -> Columns:
-        return Columns.fit(self.size.width, self.order.longest, is_float16=self.state.is_float16)
+    def _columns(self) -> HistogramColumns:
+        return HistogramColumns.fit(self.size.width, self.order.longest, is_float16=self.state.is_float16)
 
 
 def ridge_of(shares: NDArray[np.float32], cells_per_bin: int) -> str:

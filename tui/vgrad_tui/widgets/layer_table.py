@@ -23,7 +23,7 @@ _MARK_SIGNS = {OK: "●", TINY: "▽", ZERO: "○", HOT: "▲", NON_FINITE: "✗
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TableColumns:
     """Widths in cells; 0 for a column that there is no room for."""
 
     name: int
@@ -36,7 +36,7 @@ class Columns:
     mark: int
 
     @classmethod
-    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> Columns:
+    def fit(cls, width: int, longest_name: int, *, is_float16: bool) -> TableColumns:
         """Share ``width`` out: the sparkline takes what the others leave."""
         underflow = 11 if width >= 64 and is_float16 else 0
         ratio = 9 if width >= 72 and not (underflow and width < 84) else 0
@@ -59,7 +59,7 @@ class LayerTable(View):
         self._resolution = Resolution()
         self._scale: Decades | None = None
         self._shares_scale = True
-        self._columns = Columns.fit(80, 10, is_float16=False)
+        self._columns = TableColumns.fit(80, 10, is_float16=False)
 
     # -- what the title row tells ------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class LayerTable(View):
             return [[("no layer matches; esc shows all", "dim")]]
         if history is None or record is None or not visible:
             return []
-        self._columns = columns = Columns.fit(
+        self._columns = columns = TableColumns.fit(
             self.size.width, self.order.longest, is_float16=state.is_float16
         )
         sparks = self._sparks(history, record, visible)

@@ -31,7 +31,7 @@ _TINTING_SYSTEMS = ("256", "truecolor")
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
 
 
-class Palette(Screen[ScreenResultType]):
+class StyledScreen(Screen[ScreenResultType]):
     """A screen that knows how every role looks: styled once there, not once in each widget."""
 
     COMPONENT_CLASSES = ROLE_CLASSES

@@ -23,7 +23,7 @@ _MOST_BAR = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkRow:
     """A transform and what it did to the joint norm at one step."""
 
     label: str
@@ -36,7 +36,7 @@ class Link:
         return self.after / self.before if self.before else math.nan
 
 
-def links_of(record: StepRecord, controls: Controls) -> list[Link]:
+def links_of(record: StepRecord, controls: Controls) -> list[LinkRow]:
     """The links of a step, in order.
 
     A run that does not measure each link still tells the norm after all of them: its chain is
@@ -45,7 +45,7 @@ def links_of(record: StepRecord, controls: Controls) -> list[Link]:
     if record.link_norms is not None:
         norms = [record.grad_norm, *record.link_norms.tolist()]
         return [
-            Link(label, before, after)
+            LinkRow(label, before, after)
             for label, before, after in zip(record.links, norms[:-1], norms[1:], strict=True)
         ]
     is_same = record.applied_norm == record.grad_norm or (
@@ -54,7 +54,7 @@ def links_of(record: StepRecord, controls: Controls) -> list[Link]:
     if controls.clip is None and not record.links and is_same:
         return []
     label = " → ".join(record.links) or ("transforms" if controls.clip is None else _clip_label(controls))
-    return [Link(label, record.grad_norm, record.applied_norm)]
+    return [LinkRow(label, record.grad_norm, record.applied_norm)]
 
 
 def _clip_label(controls: Controls) -> str:
@@ -76,7 +76,7 @@ class ChainView(View):
     NAME = "chain"
     HAS_CURSOR = False
 
-    def _links(self) -> list[Link]:
+    def _links(self) -> list[LinkRow]:
         record = self.state.record
         return [] if record is None else links_of(record, self.state.controls)
 

@@ -6,7 +6,7 @@ from vgrad.events.records import RunEnded, Verdict
 from vgrad_tui.draw.numbers import number, percent, safe
 from vgrad_tui.draw.runs import ELLIPSIS, Runs, fit_fields, width_of
 from vgrad_tui.state.glossary import SURE, TAGS
-from vgrad_tui.state.remedy import in_words, remedy
+from vgrad_tui.state.remedy import commands_in_words, remedy
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Lines
 
@@ -55,7 +55,7 @@ def _rows(state: State) -> tuple[list[Field], list[Field]]:
     if is_waiting:
         what.append((6, [("paused", "warn")]))
     if commands:
-        what.append((8, [("r", "key"), (f" {in_words(commands)}", "text")]))
+        what.append((8, [("r", "key"), (f" {commands_in_words(commands)}", "text")]))
     elif not verdict.remedy and verdict.advice:
         what.append((2, [(verdict.advice, "dim")]))
     if is_waiting:

@@ -18,7 +18,7 @@ from vgrad.config import RunConfig
 from vgrad.diagnose.judge import Judge
 from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict
 from vgrad.lab.accuracy.labels import LABELS, Label, label_of
-from vgrad.lab.accuracy.runs import NORMS_EVERY, STATS_EVERY, Run, scales_of, task_of
+from vgrad.lab.accuracy.runs import NORMS_EVERY, STATS_EVERY, LabelledRun, scales_of, task_of
 from vgrad.recipes.registry import get_recipe
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Judged:
         blind: The verdict at its end of a judge that does not know what ignoring the inputs costs.
     """
 
-    run: Run
+    run: LabelledRun
     label: Label
     why: str
     verdict: Verdict
@@ -92,7 +92,7 @@ class Share:
         return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def judge_all(runs: Sequence[Run]) -> list[Judged]:
+def judge_all(runs: Sequence[LabelledRun]) -> list[Judged]:
     """Label and judge every run."""
     scales = scales_of(runs)
     judged = []
@@ -104,7 +104,7 @@ def judge_all(runs: Sequence[Run]) -> list[Judged]:
     return judged
 
 
-def replay(run: Run, *, knows_baseline: bool = True) -> tuple[Verdict, tuple[str, ...]]:
+def replay(run: LabelledRun, *, knows_baseline: bool = True) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict at the end of a run, and the kinds of all verdicts on the way."""
     trace, controls = run.trace, _controls(run)
     info = _info(run, controls)
@@ -158,13 +158,13 @@ def of_part(judged: Iterable[Judged], part: Part) -> list[Judged]:
     return [one for one in judged if one.run.case.part == part]
 
 
-def _controls(run: Run) -> Controls:
+def _controls(run: LabelledRun) -> Controls:
     case = run.case
     config = RunConfig.make(recipe=case.recipe, seed=case.seed, **case.settings, options=dict(case.options))
     return config.controls(get_recipe(case.recipe).controls)
 
 
-def _info(run: Run, controls: Controls) -> RunInfo:
+def _info(run: LabelledRun, controls: Controls) -> RunInfo:
     case, trace = run.case, run.trace
     return RunInfo(
         recipe=case.recipe, description="", seed=case.seed, device="cpu", layers=trace.layers,

@@ -61,7 +61,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class LabelledRun:
     """A case that was trained.
 
     Attributes:
@@ -77,7 +77,7 @@ class Run:
     cures: dict[CureKind, dict[str, float]] = field(default_factory=dict)
 
 
-def train_all(cases: Sequence[Case], *, processes: int, on_progress: OnProgress) -> list[Run]:
+def train_all(cases: Sequence[Case], *, processes: int, on_progress: OnProgress) -> list[LabelledRun]:
     """Train every case, then the counterfactuals that its label depends on.
 
     Args:
@@ -119,7 +119,7 @@ def task_of(case: Case) -> Task:
     return case.part, case.task, case.steps
 
 
-def scales_of(runs: Iterable[Run]) -> dict[Task, Scale]:
+def scales_of(runs: Iterable[LabelledRun]) -> dict[Task, Scale]:
     """What learning means on each task: the best of these runs sets the mark."""
     scales: dict[Task, Scale] = {}
     for run in runs:
@@ -130,7 +130,7 @@ def scales_of(runs: Iterable[Run]) -> dict[Task, Scale]:
     return scales
 
 
-def train_case(case: Case) -> Run:
+def train_case(case: Case) -> LabelledRun:
     """Train one case, watched as a user's run is."""
     trainer = _build(case, watch_budget=_WATCH_BUDGET)
     info = trainer.info()
@@ -162,10 +162,12 @@ def train_case(case: Case) -> Run:
         stats=np.array(stats, dtype=np.float32).reshape(-1, 3, len(info.layers)),
         time=np.array(time, dtype=np.float32).reshape(-1, 2),
     )
-    return Run(case, Outcome.of([loss for loss, _, _ in steps]), trace)
+    return LabelledRun(case, Outcome.of([loss for loss, _, _ in steps]), trace)
 
 
-def _try_cures(sick: tuple[Run, tuple[CureKind, ...], Scale]) -> tuple[str, dict[CureKind, dict[str, float]]]:
+def _try_cures(
+    sick: tuple[LabelledRun, tuple[CureKind, ...], Scale],
+) -> tuple[str, dict[CureKind, dict[str, float]]]:
     run, kinds, scale = sick
     case = run.case
     found: dict[CureKind, dict[str, float]] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from vgrad.errors import DataError
 from vgrad.lab.accuracy.cases import Case
 from vgrad.lab.accuracy.labels import Outcome, label_of
-from vgrad.lab.accuracy.runs import Run, Trace, scales_of, task_of
+from vgrad.lab.accuracy.runs import LabelledRun, Trace, scales_of, task_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ _RUNS, _TRACES = "runs.jsonl", "traces.npz"
 _KEPT_BITS = np.uint32(0xFFFF_F800)
 
 
-def write(runs: Sequence[Run], directory: Path = DATA) -> None:
+def write(runs: Sequence[LabelledRun], directory: Path = DATA) -> None:
     """Write ``runs.jsonl``, a line for each run, and ``traces.npz``, their traces end to end.
 
     Losses, gradient norms and applied norms lose the last 11 bits of float32; what is known by
@@ -50,7 +50,7 @@ def write(runs: Sequence[Run], directory: Path = DATA) -> None:
     )
 
 
-def read(directory: Path = DATA) -> list[Run]:
+def read(directory: Path = DATA) -> list[LabelledRun]:
     """Read what `write` wrote.
 
     Raises:
@@ -83,7 +83,7 @@ class _Reader:
         return self._values[begin : self._place].reshape(shape)
 
 
-def _row(run: Run, label: str, why: str) -> dict[str, Any]:
+def _row(run: LabelledRun, label: str, why: str) -> dict[str, Any]:
     case, outcome, trace = run.case, run.outcome, run.trace
     return {
         "name": case.name,
@@ -112,7 +112,7 @@ def _row(run: Run, label: str, why: str) -> dict[str, Any]:
     }
 
 
-def _run(row: Mapping[str, Any], reader: Mapping[str, _Reader]) -> Run:
+def _run(row: Mapping[str, Any], reader: Mapping[str, _Reader]) -> LabelledRun:
     num_steps, num_norms, num_stats = row["rows"]
     num_layers = len(row["layers"])
     trace = Trace(
@@ -131,7 +131,7 @@ def _run(row: Mapping[str, Any], reader: Mapping[str, _Reader]) -> Run:
     cures = {
         kind: {name: _or_nan(loss) for name, loss in tried.items()} for kind, tried in row["cures"].items()
     }
-    return Run(case, outcome, trace, cures)
+    return LabelledRun(case, outcome, trace, cures)
 
 
 def _log10(values: NDArray[np.floating]) -> NDArray[np.float16]:

@@ -32,7 +32,7 @@ with 75 % (3 seeds), 87.5 % (4) or 93.75 % (5).
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """A method against its control.
 
     Attributes:
@@ -49,7 +49,7 @@ class Comparison:
     outcome: Outcome
 
 
-def compare(method: Sequence[float], control: Sequence[float]) -> Comparison:
+def compare(method: Sequence[float], control: Sequence[float]) -> PairedComparison:
     """Compare paired values, smaller is better, by the rule that `RULE` states.
 
     Args:
@@ -66,10 +66,10 @@ def compare(method: Sequence[float], control: Sequence[float]) -> Comparison:
     """
     ratios = sorted(_ratio(a, b) for a, b in zip(method, control, strict=True))
     if not ratios:
-        return Comparison(math.nan, math.nan, math.nan, "could not tell")
+        return PairedComparison(math.nan, math.nan, math.nan, "could not tell")
     cut = _cut(len(ratios))
     low, high = ratios[cut], ratios[-1 - cut]
-    return Comparison(median(ratios), low, high, _outcome(len(ratios), low, high))
+    return PairedComparison(median(ratios), low, high, _outcome(len(ratios), low, high))
 
 
 def _outcome(num_pairs: int, low: float, high: float) -> Outcome:
