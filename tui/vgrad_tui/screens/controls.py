@@ -163,7 +163,7 @@ class ControlsScreen(StyledScreen[None]):
 
     # -- what is asked -------------------------------------------------------------------------
 
-    def on_method_table_chosen(self) -> None:
+    def on_control_list_chosen(self) -> None:
         """Explain what was chosen; a choice for another entry is dropped."""
         self._said = ""
         self._table.choice = None
@@ -171,7 +171,7 @@ class ControlsScreen(StyledScreen[None]):
             self._close_field()
         self.refresh_view()
 
-    def on_method_table_acted(self, event: ControlList.Acted) -> None:
+    def on_control_list_acted(self, event: ControlList.Acted) -> None:
         """Do to the chosen control what the key says."""
         self._said = ""
         entry = self._table.entry
@@ -215,7 +215,7 @@ class ControlsScreen(StyledScreen[None]):
         default = getattr(DEFAULTS, name)
         return None if getattr(self._state.wanted, name) == default else Set(name, default)
 
-    def on_method_card_picked(self, event: ControlCard.Picked) -> None:
+    def on_control_card_picked(self, event: ControlCard.Picked) -> None:
         """Set what was clicked."""
         entry = self._table.entry
         if entry == WEIGHTS:
