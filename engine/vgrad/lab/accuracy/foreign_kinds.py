@@ -1,0 +1,127 @@
+"""Kinds of plain PyTorch loops that verdicts are counted on, and which no rule is fitted to. Free of torch.
+
+The recipes' cases share one loop, known baselines and one model builder. These kinds share nothing: each
+is a small loop of its own, driven from outside, with whatever loss it has. What each is labelled with follows
+from how it is built, and a run counts only where its outcome confirms the label: a healthy one reached what
+can be reached, a sick one did not, and its cure did.
+
+The split into parts was chosen and committed before any rule was changed for these kinds. Held-out kinds are
+run and counted once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vgrad.lab.accuracy.cases import Part
+from vgrad.lab.accuracy.labels import Label
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKind:
+    """One kind of run.
+
+    Attributes:
+        name: Also the name of its loop.
+        label: What a run of this kind has, unless its outcome says otherwise.
+        why: The reason for the label.
+        part: Whether rules may be fitted to it.
+    """
+
+    name: str
+    label: Label
+    why: str
+    part: Part = "fit"
+
+
+def _held_out(name: str, label: Label, why: str) -> ForeignKind:
+    return ForeignKind(name, label, why, "held-out")
+
+
+HEALTHY_KINDS: tuple[ForeignKind, ...] = (
+    ForeignKind("label_noise", "healthy", "a share of the labels is wrong: the loss is at the Bayes loss"),
+    ForeignKind("rate_to_zero", "healthy", "the schedule ends at a rate of zero: it is held back on purpose"),
+    ForeignKind("continued", "healthy", "trained before it was watched: there is little left to learn"),
+    ForeignKind("noise_variance", "healthy", "most of the targets' variance is noise"),
+    ForeignKind("prior_only", "healthy", "the inputs say nothing: the share of positives is all there is"),
+    ForeignKind("unused_layers", "healthy", "some layers never get a gradient, and the others learn"),
+    ForeignKind("harder_data", "healthy", "the data become harder in the middle, and it goes on to learn"),
+    ForeignKind("least_squares_gan", "healthy", "two players at an equilibrium"),
+    ForeignKind("bandit", "healthy", "a policy gradient: its loss means nothing, many gradients are zero"),
+    ForeignKind("single_samples", "healthy", "batches of one: losses jump tenfold while their mean falls"),
+    ForeignKind(
+        "tiny_rate", "healthy", "fine-tuning at a rate of 1e-6 from a good start: held back on purpose"
+    ),
+    ForeignKind("loss_near_zero", "healthy", "fits its data exactly: ratios of such losses mean nothing"),
+    ForeignKind("negative_loss", "healthy", "a Gaussian likelihood: the loss crosses zero"),
+    ForeignKind("lucky_start", "healthy", "starts at a low loss by luck and goes back to its ordinary one"),
+    ForeignKind("zero_branches", "healthy", "residual branches are multiplied by 0 at first"),
+    ForeignKind(
+        "hinge_satisfied", "healthy", "a margin loss: exactly 0, and so its gradient, in most batches"
+    ),
+    ForeignKind("q_learning", "healthy", "the loss rises with the values that are learnt"),
+    ForeignKind("late_head", "healthy", "a second task joins in the middle, with layers of its own"),
+    _held_out("noisy_images", "healthy", "a convolutional net on images of which a third is mislabelled"),
+    _held_out("step_decay", "healthy", "a rate that falls by a hundred twice: held back on purpose"),
+    _held_out("resumed_with_adam", "healthy", "trained before, continued with a new optimizer's first steps"),
+    _held_out(
+        "heavy_tails", "healthy", "Cauchy noise in the targets: single losses are a hundred times the median"
+    ),
+    _held_out("markov_text", "healthy", "a recurrent model at the entropy rate of a Markov chain"),
+    _held_out("vae_annealed", "healthy", "the weight of one part of the loss rises: so does the loss"),
+    _held_out(
+        "wasserstein_gan", "healthy", "a critic with clipped weights: its loss is negative and means nothing"
+    ),
+    _held_out("actor_critic", "healthy", "two optimizers on a small decision problem"),
+    _held_out("contrastive", "healthy", "negative cosine similarity: the loss falls to -1 and stays"),
+    _held_out("warm_restarts", "healthy", "a cyclic rate: the loss rises at each restart and comes back"),
+    _held_out("denoising", "healthy", "a denoiser: the loss is the noise's and hardly falls"),
+    _held_out("recommender", "healthy", "embeddings of which a batch touches few rows, ratings mostly noise"),
+    _held_out("rare_experts", "healthy", "a router that stops choosing an expert after some time"),
+    _held_out("counts", "healthy", "Poisson counts: the loss is negative and at its floor"),
+)
+
+SICK_KINDS: tuple[ForeignKind, ...] = (
+    ForeignKind("circles_sigmoid", "vanishing", "8 to 13 sigmoid layers of 5 units; tanh cures it"),
+    ForeignKind("circles_exp", "non-finite", "exp as activation overflows at once"),
+    ForeignKind(
+        "circles_relu", "dead", "15 to 17 ReLU layers of 5 units; a smooth unit cures those that die"
+    ),
+    ForeignKind(
+        "one_unit_softmax", "dead", "softmax over one unit: the gradient is exactly 0; two units cure it"
+    ),
+    ForeignKind("sigmoid_head", "vanishing", "a sigmoid head on targets of 3 to 103; a linear head cures it"),
+    ForeignKind("large_weights", "non-finite", "N(0, 1) weights, squared error, SGD 3"),
+    ForeignKind("rate_too_high", "exploding", "a rate far too high; a hundredth of it cures it"),
+    ForeignKind("never_zeroed", "exploding", "zero_grad is missing; it cures it"),
+    ForeignKind("dead_biases", "dead", "biases of -8 before ReLU; biases of 0 cure it"),
+    ForeignKind("deep_tanh", "vanishing", "30 tanh layers, small weights, SGD; skip connections cure it"),
+    ForeignKind(
+        "rnn_forgets", "vanishing", "a plain RNN on a long memory task; a GRU with a good start cures it"
+    ),
+    ForeignKind("rnn_explodes", "exploding", "a plain RNN with large weights and rate; clipping cures it"),
+    ForeignKind("killed_units", "exploding", "the first long steps close all ReLU units; short ones cure it"),
+    ForeignKind("zero_weights", "dead", "all weights start at zero; an ordinary draw cures it"),
+    _held_out("glorot_relu_34", "dead", "34 layers of 128 ReLU on digits: about half of the seeds die"),
+    _held_out("log_of_zero", "non-finite", "log of a probability that becomes 0"),
+    _held_out("half_precision_overflow", "non-finite", "sums beyond 65504 in float16"),
+    _held_out("bad_sample", "non-finite", "one input is NaN from some step on"),
+    _held_out("transformer_no_warmup", "exploding", "Adam at a rate of 1 without layer norm; 1e-3 cures it"),
+    _held_out("momentum_diverges", "exploding", "momentum .99 at a high rate; a hundredth cures it"),
+    _held_out(
+        "residual_blow_up", "exploding", "60 residual blocks without norm; clipping and a lower rate cure it"
+    ),
+    _held_out("deep_conv_sigmoid", "vanishing", "12 convolutions with sigmoid; tanh cures it"),
+    _held_out(
+        "saturated_start", "vanishing", "weights so large that every tanh is at its end; small ones cure it"
+    ),
+    _held_out("lstm_forgets", "vanishing", "forget gates shut by their biases; open ones cure it"),
+    _held_out(
+        "relu_after_shift", "dead", "inputs far from zero and negative weights; a smooth unit cures it"
+    ),
+    _held_out("gan_diverges", "exploding", "the critic's rate is a thousand times too high"),
+    _held_out("late_explosion", "exploding", "a schedule that raises the rate a thousandfold in the middle"),
+    _held_out("never_zeroed_deep", "exploding", "zero_grad is missing in a convolutional net with momentum"),
+)
+
+FOREIGN_KINDS: tuple[ForeignKind, ...] = (*HEALTHY_KINDS, *SICK_KINDS)
