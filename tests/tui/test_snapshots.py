@@ -22,7 +22,7 @@ from vgrad_tui.app.app import VgradApp
 from vgrad_tui.widgets import topline
 
 CLIP = Set("clip", ClipGradNorm(1.0))
-METHOD_SIZES = [(50, 20), (80, 24), (160, 50)]
+CONTROL_SIZES = [(50, 20), (80, 24), (160, 50)]
 SIZES = [(50, 20), (80, 24), (120, 36), (200, 60)]
 
 Compare = Callable[..., bool]
@@ -123,8 +123,8 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
 
 
-@pytest.mark.parametrize("size", METHOD_SIZES, ids=[f"{columns}x{lines}" for columns, lines in METHOD_SIZES])
-def test_all_methods(snap_compare: Compare, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", CONTROL_SIZES, ids=[f"{columns}x{lines}" for columns, lines in CONTROL_SIZES])
+def test_all_controls(snap_compare: Compare, size: tuple[int, int]) -> None:
     """One control changed, one asked for, one chosen after it was refused; the chosen one is explained."""
     source = ScriptedSource()
 

@@ -52,12 +52,12 @@ _RUN, _GRADIENTS, _CHART, _VIEWS, _LAYERS, _PROGRAM = (
     "layers",
     "program",
 )
-_METHODS = "on the screen of all methods"
+_CONTROLS = "on the screen of all controls"
 
 KEYS = (
     Key("run.pause", "space", "space", "pause", "pause or train on", "Pause at the next safe point, or train on", _RUN, "pause"),
     Key("run.step", "full_stop", ".", "step_once", "single step", "Train for one optimizer step, then pause", _RUN, "step"),
-    Key("methods", "m", "m", "methods", "all methods", "All controls: precision, detection, noise, optimizer, structure …", _GRADIENTS, "methods"),
+    Key("controls", "m", "m", "controls", "all controls", "All controls: precision, detection, noise, optimizer, structure …", _GRADIENTS, "controls"),
     Key("clip.toggle", "c", "c", "toggle_clip", "clipping on or off", "Clip gradients from the next step on, or stop clipping", _GRADIENTS, "clip"),
     Key("clip.lower", "left_square_bracket", "[", "threshold(-1)", "lower threshold", "Clip at a lower threshold: 1, 0.5, 0.2 …", _GRADIENTS),
     Key("clip.raise", "right_square_bracket", "]", "threshold(1)", "higher threshold", "Clip at a higher threshold: 1, 2, 5 …", _GRADIENTS),
@@ -93,22 +93,22 @@ KEYS = (
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip
 
-METHOD_KEYS = (
-    Key("methods.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _METHODS),
-    Key("methods.down", "down", "↓", "move(1)", "control below", "Choose the control below", _METHODS),
-    Key("methods.previous", "left", "←", "kind(-1)", "previous kind", "Choose the kind before, for enter to set; a number is halved at once", _METHODS, "kind"),
-    Key("methods.next", "right", "→", "kind(1)", "next kind", "Choose the next kind, for enter to set; a number is doubled at once", _METHODS, "kind"),
-    Key("methods.lower", "left_square_bracket", "[", "parameter(-1)", "lower parameter", "Lower its first parameter, or that of what was chosen: 1, 0.5, 0.2 …", _METHODS),
-    Key("methods.raise", "right_square_bracket", "]", "parameter(1)", "raise parameter", "Raise its first parameter, or that of what was chosen: 1, 2, 5 …", _METHODS, "parameter"),
-    Key("methods.edit", "enter", "enter", "edit", "set or type", "Set what was chosen; else type a value such as zclip:2.5,alpha=0.9", _METHODS, "set, type"),
-    Key("methods.off", "backspace,o", "o", "off", "off", "Turn it off, or back to its default", _METHODS, "off"),
-    Key("methods.read_up", "pageup", "pgup", "read(-1)", "explanation up", "Scroll the explanation up", _METHODS),
-    Key("methods.read_down", "pagedown", "pgdn", "read(1)", "explanation down", "Scroll the explanation down", _METHODS),
-    Key("methods.undo", "u", "u", "app.undo", "undo", "Take back the last change", _METHODS, "undo"),
-    Key("methods.reinit", "i", "i", "app.reinit", "re-initialise", "Draw the weights anew, by a scheme to choose", _METHODS, "re-init"),
-    Key("methods.check", "g", "g", "app.check", "gradient check", "Compare autograd with central differences", _METHODS, "check"),
-    Key("methods.back", "escape,q,m", "esc", "back", "back", "Drop what was chosen or typed; then back to the main screen", _METHODS, "back"),
-    Key("methods.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _METHODS, "keys"),
+CONTROL_KEYS = (
+    Key("controls.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _CONTROLS),
+    Key("controls.down", "down", "↓", "move(1)", "control below", "Choose the control below", _CONTROLS),
+    Key("controls.previous", "left", "←", "kind(-1)", "previous kind", "Choose the kind before, for enter to set; a number is halved at once", _CONTROLS, "kind"),
+    Key("controls.next", "right", "→", "kind(1)", "next kind", "Choose the next kind, for enter to set; a number is doubled at once", _CONTROLS, "kind"),
+    Key("controls.lower", "left_square_bracket", "[", "parameter(-1)", "lower parameter", "Lower its first parameter, or that of what was chosen: 1, 0.5, 0.2 …", _CONTROLS),
+    Key("controls.raise", "right_square_bracket", "]", "parameter(1)", "raise parameter", "Raise its first parameter, or that of what was chosen: 1, 2, 5 …", _CONTROLS, "parameter"),
+    Key("controls.edit", "enter", "enter", "edit", "set or type", "Set what was chosen; else type a value such as zclip:2.5,alpha=0.9", _CONTROLS, "set, type"),
+    Key("controls.off", "backspace,o", "o", "off", "off", "Turn it off, or back to its default", _CONTROLS, "off"),
+    Key("controls.read_up", "pageup", "pgup", "read(-1)", "explanation up", "Scroll the explanation up", _CONTROLS),
+    Key("controls.read_down", "pagedown", "pgdn", "read(1)", "explanation down", "Scroll the explanation down", _CONTROLS),
+    Key("controls.undo", "u", "u", "app.undo", "undo", "Take back the last change", _CONTROLS, "undo"),
+    Key("controls.reinit", "i", "i", "app.reinit", "re-initialise", "Draw the weights anew, by a scheme to choose", _CONTROLS, "re-init"),
+    Key("controls.check", "g", "g", "app.check", "gradient check", "Compare autograd with central differences", _CONTROLS, "check"),
+    Key("controls.back", "escape,q,m", "esc", "back", "back", "Drop what was chosen or typed; then back to the main screen", _CONTROLS, "back"),
+    Key("controls.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _CONTROLS, "keys"),
 )  # fmt: skip
 
 LAYER_KEYS = (

@@ -17,7 +17,7 @@ from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
-from vgrad_tui.keys import KEYS, METHOD_KEYS
+from vgrad_tui.keys import KEYS, CONTROL_KEYS
 from vgrad_tui.screens.help import HelpScreen
 from vgrad_tui.screens.journal import JournalScreen
 from vgrad_tui.screens.layer import LayerScreen
@@ -387,7 +387,7 @@ async def test_help_shows_every_key() -> None:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = "\n".join(screen_lines(app))
-        assert all(key.help in text for key in (*KEYS, *METHOD_KEYS))
+        assert all(key.help in text for key in (*KEYS, *CONTROL_KEYS))
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
 

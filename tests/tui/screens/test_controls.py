@@ -444,7 +444,7 @@ async def test_a_click_chooses_a_control_and_sets_a_kind() -> None:
     app = VgradApp(source)
     async with app.run_test(size=(160, 50)) as pilot:
         await begin(pilot, source)
-        await pilot.click("#methods")  # the panel's row
+        await pilot.click("#other-controls")  # the panel's row
         await pilot.pause()
         assert isinstance(app.screen, ControlsScreen)
         lines = screen_lines(app)
@@ -511,14 +511,14 @@ async def test_the_panel_names_what_else_is_on() -> None:
     app = VgradApp(source)
     async with app.run_test(size=(160, 50)) as pilot:
         await begin(pilot, source)
-        assert "nothing else is on" in line_with(app, "m   methods")
+        assert "nothing else is on" in line_with(app, "m   controls")
         assert "accumulate at least 2" in line_with(app, "noise scale")
         for command in (Set("noise", AddGradNoise()), Set("schedule", WarmupCosine()), Set("lr_scale", 0.5)):
             app.submit(command)
         await pull(pilot, source)
-        assert "gradient noise 0.01" in line_with(app, "m   methods")
+        assert "gradient noise 0.01" in line_with(app, "m   controls")
         assert "2 × 0.5 = 1" in line_with(app, "- = lr") and "cosine" in line_with(app, "- = lr")
-        assert "schedule" not in line_with(app, "m   methods")
+        assert "schedule" not in line_with(app, "m   controls")
 
 
 @pytest.mark.parametrize("precision", [Float32(), Float16()])

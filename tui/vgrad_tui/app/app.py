@@ -184,10 +184,10 @@ class VgradApp(ViewActions):
         self.submit(next_value.next_lr_scale(wanted, direction) if direction else Set("lr_scale", 1.0))
 
     def on_controls_screen_requested(self, event: ControlsScreen.Requested) -> None:
-        """A control was set on the screen of all methods."""
+        """A control was set on the screen of all controls."""
         self.submit(event.command)
 
-    def action_methods(self, entry: str = "", edit: bool = False) -> None:
+    def action_controls(self, entry: str = "", edit: bool = False) -> None:
         """Show every control."""
         from vgrad_tui.screens.controls import ControlsScreen
 

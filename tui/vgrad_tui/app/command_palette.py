@@ -25,7 +25,7 @@ def entries(app: VgradApp) -> Iterator[SystemCommand]:
     for title, words, name, word in control_guide.palette():
         yield SystemCommand(title, words, partial(app.set_word, name, word))
     for control in CONTROLS.values():
-        show = partial(app.action_methods, control.name, edit=True)
+        show = partial(app.action_controls, control.name, edit=True)
         yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
     for scheme in SCHEMES:
         words = f"Replace the weights; u brings them back. {control_guide.SCHEMES_IN_WORDS.get(scheme, '')}"

@@ -18,7 +18,7 @@ from vgrad.controls.wording import describe
 from vgrad.errors import ConfigError
 from vgrad_tui.draw.numbers import number, safe
 from vgrad_tui.draw.runs import Runs, fit_fields
-from vgrad_tui.keys import METHOD_KEYS
+from vgrad_tui.keys import CONTROL_KEYS
 from vgrad_tui.state.control_guide import (
     CHECK,
     DEFAULTS,
@@ -53,10 +53,10 @@ class ControlsScreen(StyledScreen[None]):
         edit: Whether to open the field at once.
     """
 
-    AUTO_FOCUS = "#methods"
+    AUTO_FOCUS = "#control-list"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_LEAST_FOR_TWO_COLUMNS, "-wide")]  # noqa: RUF012  # an instance variable to Textual's types
     BINDINGS: ClassVar[list[BindingType]] = [
-        key.binding() for key in METHOD_KEYS if key.action == "back" or key.action.startswith("app.")
+        key.binding() for key in CONTROL_KEYS if key.action == "back" or key.action.startswith("app.")
     ]
 
     class Requested(Message):
@@ -79,14 +79,14 @@ class ControlsScreen(StyledScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the widgets out; the style sheet says where each goes."""
-        yield Lines(id="methods-top")
-        with VerticalScroll(id="methods-box", can_focus=False):
+        yield Lines(id="controls-top")
+        with VerticalScroll(id="control-list-box", can_focus=False):
             yield self._table
-        with VerticalScroll(id="card-box", can_focus=False):
+        with VerticalScroll(id="control-card-box", can_focus=False):
             yield self._card
         yield Sheet(id="answer")
         yield Input(id="edit")  # typing replaces what stands there; → keeps it
-        yield KeyBar(METHOD_KEYS)
+        yield KeyBar(CONTROL_KEYS)
 
     def on_mount(self) -> None:
         """Draw once the sizes are known."""
@@ -108,7 +108,7 @@ class ControlsScreen(StyledScreen[None]):
         """Show everything as it is now, once there is something to show it on."""
         if not (self._has_begun and self.is_attached and self.is_running):
             return
-        self.query_one("#methods-top", Lines).show([fit_fields(self._top(), self.size.width)])
+        self.query_one("#controls-top", Lines).show([fit_fields(self._top(), self.size.width)])
         self._table.update()
         self._card.update(self._table.entry, self._table.choice)
         answer, role = self._answer()
@@ -128,7 +128,7 @@ class ControlsScreen(StyledScreen[None]):
     def _top(self) -> list[tuple[int, Runs]]:
         """How the run does, so that what a change does is seen from here."""
         state = self._state
-        fields: list[tuple[int, Runs]] = [(9, [("methods", "title")])]
+        fields: list[tuple[int, Runs]] = [(9, [("controls", "title")])]
         if state.info is None:
             fields.append((8, [(f"{state.preparing} …", "text")]))
         if state.record is not None:
@@ -176,7 +176,7 @@ class ControlsScreen(StyledScreen[None]):
         self._said = ""
         entry = self._table.entry
         if event.action == "read":
-            box = self.query_one("#card-box", VerticalScroll)
+            box = self.query_one("#control-card-box", VerticalScroll)
             box.scroll_relative(y=event.direction * max(1, box.size.height - 1), animate=False)
         elif entry not in CONTROLS:
             if event.action == "edit":

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from vgrad_tui.keys import KEYS, METHOD_KEYS
+from vgrad_tui.keys import KEYS, CONTROL_KEYS
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.glossary import BASELINE, SURE, TAGS
 
@@ -28,7 +28,7 @@ class HelpScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         """Make the table."""
         with VerticalScroll(classes="box"):
-            for group, keys in groupby((*KEYS, *METHOD_KEYS), key=lambda key: key.group):
+            for group, keys in groupby((*KEYS, *CONTROL_KEYS), key=lambda key: key.group):
                 yield from _section(group, [(key.shown, key.help) for key in keys])
             yield from _section("in the list of layers", _LIST_KEYS)
             yield from _section("beside the verdict", (("% sure", SURE), *TAGS.items()))

@@ -15,7 +15,7 @@ from vgrad.controls.catalog import CONTROLS, find_control
 from vgrad.controls.controls import SCHEMES, Set
 from vgrad.controls.wording import describe
 from vgrad_tui.draw.runs import Runs, cut_short, rule
-from vgrad_tui.keys import METHOD_KEYS
+from vgrad_tui.keys import CONTROL_KEYS
 from vgrad_tui.state.control_guide import (
     CHECK,
     CHOSEN,
@@ -71,7 +71,7 @@ class ControlList(Sheet, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key.binding() for key in METHOD_KEYS if key.action.partition("(")[0] in _ON_SCREEN
+        key.binding() for key in CONTROL_KEYS if key.action.partition("(")[0] in _ON_SCREEN
     ]
 
     class Chosen(Message):
@@ -93,7 +93,7 @@ class ControlList(Sheet, can_focus=True):
     cursor = reactive(0, repaint=False)
 
     def __init__(self, state: State) -> None:
-        super().__init__(id="methods")
+        super().__init__(id="control-list")
         self._state = state
         self._entry_rows: dict[int, int] = {}  # row of each entry
         self.choice: Set | None = None
@@ -205,7 +205,7 @@ class ControlCard(Sheet):
             self.word = word
 
     def __init__(self, state: State) -> None:
-        super().__init__(id="card")
+        super().__init__(id="control-card")
         self._state = state
         self._words: list[str] = []
         self._seen: tuple[str, object, Set | None] | None = None

@@ -118,9 +118,9 @@ class ControlsPanel(Container):
             "Pause or train on; . trains for one step",
         )
         yield ControlRow(
-            "methods",
-            (KeyHint("m", "methods"),),
-            "methods",
+            "other-controls",
+            (KeyHint("m", "controls"),),
+            "controls",
             "Every control there is: optimizer, precision, noise, structure … Shown: what else is on",
         )
         yield ControlRow(
@@ -156,8 +156,8 @@ class ControlsPanel(Container):
         self._row("accumulate").value(self._accumulate(state))
         self._row("lr").value(self._lr(state))
         self._row("run").value(self._run(state))
-        methods = self._row("methods")
-        methods.value(what_else(others_on(state.controls), methods.room))
+        others = self._row("other-controls")
+        others.value(what_else(others_on(state.controls), others.room))
         self._row("noise-scale").value(self._noise_scale(state))
         # Half precision drops steps too, and tells so beside its scale.
         scaled = self._row("loss-scale")
