@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from vgrad.run.build import build
     from vgrad.run.session import Session
     from vgrad.train.trainer import Trainer
-    from vgrad.watch.optimizer_tap import OptimizerTap
+    from vgrad.watching.optimizer_tap import OptimizerTap
 
 _HOMES = {
     "config": ("RunConfig",),
@@ -76,7 +76,7 @@ _HOMES = {
     "run.build": ("build",),
     "run.session": ("Session",),
     "train.trainer": ("Trainer",),
-    "watch.optimizer_tap": ("OptimizerTap",),
+    "watching.optimizer_tap": ("OptimizerTap",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

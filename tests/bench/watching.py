@@ -18,7 +18,7 @@ from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.train.trainer import KEEP_S
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 BUDGET = 0.02
 BUDGET_LIMIT = 1.0 + BUDGET + 0.01

@@ -18,7 +18,7 @@ from vgrad.train.compatibility import STRUCTURE, require_compatible
 from vgrad.train.current_optimizer import CurrentOptimizer, Memory
 from vgrad.train.init_weights import reinit_
 from vgrad.train.model_parts import current, set_structure_, structure_of
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import torch
 from tests.engine.toys import toy_model
 
 from vgrad.measure.host_copy import HostCopy
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 
 def test_scalars_of_any_dtype_arrive_one_by_one_and_vectors_in_a_row() -> None:

@@ -38,7 +38,7 @@ from vgrad.methods.optimizers import Adam
 from vgrad.methods.precision import Float16, Float32
 from vgrad.methods.schedules import WarmupCosine
 from vgrad.methods.skip_non_finite import SkipNonFinite
-from vgrad.watch.chain import ORDER
+from vgrad.watching.chain import ORDER
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
 from vgrad_tui.screens.controls import ControlsScreen

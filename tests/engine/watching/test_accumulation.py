@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vgrad.controls.controls import Set
 from vgrad.events.records import CommandApplied
 from vgrad.task import Task
-from vgrad.watch.accumulation import AccumulationWindow
+from vgrad.watching.accumulation import AccumulationWindow
 
 LIMIT = 1e-12  # float64: only the order of summation differs
 

@@ -31,9 +31,9 @@ from vgrad.measure.budget import Budget
 from vgrad.measure.host_copy import HostCopy
 from vgrad.measure.layer_stats import LayerStatsProbe
 from vgrad.methods.accumulate import SumOver
-from vgrad.watch.accumulation import AccumulationWindow
-from vgrad.watch.chain import Chain
-from vgrad.watch.pending_steps import PendingStep, PendingSteps
+from vgrad.watching.accumulation import AccumulationWindow
+from vgrad.watching.chain import Chain
+from vgrad.watching.pending_steps import PendingStep, PendingSteps
 
 
 class OptimizerTap:

@@ -18,7 +18,7 @@ from vgrad.methods.adaptive_clip import AGC
 from vgrad.methods.clip import ClipEachTensor, ClipGradNorm, ClipGradValue
 from vgrad.methods.lars import LARS
 from vgrad.methods.noise import AddGradNoise
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 
 class Words(nn.Module):

@@ -23,7 +23,7 @@ from vgrad.events.records import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.task import Task
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 aten = torch.ops.aten
 

@@ -21,8 +21,8 @@ from vgrad.methods.freeze import Freeze
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.precision import Float16
 from vgrad.methods.skip_non_finite import SkipNonFinite
-from vgrad.watch.chain import ORDER, find_links
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.chain import ORDER, find_links
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 SETTINGS = {
     "skip_non_finite": "on",

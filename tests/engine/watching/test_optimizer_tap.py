@@ -20,7 +20,7 @@ from vgrad.methods.clip import Clip, ClipGradNorm, ClipGradValue
 from vgrad.recipes.registry import RECIPES, build_task
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
-from vgrad.watch.optimizer_tap import OptimizerTap
+from vgrad.watching.optimizer_tap import OptimizerTap
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": partial(torch.optim.SGD, lr=0.05),
