@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from vgrad.diagnose.part import JudgePart
+
 _TOGETHER = 10  # losses that a peak is the mean of, so that one bad batch is none
 _WINDOW = 100  # steps over which a run is compared, and which it gets to come back
 _THROWN_OFF = 1.5
 _LEARNT = 0.88  # healthy runs that have only begun to learn come near
 
 
-class BaselineWatch:
+class BaselineWatch(JudgePart):
     """Compares the loss with that of the best constant answer.
 
     An explosion leaves weights that learn no more, though the loss falls: until the wreck answers the same

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from vgrad.diagnose.part import JudgePart
+
 WINDOW = 100  # steps that medians are taken over
 _EVERY = 10  # steps between two looks at the medians; jumps this near to each other belong together
 _WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a past
@@ -18,7 +20,7 @@ _LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothi
 _LEARNT = 0.9  # of the first loss: no answer that ignores the inputs is so far down
 
 
-class ExplosionWatch:
+class ExplosionWatch(JudgePart):
     """Compares each step with the run's own calm past.
 
     A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it.

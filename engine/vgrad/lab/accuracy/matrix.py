@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vgrad.config import RunConfig
+from vgrad.controls.controls import Controls
 from vgrad.diagnose.judge import Judge
 from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict
 from vgrad.lab.accuracy.labels import LABELS, Label, label_of
@@ -22,7 +23,6 @@ from vgrad.lab.accuracy.runs import NORMS_EVERY, STATS_EVERY, LabelledRun, scale
 from vgrad.recipes.registry import get_recipe
 
 if TYPE_CHECKING:
-    from vgrad.controls.controls import Controls
     from vgrad.lab.accuracy.cases import Part
 
 SICK = ("vanishing", "exploding", "dead", "non-finite")
@@ -106,10 +106,24 @@ def judge_all(runs: Sequence[LabelledRun]) -> list[Judged]:
 
 def replay(run: LabelledRun, *, knows_baseline: bool = True) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict at the end of a run, and the kinds of all verdicts on the way."""
-    trace, controls = run.trace, _controls(run)
-    info = _info(run, controls)
+    info, steps = observations(run)
     judge = Judge(info if knows_baseline else replace(info, baseline=math.nan))
-    kinds = []
+    kinds = [verdict.kind for step in steps if (verdict := judge.observe(*step)) is not None]
+    return judge.verdict, tuple(kinds)
+
+
+Observation = tuple[StepRecord, LayerStats | None, Controls, TimeStats | None]
+"""What a judge is told of a step."""
+
+
+def observations(run: LabelledRun) -> tuple[RunInfo, Iterator[Observation]]:
+    """What a judge is told of a run, and of each of its steps."""
+    controls = _controls(run)
+    return _info(run, controls), _steps(run, controls)
+
+
+def _steps(run: LabelledRun, controls: Controls) -> Iterator[Observation]:
+    trace = run.trace
     stats: LayerStats | None = None
     time: TimeStats | None = None
     for index, (loss, grad_norm, applied) in enumerate(trace.steps.tolist()):
@@ -123,10 +137,7 @@ def replay(run: LabelledRun, *, knows_baseline: bool = True) -> tuple[Verdict, t
             grad_norms=norms, num_tokens=0, num_samples=0, num_microbatches=1, elapsed_s=0.0, step_s=0.0,
             watch_s=0.0,
         )  # fmt: skip
-        verdict = judge.observe(record, stats, controls, time)
-        if verdict is not None:
-            kinds.append(verdict.kind)
-    return judge.verdict, tuple(kinds)
+        yield record, stats, controls, time
 
 
 def matrix(judged: Iterable[Judged]) -> dict[Label, Counter[str]]:

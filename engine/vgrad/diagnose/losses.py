@@ -1,0 +1,77 @@
+"""Whether the loss moves: its level, its progress, and for how long there has been none."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from vgrad.diagnose.part import JudgePart
+
+STALL_STEPS = 200  # no progress in this many steps is a stall
+LOOK_EVERY = 40  # steps between two looks: stalls take their time, and looking costs some
+WARM_UP = 20  # the first, steepest steps
+
+_LEAST_PROGRESS = 0.01
+
+
+class LossTrend(JudgePart):
+    """The losses of the last 200 steps, and what they were at first.
+
+    `observe` every step; `look` at intervals. What is said of the trend is as of the last look.
+
+    Attributes:
+        first: Loss of the first step.
+        early: Loss once the first, steepest steps are over; NaN before that.
+        now: Mean over the last half of a stall's steps; NaN until there are as many steps.
+        is_still: Whether the loss has made no progress in 200 steps.
+        is_stalled: Whether it is still, and not far below where the first steps left it.
+    """
+
+    def __init__(self) -> None:
+        self.first = math.nan
+        self.early = math.nan
+        self.now = math.nan
+        self.is_still = False
+        self.is_stalled = False
+        self.num_seen = 0
+        self._num_stalled = 0  # looks in a row
+        self._losses: deque[float] = deque(maxlen=STALL_STEPS)
+
+    @property
+    def stalled_for(self) -> int:
+        """Steps that the run has stalled for; 0 while it learns."""
+        return STALL_STEPS + LOOK_EVERY * (self._num_stalled - 1) if self._num_stalled else 0
+
+    def observe(self, loss: float) -> None:
+        """Take the finite loss of one step into account."""
+        if not self.num_seen:
+            self.first = loss
+        self.num_seen += 1
+        self._losses.append(loss)
+
+    def look(self) -> None:
+        """Say what the losses so far amount to."""
+        if math.isnan(self.early) and self.num_seen > WARM_UP:
+            losses = list(self._losses)
+            # The first steps are steep: they find the mean answer. But not so if they explode.
+            self.early = min(losses[0], float(np.median(losses[WARM_UP:])))
+        self.is_still = self._stands_still()
+        self.is_stalled = self.is_still and self.now > 0.5 * self.early
+        self._num_stalled = self._num_stalled + 1 if self.is_stalled else 0
+
+    def learnt_since(self, loss: float) -> float:
+        """By what share of ``loss`` the loss is lower now; negative: it is higher."""
+        return (loss - self.now) / max(abs(loss), 1e-30)
+
+    def _stands_still(self) -> bool:
+        if len(self._losses) < STALL_STEPS:
+            return False
+        halves = np.array(self._losses).reshape(2, -1)
+        before, after = float(halves[0].mean()), float(halves[1].mean())
+        # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
+        noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
+        progress = max(_LEAST_PROGRESS * abs(before), noise)
+        self.now = after
+        return before - after < progress
