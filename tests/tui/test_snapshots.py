@@ -123,7 +123,9 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
 
 
-@pytest.mark.parametrize("size", CONTROL_SIZES, ids=[f"{columns}x{lines}" for columns, lines in CONTROL_SIZES])
+@pytest.mark.parametrize(
+    "size", CONTROL_SIZES, ids=[f"{columns}x{lines}" for columns, lines in CONTROL_SIZES]
+)
 def test_all_controls(snap_compare: Compare, size: tuple[int, int]) -> None:
     """One control changed, one asked for, one chosen after it was refused; the chosen one is explained."""
     source = ScriptedSource()

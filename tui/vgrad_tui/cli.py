@@ -6,14 +6,15 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
+from typing import TextIO
 
 import click
 
 from vgrad import __version__
 from vgrad.errors import VgradError
 from vgrad.printable import printable
+from vgrad.run.output import Output
 
 # Pydantic would look through all installed packages for plugins, and no plugin has business here.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -55,14 +56,38 @@ def _command(name: str) -> click.Command:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    _occupy_closed_descriptors()
     code = _exit_code(args)
+    _flush(sys.stdout)
+    _flush(sys.stderr)
     if threading.active_count() > 1:
-        # One that nobody waits for, importing torch perhaps, must not meet an interpreter that is half gone.
-        with suppress(OSError):  # who would have read it may have left
-            sys.stdout.flush()
-            sys.stderr.flush()
+        # A thread that nobody waits for, importing torch perhaps, must not run in a half finished shutdown.
         os._exit(code)
     sys.exit(code)
+
+
+def _occupy_closed_descriptors() -> None:
+    """Open /dev/null in place of standard descriptors that are closed.
+
+    Otherwise the next file that anybody opens gets such a number, and what C code prints goes into it.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+
+
+def _flush(stream: TextIO | None) -> None:
+    """Write out what ``stream`` holds; if it cannot be written, let Python's own flush at exit succeed."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:  # Python would exit with 120, whatever the command's own code
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _exit_code(args: Sequence[str] | None) -> int:
@@ -80,7 +105,7 @@ def _exit_code(args: Sequence[str] | None) -> int:
 
 
 def _refuse(message: str, code: int) -> int:
-    click.echo("error: " + printable(message, keep="\n"), err=True)
+    Output(sys.stderr, "stderr").write("error: " + printable(message, keep="\n") + "\n")
     return code
 
 

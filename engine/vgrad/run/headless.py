@@ -13,6 +13,7 @@ from typing import TextIO
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, VgradError
 from vgrad.events.records import RunEnded
+from vgrad.run.output import Output
 from vgrad.run.progress import ProgressView, progress_on
 from vgrad.run.session import Session
 from vgrad.run.summary import RunSummary, Summarizer, check_summary_path
@@ -22,17 +23,21 @@ _REFRESH_S = 0.2
 
 
 def run_headless(
-    config: RunConfig, *, stdout: TextIO, stderr: TextIO, summary_path: Path | None = None
+    config: RunConfig, *, stdout: TextIO | None, stderr: TextIO | None, summary_path: Path | None = None
 ) -> int:
     """Train until ``config.steps``, a signal or an error, and report.
 
-    The first SIGINT or SIGTERM stops after the step at work, and the summary still comes; a
+    The first SIGINT or SIGTERM stops after the current step, and the summary is still written; a
     second one ends the process at once. Call it from the main thread, which gets the signals.
+
+    A stream that fails (full, closed, or a pipe without a reader) loses its text and nothing else:
+    training goes on, the summary file is written, and the exit code is that of the training.
 
     Args:
         config: The run; it must have an end.
-        stdout: Gets one line of JSON at the end, see `RunSummary.to_json`.
-        stderr: Gets the progress, and the traceback of a training that failed.
+        stdout: Gets one line of JSON at the end, see `RunSummary.to_json`, and nothing else.
+        stderr: Gets the progress, the traceback of a training that failed, and one line if the
+            JSON could not be written to ``stdout``.
         summary_path: Also write the JSON to this file.
 
     Returns:
@@ -40,7 +45,7 @@ def run_headless(
 
     Raises:
         VgradError: If the run makes no sense, found out before its first step.
-        OSError: If the summary cannot be written.
+        OSError: If the summary file cannot be written.
     """
     if config.steps is None:
         raise ConfigError("a run without a screen needs an end: give --steps N")
@@ -48,17 +53,19 @@ def run_headless(
         check_summary_path(summary_path)
     session = Session.from_config(config)
     summarizer = Summarizer(config.recipe, config.seed)
-    progress = progress_on(stderr)
+    results, messages = Output(stdout, "stdout"), Output(stderr, "stderr")
+    progress = progress_on(messages)
     try:
         ended = _drive(session, summarizer, progress)
     finally:
         progress.close()
     if isinstance(session.exception, VgradError) and ended.step == 0:
         raise session.exception
-    stderr.write(ended.traceback_text or "")
+    messages.write(ended.traceback_text or "")
     summary = summarizer.result()
-    stdout.write(summary.to_json() + "\n")
-    stdout.flush()
+    results.write(summary.to_json() + "\n")
+    if results.lost:
+        messages.write(f"{results.lost}; the JSON summary is lost there\n")
     if summary_path is not None:
         summary.write(summary_path)
     return _exit_code(summary)
@@ -80,7 +87,7 @@ def _drive(session: Session, summarizer: Summarizer, progress: ProgressView) -> 
                 if interruption.asked and not interruption.passed_on:
                     interruption.passed_on = True
                     session.stop()
-        finally:  # a closed pipe must not leave the training thread behind
+        finally:  # whatever goes wrong here must not leave the training thread behind
             session.stop()
             session.join()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from vgrad.events.records import Batch, Preparing, RunStarted, StepRecord, Validated, VerdictChanged
 from vgrad.printable import printable
+from vgrad.run.output import Output
 
 _BAR_WIDTH = 20
 _LOG_LINES = 10
@@ -89,36 +89,33 @@ class ProgressLine:
     """One line, redrawn in place and fitted to the terminal.
 
     Args:
-        stream: A terminal.
+        output: A terminal.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._status = Status()
 
     def observe(self, batch: Batch) -> None:
         """Take in ``batch`` and draw the line again."""
         self._status.observe(batch)
-        columns = os.get_terminal_size(self._stream.fileno()).columns or 80
-        self._stream.write(f"\r{self._status.line(columns - 1)}\x1b[K")
-        self._stream.flush()
+        self._output.write(f"\r{self._status.line(self._output.columns - 1)}\x1b[K")
 
     def close(self) -> None:
         """End the line."""
-        self._stream.write("\n")
-        self._stream.flush()
+        self._output.write("\n")
 
 
 class ProgressLog:
     """A line at each tenth of the run, after 30 s without one, and for each change of verdict.
 
     Args:
-        stream: A file or a pipe.
+        output: A file or a pipe.
         now_s: Clock in seconds.
     """
 
-    def __init__(self, stream: TextIO, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
+    def __init__(self, output: Output, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
         self._now_s = now_s
         self._status = Status()
         self._told_lines = 0
@@ -143,15 +140,13 @@ class ProgressLog:
         """Nothing to do: every line has been ended."""
 
     def _tell(self, line: str) -> None:
-        self._stream.write(f"{printable(line)}\n")
-        self._stream.flush()
+        self._output.write(f"{printable(line)}\n")
         self._told_at_s = self._now_s()
 
 
-def progress_on(stream: TextIO) -> ProgressView:
-    """The manner of progress that ``stream`` can show."""
-    can_redraw = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return ProgressLine(stream) if can_redraw else ProgressLog(stream)
+def progress_on(output: Output) -> ProgressView:
+    """Return the kind of progress that ``output`` can show."""
+    return ProgressLine(output) if output.is_redrawable else ProgressLog(output)
 
 
 def bar(share: float) -> str:

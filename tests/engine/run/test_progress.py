@@ -23,6 +23,7 @@ from vgrad.events.records import (
     VerdictChanged,
 )
 from vgrad.printable import printable
+from vgrad.run.output import Output
 from vgrad.run.progress import ProgressLine, ProgressLog, Status, bar, clock_time, progress_on
 
 
@@ -85,7 +86,7 @@ def test_what_is_prepared_is_printed_safely(what: str) -> None:
 
 def test_a_log_of_any_length_has_a_line_for_each_tenth() -> None:
     stream = io.StringIO()
-    log = ProgressLog(stream, now_s=lambda: 0.0)
+    log = ProgressLog(Output(stream, "stderr"), now_s=lambda: 0.0)
     log.observe(started(1000))
     for step in range(1, 1001):
         log.observe(stepped(step))
@@ -95,7 +96,7 @@ def test_a_log_of_any_length_has_a_line_for_each_tenth() -> None:
 
 def test_a_log_of_a_slow_run_is_never_silent_for_long() -> None:
     now_s, stream = 0.0, io.StringIO()
-    log = ProgressLog(stream, now_s=lambda: now_s)
+    log = ProgressLog(Output(stream, "stderr"), now_s=lambda: now_s)
     log.observe(started(10**6))
     for step in range(1, 91):
         now_s += 1.0
@@ -105,7 +106,7 @@ def test_a_log_of_a_slow_run_is_never_silent_for_long() -> None:
 
 def test_a_log_tells_what_it_waits_for_and_what_is_found() -> None:
     stream = io.StringIO()
-    log = ProgressLog(stream)
+    log = ProgressLog(Output(stream, "stderr"))
     log.observe(Batch(notices=(Preparing("importing torch"),)))
     log.observe(Batch(notices=(VerdictChanged(7, Verdict("exploding", "the loss\x1b[2J is 9")),)))
     assert stream.getvalue() == "importing torch ...\nstep 7: gradients exploding: the loss\\x1b[2J is 9\n"
@@ -114,7 +115,7 @@ def test_a_log_tells_what_it_waits_for_and_what_is_found() -> None:
 def test_a_terminal_gets_one_line_redrawn() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb", closefd=True) as screen, os.fdopen(follower, "w") as stream:
-        view = progress_on(stream)
+        view = progress_on(Output(stream, "stderr"))
         assert isinstance(view, ProgressLine)
         view.observe(stepped(1))
         view.observe(stepped(2))
@@ -129,11 +130,11 @@ def test_a_terminal_gets_one_line_redrawn() -> None:
 
 
 def test_a_file_and_a_dumb_terminal_get_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(progress_on(io.StringIO()), ProgressLog)
+    assert isinstance(progress_on(Output(io.StringIO(), "stderr")), ProgressLog)
     leader, follower = pty.openpty()
     monkeypatch.setenv("TERM", "dumb")
     with os.fdopen(leader, "rb"), os.fdopen(follower, "w") as stream:
-        assert isinstance(progress_on(stream), ProgressLog)
+        assert isinstance(progress_on(Output(stream, "stderr")), ProgressLog)
 
 
 @given(st.floats(0, 1))

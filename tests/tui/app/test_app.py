@@ -17,7 +17,7 @@ from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
-from vgrad_tui.keys import KEYS, CONTROL_KEYS
+from vgrad_tui.keys import CONTROL_KEYS, KEYS
 from vgrad_tui.screens.help import HelpScreen
 from vgrad_tui.screens.journal import JournalScreen
 from vgrad_tui.screens.layer import LayerScreen

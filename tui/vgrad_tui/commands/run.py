@@ -7,12 +7,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Number
+from vgrad.run.output import Output
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -86,7 +87,7 @@ def run(
 
 
 def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
     if summary_path is not None:
         from vgrad.run.summary import check_summary_path
@@ -96,9 +97,13 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
 
     summary, exit_code = run_app(config, frugal=frugal, ascii=ascii)
     if summary_path is not None:
-        summary.write(summary_path)  # first: there may be no terminal any more to say anything to
-    click.echo(summary.readable())
+        summary.write(summary_path)
+    Output(sys.stdout, "stdout").write(f"{summary.readable()}\n")  # its terminal may be gone
     return exit_code
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:

@@ -8,9 +8,11 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
+
+from vgrad.run.output import Output
 
 if TYPE_CHECKING:
     from vgrad.lab.study import Progress, Study
@@ -49,19 +51,20 @@ def study(
 
     plan = (quick_plan() if quick else full_plan()).only(only).with_seeds(num_seeds)
     work = Study(plan, out)
+    messages = Output(sys.stderr, "stderr")
     for line in plan.left_out:
-        click.echo(f"left out: {line}", err=True)
-    is_whole = _carry_out(work, jobs or _num_cores())
+        messages.write(f"left out: {line}\n")
+    is_whole = _carry_out(work, jobs or _num_cores(), messages)
     paths = work.write()
-    _tell(work, paths, as_json=as_json)
+    _tell(work, paths, messages, as_json=as_json)
     return 0 if is_whole else _INTERRUPTED
 
 
-def _carry_out(work: Study, jobs: int) -> bool:
+def _carry_out(work: Study, jobs: int, messages: Output) -> bool:
     """Do what is missing; False if a signal stopped it."""
     if work.num_done:
-        click.echo(f"{work.num_done:,} of {work.num_planned:,} runs were done before", err=True)
-    line = _Line(sys.stderr, work.num_planned - work.num_done)
+        messages.write(f"{work.num_done:,} of {work.num_planned:,} runs were done before\n")
+    line = _Line(messages, work.num_planned - work.num_done)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # it, too, must end the processes
     try:
         with closing(work.go_on(jobs=jobs)) as going:
@@ -75,18 +78,19 @@ def _carry_out(work: Study, jobs: int) -> bool:
     return True
 
 
-def _tell(work: Study, paths: list[Path], *, as_json: bool) -> None:
+def _tell(work: Study, paths: list[Path], messages: Output, *, as_json: bool) -> None:
     from vgrad.lab.study.report import in_short, to_json
 
     rows = work.rows()
-    if as_json:
-        click.echo(to_json(rows))
-    else:
-        for text in in_short(work.plan, rows):
-            click.echo(text.replace("**", ""))
-    click.echo(f"{work.num_done:,} of {work.num_planned:,} runs done: {paths[0]}", err=True)
+    results = Output(sys.stdout, "stdout")
+    lines = [to_json(rows)] if as_json else [line.replace("**", "") for line in in_short(work.plan, rows)]
+    for line in lines:
+        results.write(f"{line}\n")
+    if results.lost:
+        messages.write(f"{results.lost}; the table is in {paths[0]}\n")
+    messages.write(f"{work.num_done:,} of {work.num_planned:,} runs done: {paths[0]}\n")
     if work.num_done < work.num_planned:
-        click.echo("stopped; the same command goes on from here", err=True)
+        messages.write("stopped; the same command goes on from here\n")
 
 
 def _num_cores() -> int:
@@ -98,19 +102,19 @@ class _Line:
     """One line, redrawn in place in a terminal; elsewhere a line for every run.
 
     Args:
-        stream: Where it goes.
-        num_missing: Runs that are to be done in this go, for the time that is left.
+        output: Where it goes.
+        num_missing: Runs that this call still has to do, from which the remaining time is estimated.
     """
 
-    def __init__(self, stream: TextIO, num_missing: int) -> None:
-        self._stream = stream
+    def __init__(self, output: Output, num_missing: int) -> None:
+        self._output = output
         self._num_missing = num_missing
         self._num_here = 0
         self._begin_s = time.monotonic()
-        self._redraws = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._redraws = output.is_redrawable
 
     def show(self, progress: Progress) -> None:
-        """Tell of a run that has ended."""
+        """Show that a run has ended."""
         self._num_here += 1
         elapsed_s = time.monotonic() - self._begin_s
         remaining_s = elapsed_s / self._num_here * (self._num_missing - self._num_here)
@@ -122,13 +126,10 @@ class _Line:
         last = f"{experiment}, {method}, seed {seed}"
         text = f"{bar(share)}  {count}  about {clock_time(remaining_s)} left  {last}"
         if self._redraws:
-            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
-            text = f"\r{text[: columns - 1]}\x1b[K"
-        self._stream.write(text if self._redraws else f"{text}\n")
-        self._stream.flush()
+            text = f"\r{text[: self._output.columns - 1]}\x1b[K"
+        self._output.write(text if self._redraws else f"{text}\n")
 
     def close(self) -> None:
         """Leave the stream at the start of a line."""
         if self._redraws and self._num_here:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._output.write("\n")

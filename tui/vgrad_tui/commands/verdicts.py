@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vgrad.run.output import Output
 from vgrad.run.progress import bar, clock_time
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def _rerun(processes: int) -> list[LabelledRun]:
 
     begin = time.monotonic()
 
-    is_terminal = sys.stderr.isatty()
-    end = "\n" if is_terminal else ""
+    messages = Output(sys.stderr, "stderr")
+    end = "\n" if messages.is_redrawable else ""
 
     def say(what: str, done: int, total: int) -> None:
         took = clock_time(time.monotonic() - begin)
-        if is_terminal:
-            click.echo(f"\r{what:<16} {bar(done / total)} {done} of {total}, {took} ", err=True, nl=False)
+        if messages.is_redrawable:
+            messages.write(f"\r{what:<16} {bar(done / total)} {done} of {total}, {took} ")
         if done == total:
-            click.echo(f"{end}{what}: all {total} after {took}", err=True)
+            messages.write(f"{end}{what}: all {total} after {took}\n")
 
     return train_all(all_cases(), processes=processes, on_progress=say)

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from vgrad_tui.keys import KEYS, CONTROL_KEYS
+from vgrad_tui.keys import CONTROL_KEYS, KEYS
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.glossary import BASELINE, SURE, TAGS
 
