@@ -1,4 +1,4 @@
-"""The optimizer in force, and its base learning rate at each step."""
+"""The optimizer in force: the recipe's own, or one that was chosen in its place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgrad.methods.optimizers import choice_of, default_lr, make
-from vgrad.methods.schedules import Constant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,19 +15,26 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vgrad.methods.optimizers import OptimizerChoice
-    from vgrad.methods.schedules import Schedule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """The state of an optimizer: momenta, averages."""
+    """The state of an optimizer: momenta, averages.
 
-    of: torch.optim.Optimizer
+    Attributes:
+        choice: The optimizer that it belongs to; None for the recipe's own.
+        state: Its ``state_dict``.
+    """
+
+    choice: OptimizerChoice | None
     state: dict[str, Any]
 
 
 class CurrentOptimizer:
     """Holds the recipe's own optimizer and whichever has taken its place.
+
+    Learning rates in the parameter groups are base rates: schedule and ``lr_scale`` act on them within a
+    step only, see `OptimizerTap`, so nothing here has to bring them back.
 
     Args:
         own: The recipe's optimizer, over all trainable parameters.
@@ -36,50 +42,38 @@ class CurrentOptimizer:
 
     Attributes:
         optimizer: The one in force.
+        choice: What it was made from; None for the recipe's own.
     """
 
     def __init__(self, own: torch.optim.Optimizer, params: Sequence[nn.Parameter]) -> None:
         self.optimizer = own
+        self.choice: OptimizerChoice | None = None
         self._own = own
-        self._own_lrs = [float(group["lr"]) for group in own.param_groups]
-        self._lrs = self._own_lrs
         self._params = params
-        self._is_scheduled = False
 
     def use(self, choice: OptimizerChoice | None) -> torch.optim.Optimizer:
         """Put ``choice`` (None: the recipe's own) in force; it begins with an empty memory."""
+        self.choice = choice
+        self._own.state.clear()
         if choice is None:
-            self._own.state.clear()
-            self.optimizer, self._lrs = self._own, self._own_lrs
+            self.optimizer = self._own
         else:
-            lr = default_lr(choice, recipe_lr=self._own_lrs[0], recipe=choice_of(self._own))
-            self.optimizer, self._lrs = make(choice, self._params, lr=lr), [lr]
+            own_lr = float(self._own.param_groups[0]["lr"])
+            lr = default_lr(choice, recipe_lr=own_lr, recipe=choice_of(self._own))
+            self.optimizer = make(choice, self._params, lr=lr)
         return self.optimizer
 
     def memory(self) -> Memory:
-        """What the optimizer in force remembers, as a copy."""
-        return Memory(self.optimizer, copy.deepcopy(self.optimizer.state_dict()))
+        """Return a copy of what the optimizer in force remembers."""
+        return Memory(self.choice, copy.deepcopy(self.optimizer.state_dict()))
 
     def forget(self) -> None:
-        """Let the optimizer in force begin anew."""
+        """Clear the memory of the optimizer in force."""
         self.optimizer.state.clear()
 
     def remember(self, memory: Memory) -> None:
-        """Go back to what `memory` gave; another optimizer that is in force by now begins anew."""
-        if memory.of is self.optimizer:
+        """Go back to what `memory` returned; if another optimizer is in force by now, clear its memory."""
+        if memory.choice == self.choice:
             self.optimizer.load_state_dict(memory.state)
         else:
             self.forget()
-
-    def set_lr(self, schedule: Schedule, step: int) -> None:
-        """Set the base learning rate of optimizer step number ``step``.
-
-        A constant one is left alone: a scheduler of torch's may be at work on it.
-        """
-        is_constant = isinstance(schedule, Constant)
-        if is_constant and not self._is_scheduled:
-            return
-        self._is_scheduled = not is_constant
-        factor = schedule.factor(step)
-        for group, lr in zip(self.optimizer.param_groups, self._lrs, strict=True):
-            group["lr"] = lr * factor

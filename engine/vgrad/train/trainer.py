@@ -180,7 +180,6 @@ class Trainer:
         tap, optimizer = self._tap, self._stepper.optimizer
         tap.begin()
         goal = tap.step + 1
-        self._stepper.set_lr(self.controls.schedule, goal)
         while tap.step < goal:
             try:
                 batch = self.task.stream.next()

@@ -89,7 +89,8 @@ class OptimizerTap:
         self._grads: Grads | None = None
         self._norms: tuple[Tensor, Tensor] | None = None
         self._applied: list[Tensor] = []
-        self._lrs: list[float | Tensor] = []
+        self._lrs: list[float | Tensor] = []  # the base rates, while a step is under way
+        self._base_lr = 0.0
         self._flights = PendingSteps(self.layers, self._probe, keep_s)
         self._watch_s = 0.0
         self._elapsed_s = 0.0
@@ -223,7 +224,7 @@ class OptimizerTap:
 
         begin = time.perf_counter()
         self._probe.before_step()
-        self._scale_lr()
+        self._set_lrs()
         self._watch_s += time.perf_counter() - begin + self._chain.watch_s
 
     def _after_step(self, *_: Any) -> None:
@@ -255,7 +256,7 @@ class OptimizerTap:
                 skipped=self._chain.skipped,
                 loss_scale=self.loss_scale,
                 lr=lr,
-                base_lr=float(self._lrs[0]),
+                base_lr=self._base_lr,
                 num_tokens=window.num_tokens,
                 num_samples=window.num_samples,
                 num_microbatches=window.num_microbatches,
@@ -305,14 +306,19 @@ class OptimizerTap:
             self.layers.params[index].grad = grad
         return grad.values()
 
-    def _scale_lr(self) -> None:
-        """Scale the learning rates for this one step, so that any scheduler composes with it."""
+    def _set_lrs(self) -> None:
+        """Set the learning rates of this one step; `_after_step` puts the base rates back.
+
+        Between two steps ``group["lr"]`` is the base rate, which only the loop and its scheduler write.
+        """
         groups = self._optimizer.param_groups
         self._lrs = [group["lr"] for group in groups]
+        factor = self._controls.schedule.factor(self.step + 1)
         scale = self._controls.lr_scale
-        if scale != 1.0:
+        self._base_lr = float(self._lrs[0]) * factor
+        if factor != 1.0 or scale != 1.0:
             for group in groups:
-                group["lr"] = group["lr"] * scale
+                group["lr"] = group["lr"] * factor * scale
 
 
 def _require_readable_lrs(optimizer: torch.optim.Optimizer) -> None:

@@ -148,9 +148,18 @@ def test_the_rate_that_is_shown_is_schedule_times_scale() -> None:
     for record in records:
         assert record.base_lr == pytest.approx(0.05 * schedule.factor(record.step))
         assert record.lr == pytest.approx(0.5 * record.base_lr)
-    assert lr == records[-1].base_lr
+    assert lr == 0.05, "between two steps it is the base rate"
     trainer.apply(Set("schedule", "constant"))
     assert trainer.train_step().base_lr == 0.05
+
+
+def test_a_schedule_that_ends_under_another_optimizer_leaves_the_recipes_rate() -> None:
+    trainer = toy_trainer(schedule="cosine:4,total_steps=8")
+    trainer.train_step()
+    for command in (Set("optimizer", "adam"), Set("schedule", "constant"), Set("optimizer", "recipe")):
+        trainer.apply(command)
+        trainer.train_step()
+    assert trainer.train_step().lr == 0.05
 
 
 def test_drawing_weights_anew_can_be_undone_to_the_bit() -> None:
