@@ -35,21 +35,21 @@ if TYPE_CHECKING:
         RecipeError,
         VgradError,
     )
+    from vgrad.events.batch import Batch
     from vgrad.events.history import History
-    from vgrad.events.records import (
-        Batch,
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.notices import (
         CommandApplied,
         CommandRejected,
-        LayerStats,
         Preparing,
         RunEnded,
-        RunInfo,
         RunStarted,
-        StepRecord,
         Validated,
-        Verdict,
         VerdictChanged,
     )
+    from vgrad.events.run_info import RunInfo
+    from vgrad.events.step_record import StepRecord
+    from vgrad.events.verdict import Verdict
     from vgrad.methods.clip import ClipGradNorm, ClipGradValue
     from vgrad.recipes.registry import RECIPES, Recipe
     from vgrad.run.build import build
@@ -66,10 +66,15 @@ _HOMES = {
     "diagnose.command_effect": ("Effect", "judge_effect"),
     "errors": ("ConfigError", "DataError", "MissingExtra", "RecipeError", "VgradError"),
     "events.history": ("History",),
-    "events.records": (
-        *("Batch", "CommandApplied", "CommandRejected", "LayerStats", "Preparing", "RunEnded"),
-        *("RunInfo", "RunStarted", "StepRecord", "Validated", "Verdict", "VerdictChanged"),
+    "events.batch": ("Batch",),
+    "events.layer_stats": ("LayerStats",),
+    "events.notices": (
+        *("CommandApplied", "CommandRejected", "Preparing", "RunEnded", "RunStarted", "Validated"),
+        "VerdictChanged",
     ),
+    "events.run_info": ("RunInfo",),
+    "events.step_record": ("StepRecord",),
+    "events.verdict": ("Verdict",),
     "methods.clip": ("ClipGradNorm", "ClipGradValue"),
     "recipes.recipe": ("Recipe",),
     "recipes.registry": ("RECIPES",),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tests.bench.figures import Figure
 from tests.tui.scripted import ScriptedSource, make_info, make_record, make_stats
 
-from vgrad.events.records import Batch, RunStarted
+from vgrad.events.batch import Batch
+from vgrad.events.notices import RunStarted
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.terminal.cell_diff import CellDiff
 

@@ -12,7 +12,7 @@ from tests.bench.models import Subject, gpt, many_tensors, mlp
 
 from vgrad.controls.controls import Controls
 from vgrad.diagnose.judge import Judge
-from vgrad.events.records import RunInfo
+from vgrad.events.run_info import RunInfo
 from vgrad.methods.centralize import CentralizeGrads
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.noise import AddGradNoise

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import vgrad
 from vgrad.controls.controls import Reinit, Set, UndoReinit
-from vgrad.events.records import CommandApplied
+from vgrad.events.notices import CommandApplied
 from vgrad.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tests.tui.scripted import ScriptedSource, script
 from textual.pilot import Pilot
 
-from vgrad.events.records import Batch
+from vgrad.events.batch import Batch
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.app.bridge import Bridge
 

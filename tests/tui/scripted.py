@@ -8,21 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from vgrad.controls.controls import Command, Controls, reduce
-from vgrad.events.records import (
-    Batch,
-    CommandApplied,
-    LayerStats,
-    Notice,
-    RunEnded,
-    RunInfo,
-    RunStarted,
-    StepRecord,
-    TimeStats,
-    Validated,
-    Verdict,
-    VerdictChanged,
-)
+from vgrad.events.batch import Batch
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.notices import CommandApplied, NoticeBody, RunEnded, RunStarted, Validated, VerdictChanged
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import ChainLink, StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict
 
+LINKS = (
+    ChainLink("skip_non_finite", "skip non-finite"),
+    ChainLink("clip", "clip norm 1"),
+    ChainLink("noise", "noise 0.01"),
+)
 LAYERS = ("embed", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head")
 
 
@@ -131,7 +129,7 @@ class ScriptedSource:
     def give(
         self,
         records: tuple[StepRecord, ...] = (),
-        notices: tuple[Notice, ...] = (),
+        notices: tuple[NoticeBody, ...] = (),
         stats: LayerStats | None = None,
     ) -> None:
         """Add to what the next `drain` returns."""
@@ -146,7 +144,7 @@ def script(num_steps: int = 300, layers: tuple[str, ...] = LAYERS) -> Iterator[B
     yield Batch(notices=(RunStarted(make_info(layers)),))
     for first in range(1, num_steps + 1, 50):
         last = min(first + 49, num_steps)
-        notices: tuple[Notice, ...] = (Validated(last, 1.9),)
+        notices: tuple[NoticeBody, ...] = (Validated(last, 1.9),)
         if first == 1:
             verdict = Verdict("healthy", "‖g‖ 1.2, first to last layer 0.13")
             notices += (VerdictChanged(20, verdict),)

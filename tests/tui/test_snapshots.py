@@ -10,11 +10,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tests.tui.driving import play, pull
-from tests.tui.scripted import ScriptedSource, ended, make_record, make_stats, records, script, time_stats
+from tests.tui.scripted import (
+    LINKS,
+    ScriptedSource,
+    ended,
+    make_record,
+    make_stats,
+    records,
+    script,
+    time_stats,
+)
 from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Set
-from vgrad.events.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
+from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.precision import Float16
@@ -114,7 +125,7 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
         steps[30].grad_norms[30] = np.inf
         steps[40].grad_norms[30] = np.nan
         steps[50].grad_norms[30] = 1e3
-        links = ("skip non-finite", "clip norm 1", "noise 0.01")
+        links = LINKS
         norms = np.array([43.1, 1.0, 1.02], dtype=np.float32)
         last = make_record(361, len(layers), grad_norm=43.1, applied_norm=1.02, links=links, link_norms=norms)
         await pull(pilot, source, Batch((*steps, last), stats=make_stats(361, 40), time=time_stats(350)))

@@ -29,7 +29,11 @@ from vgrad.diagnose.recovery import Recovery
 from vgrad.diagnose.remedies import against, against_explosion, against_non_finite, still_due
 from vgrad.diagnose.rules import FINDING_RULES, Symptoms, find, find_underflow, tags
 from vgrad.diagnose.skipped_steps import SkippedSteps
-from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict, VerdictKind
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict, VerdictKind
 from vgrad.methods.precision import Float16
 
 if TYPE_CHECKING:
@@ -130,16 +134,40 @@ class Judge:
         self._changes.observe(record.step, controls)
         if self.verdict.kind == "non-finite":
             return self._with_newest_remedy(controls)  # latched: what has become NaN does not heal by itself
-        if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
+        loss = record.loss
+        if not (math.isfinite(record.grad_norm) and (loss is None or math.isfinite(loss))):
             is_harmless = self._skipped_steps.is_harmless(skipped=record.skipped)
             return None if is_harmless else self._non_finite(record, controls)
         self._skipped_steps.done()
-        self._losses.observe(record.loss)
+        if loss is None:
+            return self._without_loss(record, stats, controls, time)
+        return self._with_loss(record, loss, stats, controls, time)
+
+    def _without_loss(
+        self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
+    ) -> Verdict | None:
+        """The verdict where the loss is not known: what the gradients alone can say."""
+        self._ends.observe(record.grad_norms)
+        if record.step % LOOK_EVERY:
+            return None
+        self._ends.look()
+        return self._healthy(self._symptoms(record, stats, controls, time))
+
+    def _with_loss(
+        self,
+        record: StepRecord,
+        loss: float,
+        stats: LayerStats | None,
+        controls: Controls,
+        time: TimeStats | None,
+    ) -> Verdict | None:
+        """The verdict after a step whose loss is known and finite."""
+        self._losses.observe(loss)
         self._ends.observe(record.grad_norms)
         clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
-        is_exploding = self._explosions.observe(record.step, record.loss, record.grad_norm, clipped=clipped)
-        self._against_baseline.observe(record.step, record.loss)
+        is_exploding = self._explosions.observe(record.step, loss, record.grad_norm, clipped=clipped)
+        self._against_baseline.observe(record.step, loss)
         if is_exploding and was_whole:
             self._recovery.began(self._losses)
         is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0
@@ -165,7 +193,7 @@ class Judge:
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
         parts = []
-        if not math.isfinite(record.loss):
+        if record.loss is not None and not math.isfinite(record.loss):
             parts.append(f"the loss is {record.loss}")
         if bad.size:
             parts.append(f"the gradient of {bad.size} of {len(self._info.layers)} layers is not finite")

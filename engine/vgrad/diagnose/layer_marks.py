@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vgrad.events.records import LayerStats
+    from vgrad.events.layer_stats import LayerStats
 
 # In the order of how much they matter.
 OK, TINY, ZERO, HOT, NON_FINITE = range(5)

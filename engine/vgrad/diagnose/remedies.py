@@ -12,7 +12,7 @@ from vgrad.methods.precision import Float16, Float32
 
 if TYPE_CHECKING:
     from vgrad.diagnose.rules import Finding
-    from vgrad.events.records import RunInfo
+    from vgrad.events.run_info import RunInfo
 
 Remedy = tuple[tuple[Command, ...], str]
 

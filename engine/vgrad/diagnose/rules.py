@@ -125,7 +125,7 @@ class Finding:
     """What is wrong.
 
     Attributes:
-        kind: As in `vgrad.events.records.Verdict`.
+        kind: As in `vgrad.events.verdict.Verdict`.
         rule: The rule that found it.
         evidence: The numbers.
         layers: Indices of the layers it is about.

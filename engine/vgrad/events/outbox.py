@@ -9,7 +9,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from vgrad.events.records import Batch, LayerStats, Notice, StepRecord, TimeStats, Verdict
+from vgrad.events.batch import Batch
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.notices import NoticeBody
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict
 
 # What undrained records may hold of memory: beyond it the oldest go.
 _MAX_BYTES = 8 * 2**20
@@ -25,7 +30,7 @@ class Outbox:
 
     def __init__(self, num_layers: int = 1) -> None:
         self._lock = threading.Lock()
-        self._notices: list[Notice] = []
+        self._notices: list[NoticeBody] = []
         self._stats: LayerStats | None = None
         self._time: TimeStats | None = None
         self._verdict: Verdict | None = None
@@ -45,7 +50,7 @@ class Outbox:
                 self._num_dropped += 1
             self._records.append(record)
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: NoticeBody) -> None:
         """Add a notice; it stays until it is drained."""
         with self._lock:
             self._notices.append(notice)

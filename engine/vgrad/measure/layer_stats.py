@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vgrad.events.records import HISTOGRAM_DECADES, LayerStats
+from vgrad.events.layer_stats import HISTOGRAM_DECADES, LayerStats
 from vgrad.gradients.grads import entries
 from vgrad.gradients.layers import Layers
 from vgrad.measure.budget import Budget

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vgrad.events.records import TimeStats
+from vgrad.events.time_stats import TimeStats
 from vgrad.measure.budget import Budget
 from vgrad.measure.device_clock import DeviceClock, DeviceTime
 from vgrad.measure.hidden_gradients import (

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, VgradError
-from vgrad.events.records import RunEnded
+from vgrad.events.notices import RunEnded
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressView, progress_on
 from vgrad.run.session import Session

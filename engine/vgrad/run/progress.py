@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from vgrad.events.records import Batch, Preparing, RunStarted, StepRecord, Validated, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import Preparing, RunStarted, Validated, VerdictChanged
+from vgrad.events.step_record import StepRecord
 from vgrad.printable import printable
 from vgrad.run.output import Output
 
@@ -71,7 +73,7 @@ class Status:
         parts = [  # from left to right, each with its rank: the highest goes first
             (6, bar(self.share) if self.num_steps else ""),
             (0, f"step {record.step:,}{goal}"),
-            (0, f"loss {record.loss:.4g}"),
+            (0, "" if record.loss is None else f"loss {record.loss:.4g}"),
             (4, "" if self.val_loss is None else f"val {self.val_loss:.4g}"),
             (2, f"grad {record.grad_norm:.2e}"),
             (5, f"{rate:,.4g} steps/s" if math.isfinite(rate) else ""),

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from vgrad.controls.controls import CheckGradients, Command, Reinit, StepOnce, Stop, UndoReinit
 from vgrad.errors import VgradError
-from vgrad.events.outbox import Outbox
-from vgrad.events.records import (
+from vgrad.events.notices import (
     Checking,
     CommandApplied,
     GradientsChecked,
@@ -21,12 +20,16 @@ from vgrad.events.records import (
     Validated,
     VerdictChanged,
 )
+from vgrad.events.outbox import Outbox
 from vgrad.run.totals import Totals
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
     from vgrad.diagnose.judge import Judge
-    from vgrad.events.records import Batch, LayerStats, RunInfo, StepRecord
+    from vgrad.events.batch import Batch
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.run_info import RunInfo
+    from vgrad.events.step_record import StepRecord
     from vgrad.train.trainer import Trainer
 
 # A snapshot of all layers' statistics copies arrays: often enough for the eye is enough.

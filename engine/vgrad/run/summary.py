@@ -14,7 +14,8 @@ from vgrad.controls.catalog import find_control
 from vgrad.controls.controls import Command, Reinit, Set, UndoReinit
 from vgrad.controls.wording import describe
 from vgrad.errors import ConfigError
-from vgrad.events.records import Batch, CommandApplied, RunEnded, Validated, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, RunEnded, Validated, VerdictChanged
 from vgrad.printable import printable
 
 _MAX_COMMAND_LINES = 8
@@ -28,8 +29,8 @@ class RunSummary:
         recipe: Name of the recipe.
         seed: Seed of weights and data.
         steps: Optimizer steps that were done.
-        loss_first: Training loss of the first step; NaN if there was none.
-        loss_last: Training loss of the last step; NaN if there was none.
+        loss_first: Training loss of the first step; None if there was none, or it is not known.
+        loss_last: Training loss of the last step; None likewise.
         val_loss: Last validation loss, or None if it was never measured.
         verdict: Kind of the last verdict; ``non-finite`` whenever the last loss is.
         steps_per_s: Optimizer steps per second of training.
@@ -42,8 +43,8 @@ class RunSummary:
     recipe: str
     seed: int
     steps: int = 0
-    loss_first: float = math.nan
-    loss_last: float = math.nan
+    loss_first: float | None = None
+    loss_last: float | None = None
     val_loss: float | None = None
     verdict: str = "starting"
     steps_per_s: float = math.nan
@@ -76,7 +77,8 @@ class RunSummary:
         lines = [f"{name}: {self.outcome} after {self.steps:,} steps{rate}"]
         if self.steps:
             val = "" if self.val_loss is None else f", validation {self.val_loss:.4g}"
-            lines.append(f"loss {self.loss_first:.4g} -> {self.loss_last:.4g}{val}; gradients {self.verdict}")
+            losses = [_known(loss) for loss in (self.loss_first, self.loss_last)]
+            lines.append(f"loss {' -> '.join(losses)}{val}; gradients {self.verdict}")
         changes = [
             applied for applied in self.commands if isinstance(applied.command, Set | Reinit | UndoReinit)
         ]
@@ -194,6 +196,10 @@ def _write_wholly(path: Path, text: str) -> None:
 
 def _is_non_finite(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
+
+
+def _known(loss: float | None) -> str:
+    return "not known" if loss is None else f"{loss:.4g}"
 
 
 def _rate(steps: int, elapsed_s: float) -> float:

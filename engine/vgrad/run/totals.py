@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vgrad.events.records import RunEnded
+from vgrad.events.notices import RunEnded
 
 if TYPE_CHECKING:
-    from vgrad.events.records import StepRecord
+    from vgrad.events.step_record import StepRecord
 
 
 @dataclass(slots=True)
@@ -18,16 +17,16 @@ class Totals:
 
     Attributes:
         step: Optimizer steps reported.
-        loss_first: Training loss of the first step; NaN before it.
-        loss_last: Training loss of the newest step.
+        loss_first: Training loss of the first step; None before it, or where it is not known.
+        loss_last: Training loss of the newest step; None likewise.
         elapsed_s: Seconds of training, pauses and validation left out.
         validated_step: Step of the newest validation; 0 for none, for step 0 needs none.
         val_loss: Its loss.
     """
 
     step: int = 0
-    loss_first: float = math.nan
-    loss_last: float = math.nan
+    loss_first: float | None = None
+    loss_last: float | None = None
     elapsed_s: float = 0.0
     validated_step: int = 0
     val_loss: float | None = None

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vgrad.controls.controls import Command, Controls, Reinit, UndoReinit, as_applied, reduce
 from vgrad.errors import ConfigError
-from vgrad.events.records import CommandApplied, CommandRejected, RunInfo
+from vgrad.events.notices import CommandApplied, CommandRejected
+from vgrad.events.run_info import RunInfo
 from vgrad.gradcheck.check import check_gradients
 from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vgrad.config import RunConfig
-    from vgrad.events.records import LayerStats, StepRecord, TimeStats
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.step_record import StepRecord
+    from vgrad.events.time_stats import TimeStats
     from vgrad.gradcheck.check import GradCheck
     from vgrad.task import Microbatch, Task
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vgrad.controls.catalog import label
 from vgrad.errors import ConfigError
+from vgrad.events.step_record import ChainLink
 from vgrad.methods.freeze import Freeze
 from vgrad.methods.omega import Omega
 from vgrad.methods.precision import Float16
@@ -77,13 +78,14 @@ class Chain:
 
     Attributes:
         links: What is in force.
+        names: The same, as step records name it.
         watch_s: Seconds that reading the norms between the links took in the last run.
         skipped: Whether the last run dropped its step.
     """
 
     def __init__(self, layers: Layers, seed: int) -> None:
         self.links: tuple[Link, ...] = ()
-        self.labels: tuple[str, ...] = ()
+        self.names: tuple[ChainLink, ...] = ()
         self.watch_s = 0.0
         self.skipped = False
         self._layers = layers
@@ -107,7 +109,7 @@ class Chain:
         self._frozen = frozen
         self._free = [], None
         self.links = find_links(controls)
-        self.labels = tuple(link.label for link in self.links)
+        self.names = tuple(ChainLink(link.control, link.label) for link in self.links)
         kept = {link.control: type(link.value) for link in self.links}
         self._memories = {
             name: (kind, memory) for name, (kind, memory) in self._memories.items() if kept.get(name) is kind

@@ -23,7 +23,8 @@ from torch.utils.hooks import RemovableHandle
 
 from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
-from vgrad.events.records import LayerStats, StepRecord
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.step_record import StepRecord
 from vgrad.gradients.grads import Grads
 from vgrad.gradients.layers import find_layers
 from vgrad.gradients.norms import NormPlan
@@ -252,7 +253,7 @@ class OptimizerTap:
                 present=self._plan_for,
                 has_square=square is not None,
                 measured=measured,
-                links=self._chain.labels,
+                links=self._chain.names,
                 skipped=self._chain.skipped,
                 loss_scale=self.loss_scale,
                 lr=lr,

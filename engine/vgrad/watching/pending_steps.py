@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import ChainLink, StepRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class PendingStep:
     present: list[int] | None
     has_square: bool
     measured: Picked
-    links: tuple[str, ...]
+    links: tuple[ChainLink, ...]
     skipped: bool
     loss_scale: float
     lr: float

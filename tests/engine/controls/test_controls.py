@@ -26,7 +26,7 @@ from vgrad.controls.controls import (
     reduce,
 )
 from vgrad.errors import ConfigError
-from vgrad.events.records import CommandApplied, CommandRejected
+from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.methods.accumulate import MAX_STEPS, MeanOver, SumOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.judge import Judge
 from vgrad.diagnose.losses import LossTrend
-from vgrad.events.records import Verdict
+from vgrad.events.verdict import Verdict
 from vgrad.lab.accuracy.matrix import observations
 from vgrad.lab.accuracy.runs import LabelledRun
 from vgrad.lab.accuracy.store import read

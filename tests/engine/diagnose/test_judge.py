@@ -14,7 +14,11 @@ from vgrad.diagnose.baseline import BaselineWatch
 from vgrad.diagnose.confidence import CONFIDENCE
 from vgrad.diagnose.judge import STALL_STEPS, Judge
 from vgrad.diagnose.layer_marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO, mark_layers
-from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.methods.freeze import Freeze
 from vgrad.methods.omega import Omega

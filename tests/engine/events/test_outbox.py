@@ -5,8 +5,10 @@ import threading
 import numpy as np
 import pytest
 
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.notices import Preparing
 from vgrad.events.outbox import Outbox
-from vgrad.events.records import LayerStats, Preparing, StepRecord
+from vgrad.events.step_record import StepRecord
 
 
 def record(step: int, num_layers: int = 1) -> StepRecord:

@@ -12,16 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgrad.controls.controls import Controls
-from vgrad.events.records import (
-    Batch,
-    Preparing,
-    RunInfo,
-    RunStarted,
-    StepRecord,
-    Validated,
-    Verdict,
-    VerdictChanged,
-)
+from vgrad.events.batch import Batch
+from vgrad.events.notices import Preparing, RunStarted, Validated, VerdictChanged
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.verdict import Verdict
 from vgrad.printable import printable
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressLine, ProgressLog, Status, bar, clock_time, progress_on

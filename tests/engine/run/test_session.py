@@ -13,19 +13,19 @@ from tests.engine.toys import ToyStream, toy_task, toy_trainer
 from vgrad.config import RunConfig
 from vgrad.controls.controls import Controls, Pause, Reinit, Resume, Set, StepOnce, Stop, UndoReinit
 from vgrad.errors import ConfigError
-from vgrad.events.records import (
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.notices import (
     CommandApplied,
     CommandRejected,
-    LayerStats,
-    Notice,
+    NoticeBody,
     Preparing,
     RunEnded,
     RunStarted,
-    StepRecord,
     Validated,
-    Verdict,
     VerdictChanged,
 )
+from vgrad.events.step_record import StepRecord
+from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.session import Session
@@ -39,7 +39,7 @@ class Listener:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.records: list[StepRecord] = []
-        self.notices: list[Notice] = []
+        self.notices: list[NoticeBody] = []
         self.num_dropped = 0
         self.verdict: Verdict | None = None
         self.stats: LayerStats | None = None

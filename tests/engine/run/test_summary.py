@@ -23,15 +23,10 @@ from vgrad.controls.controls import (
     Stop,
 )
 from vgrad.errors import ConfigError
-from vgrad.events.records import (
-    Batch,
-    CommandApplied,
-    RunEnded,
-    StepRecord,
-    Validated,
-    Verdict,
-    VerdictChanged,
-)
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, RunEnded, Validated, VerdictChanged
+from vgrad.events.step_record import StepRecord
+from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.summary import RunSummary, Summarizer, check_summary_path, command_to_dict
@@ -129,7 +124,7 @@ def test_a_run_that_was_left_behind_is_told_by_its_records() -> None:
 
 
 def test_a_first_loss_that_nobody_drained_is_unknown() -> None:
-    assert math.isnan(summary_of(Batch(records=(record(2, 3.0),), num_dropped=1)).loss_first)
+    assert summary_of(Batch(records=(record(2, 3.0),), num_dropped=1)).loss_first is None
 
 
 @pytest.mark.parametrize("outcome", ["done", "stopped", "unfinished"])

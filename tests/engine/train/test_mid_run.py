@@ -15,7 +15,7 @@ import vgrad
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Number
 from vgrad.controls.controls import CheckGradients, Pause, Reinit, Set, UndoReinit
-from vgrad.events.records import CommandApplied, CommandRejected
+from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.task import Microbatch
 from vgrad.train.trainer import Trainer
 
@@ -93,7 +93,7 @@ def test_omega_refuses_company_that_it_cannot_work_with() -> None:
 
 def test_omega_is_a_link_of_its_own_that_clipping_sees() -> None:
     record = small_rnn(omega="1000", clip="norm:0.5").train_step()
-    assert record.links == ("Pascanu's Ω 1000", "clip norm 0.5")
+    assert record.links == (("omega", "Pascanu's Ω 1000"), ("clip", "clip norm 0.5"))
     assert record.link_norms is not None
     assert record.link_norms[0] != pytest.approx(record.grad_norm, rel=1e-3)
     assert record.link_norms[1] <= 0.5 * 1.001

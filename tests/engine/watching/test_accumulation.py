@@ -10,7 +10,7 @@ from tests.engine.toys import MakeOptimizer, ToyStream, sgd, toy_model, toy_task
 from torch import Tensor, nn
 
 from vgrad.controls.controls import Set
-from vgrad.events.records import CommandApplied
+from vgrad.events.notices import CommandApplied
 from vgrad.task import Task
 from vgrad.watching.accumulation import AccumulationWindow
 

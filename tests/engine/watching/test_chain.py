@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
-from vgrad.events.records import CommandApplied, CommandRejected, StepRecord
+from vgrad.events.notices import CommandApplied, CommandRejected
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.centralize import CentralizeGrads
 from vgrad.methods.clip import ClipGradNorm
@@ -52,7 +53,12 @@ def test_the_norm_after_each_link_is_the_true_one() -> None:
         lambda optimizer, *_: seen.append(joint_norm(optimizer.param_groups[0]["params"]))
     )
     record = trainer.train_step()
-    assert record.links == ("accumulate as-coded", "centralise", "clip norm 0.01", "gradient noise 0.1")
+    assert record.links == (
+        ("accumulate", "accumulate as-coded"),
+        ("centralize", "centralise"),
+        ("clip", "clip norm 0.01"),
+        ("noise", "gradient noise 0.1"),
+    )
     assert record.link_norms is not None
     doubled, centred, clipped, noisy = record.link_norms.tolist()
     assert doubled == pytest.approx(2 * record.grad_norm, rel=1e-5)
@@ -124,7 +130,7 @@ def test_a_freeze_that_makes_no_sense_is_refused_and_changes_nothing(patterns: s
     assert isinstance(answer, CommandRejected)
     assert told in answer.reason
     assert trainer.controls.freeze is None
-    assert trainer.train_step().links == ("clip norm 1",)
+    assert trainer.train_step().links == (("clip", "clip norm 1"),)
 
 
 def test_patterns_need_a_word() -> None:

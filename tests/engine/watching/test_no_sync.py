@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgrad.controls.controls import Controls
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.task import Task

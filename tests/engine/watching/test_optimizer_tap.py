@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vgrad.config import RunConfig
 from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import Clip, ClipGradNorm, ClipGradValue
 from vgrad.recipes.registry import RECIPES, build_task

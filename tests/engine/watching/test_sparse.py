@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.adaptive_clip import AGC
 from vgrad.methods.clip import ClipEachTensor, ClipGradNorm, ClipGradValue

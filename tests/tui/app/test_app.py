@@ -12,7 +12,9 @@ from vgrad.controls.controls import (
     Set,
     StepOnce,
 )
-from vgrad.events.records import Batch, CommandApplied, CommandRejected, RunStarted, Verdict, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, VerdictChanged
+from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.app.app import VgradApp

@@ -19,16 +19,16 @@ from vgrad.controls.controls import (
     reduce,
 )
 from vgrad.controls.wording import describe
-from vgrad.events.records import (
-    Batch,
+from vgrad.events.batch import Batch
+from vgrad.events.notices import (
     Checking,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
     RunStarted,
-    Verdict,
     VerdictChanged,
 )
+from vgrad.events.verdict import Verdict
 from vgrad.gradcheck.check import CheckedEntry, GradCheck
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import ZClip

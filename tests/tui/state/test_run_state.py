@@ -6,7 +6,8 @@ import numpy as np
 from tests.tui.scripted import LAYERS, ended, make_info, make_record, records, script
 
 from vgrad.controls.controls import Controls, Pause, Set
-from vgrad.events.records import Batch, CommandApplied, CommandRejected, RunStarted, Validated
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, Validated
 from vgrad.methods.clip import ClipGradNorm
 from vgrad_tui.state.run_state import State
 

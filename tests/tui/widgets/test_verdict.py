@@ -10,7 +10,9 @@ from textual.widgets import Static
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Resume, Set
 from vgrad.diagnose.rules import Symptoms, tags
-from vgrad.events.records import Batch, CommandApplied, CommandRejected, Verdict, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
+from vgrad.events.verdict import Verdict
 from vgrad.methods.clip import ClipGradNorm
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.state.glossary import KINDS, SURE, TAGS

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.tui.driving import line_with, play, pull, screen_lines
 from tests.tui.scripted import (
     LAYERS,
+    LINKS,
     ScriptedSource,
     make_info,
     make_record,
@@ -22,7 +23,9 @@ from tests.tui.scripted import (
 from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Set
-from vgrad.events.records import Batch, CommandApplied, RunStarted, StepRecord
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, RunStarted
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.precision import Float16, Float32
 from vgrad_tui.app.app import VgradApp
@@ -45,7 +48,7 @@ def chained(step: int, num_layers: int = len(LAYERS)) -> StepRecord:
         num_layers,
         grad_norm=43.1,
         applied_norm=1.02,
-        links=("skip non-finite", "clip norm 1", "noise 0.01"),
+        links=LINKS,
         link_norms=np.array([43.1, 1.0, 1.02], dtype=np.float32),
     )
 

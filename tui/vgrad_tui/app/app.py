@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 from vgrad.controls.catalog import label
 from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
-from vgrad.events.records import Batch
+from vgrad.events.batch import Batch
 from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.app.refresh_rate import RefreshRate

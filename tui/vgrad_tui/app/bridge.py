@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 from textual.widget import Widget
 
-from vgrad.events.records import Batch
+from vgrad.events.batch import Batch
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
 

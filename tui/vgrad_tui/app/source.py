@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vgrad.controls.controls import Command
-from vgrad.events.records import Batch
+from vgrad.events.batch import Batch
 
 
 class Source(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
-from vgrad.events.records import RunEnded
+from vgrad.events.notices import RunEnded
 from vgrad.methods.clip import ClipGradNorm
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.screens.main import MainScreen
@@ -154,7 +154,10 @@ class ViewActions(DiffApp):
     def _show_result(self, ended: RunEnded) -> None:
         from vgrad_tui.screens.result import ResultScreen
 
-        text = ended.traceback_text or f"loss {ended.loss_first:.4g} → {ended.loss_last:.4g}"
+        losses = (
+            "not known" if loss is None else f"{loss:.4g}" for loss in (ended.loss_first, ended.loss_last)
+        )
+        text = ended.traceback_text or f"loss {' → '.join(losses)}"
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"
         title = ended.error or f"{ended.reason} after {ended.step:,} steps"

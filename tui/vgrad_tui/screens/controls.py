@@ -134,7 +134,7 @@ class ControlsScreen(StyledScreen[None]):
         if state.record is not None:
             fields += [
                 (8, [(f"{state.phase}, step {state.step:,}", "text")]),
-                (7, [("loss ", "dim"), (number(state.record.loss).strip(), "strong")]),
+                (7, [("loss ", "dim"), (number(state.record.loss_or_nan).strip(), "strong")]),
                 (6, [("‖g‖ ", "dim"), (number(state.record.grad_norm).strip(), "text")]),
             ]
         fields.append((5, [(state.verdict.kind, "text")]))

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vgrad.diagnose.layer_marks import MARK_WORDS, mark_layers
-from vgrad.events.records import HISTOGRAM_DECADES
+from vgrad.events.layer_stats import HISTOGRAM_DECADES
 from vgrad_tui.draw.charts import SeriesChart, draw_series, nice_range
 from vgrad_tui.draw.numbers import count, number, safe
 from vgrad_tui.draw.runs import Runs, rule

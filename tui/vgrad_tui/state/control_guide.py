@@ -12,7 +12,7 @@ from vgrad.controls.catalog import CONTROLS, find_control, label
 from vgrad.controls.choices import Control, Number, OneOf, Variant, Word
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
-from vgrad.events.records import RunInfo
+from vgrad.events.run_info import RunInfo
 from vgrad_tui.state.next_value import next_parameter, next_value, unset_parameter, usual
 from vgrad_tui.state.run_state import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from vgrad.events.records import VerdictKind
+from vgrad.events.verdict import VerdictKind
 
 KINDS: Mapping[VerdictKind, str] = MappingProxyType(
     {
@@ -18,7 +18,7 @@ KINDS: Mapping[VerdictKind, str] = MappingProxyType(
         "non-finite": "There is NaN or inf in the loss, the gradients or the weights",
     }
 )
-"""What each `vgrad.events.records.Verdict.kind` says."""
+"""What each `vgrad.events.verdict.Verdict.kind` says."""
 
 TAGS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,10 +30,10 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "spike": "In the last 100 steps the gradient norm was once over ten times its median",
     }
 )
-"""Every tag of `vgrad.events.records.Verdict`: worth knowing of a run that is not sick."""
+"""Every tag of `vgrad.events.verdict.Verdict`: worth knowing of a run that is not sick."""
 
 SURE = "How often the rule that found it was right on runs whose ending is known (vgrad-tui verdicts)"
-"""What the share beside a verdict is: `vgrad.events.records.Verdict.confidence`."""
+"""What the share beside a verdict is: `vgrad.events.verdict.Verdict.confidence`."""
 
 BASELINE = "The loss of who ignores the inputs, and always gives the best constant answer"
-"""What `vgrad.events.records.RunInfo.baseline` is."""
+"""What `vgrad.events.run_info.RunInfo.baseline` is."""

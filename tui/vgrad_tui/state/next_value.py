@@ -11,7 +11,7 @@ from vgrad.controls.catalog import CLIP, MAX_LR_SCALE
 from vgrad.controls.choices import Control, Number, OneOf, Variant
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver, SumOver
 
 ACCUMULATIONS = (1, 2, 4, 8, 16)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vgrad.controls.catalog import CLIP
 from vgrad.controls.controls import Controls
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad.measure.noise_scale import MIN_OBSERVATIONS, NoiseScale
 from vgrad.methods.accumulate import SumOver
 
@@ -114,7 +114,7 @@ def _around_clip(record: StepRecord) -> tuple[float, float]:
     if record.link_norms is None:
         return record.grad_norm, record.applied_norm
     norms = [record.grad_norm, *record.link_norms.tolist()]
-    for position, text in enumerate(record.links):
-        if text.startswith(f"{CLIP.title} "):
+    for position, link in enumerate(record.links):
+        if link.control == CLIP.name:
             return norms[position], norms[position + 1]
     return record.grad_norm, record.grad_norm

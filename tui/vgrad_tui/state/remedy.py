@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from vgrad.controls.controls import Command, Resume
 from vgrad.controls.wording import describe
-from vgrad.events.records import Batch, VerdictChanged
+from vgrad.events.batch import Batch
+from vgrad.events.notices import VerdictChanged
 from vgrad_tui.state.run_state import State
 
 

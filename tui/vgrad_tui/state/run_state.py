@@ -18,25 +18,25 @@ from numpy.typing import NDArray
 from vgrad.controls.controls import Command, Controls
 from vgrad.controls.wording import describe
 from vgrad.diagnose.command_effect import Effect
+from vgrad.events.batch import Batch
 from vgrad.events.history import History
-from vgrad.events.records import (
-    Batch,
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.notices import (
     Checking,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
-    LayerStats,
-    Notice,
+    NoticeBody,
     Preparing,
     RunEnded,
-    RunInfo,
     RunStarted,
-    StepRecord,
-    TimeStats,
     Validated,
-    Verdict,
     VerdictChanged,
 )
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict
 from vgrad.methods.precision import Float16
 from vgrad_tui.state.last_change import LastChange
 from vgrad_tui.state.pending_commands import PendingCommands, changes_training, topic
@@ -154,7 +154,7 @@ class State:
 
     def _take_records(self, records: tuple[StepRecord, ...]) -> None:
         steps = np.array([record.step for record in records], dtype=np.int64)
-        values = [(r.loss, r.grad_norm, r.applied_norm, r.lr) for r in records]
+        values = [(r.loss_or_nan, r.grad_norm, r.applied_norm, r.lr) for r in records]
         self.scalars.extend(steps, np.array(values, dtype=np.float32))
         if self.layers is not None:
             self.layers.extend(steps, np.stack([record.grad_norms for record in records]))
@@ -164,7 +164,7 @@ class State:
         self._noise.take(records, self.controls)
         self._speed.take(records, tokens=self.info is not None and self.info.unit == "tokens")
 
-    def _take_notice(self, notice: Notice) -> None:
+    def _take_notice(self, notice: NoticeBody) -> None:
         match notice:
             case Preparing(what=what):
                 self.preparing = what

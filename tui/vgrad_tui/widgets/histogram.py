@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import set_cell_size
 
-from vgrad.events.records import HISTOGRAM_DECADES
+from vgrad.events.layer_stats import HISTOGRAM_DECADES
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import age, number, percent
 from vgrad_tui.draw.runs import Runs

@@ -9,7 +9,7 @@ from rich.cells import set_cell_size
 
 from vgrad.diagnose.layer_marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO
 from vgrad.events.history import History
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import age, count, number, percent
 from vgrad_tui.draw.runs import Runs

@@ -76,7 +76,7 @@ class LossPane(Lines):
 
     def _title(self, state: State) -> Runs:
         left: list[tuple[str, str]] = [("loss", "title")]
-        if state.record is not None:
+        if state.record is not None and state.record.loss is not None:
             left += [("  train ", "dim"), (f"{state.record.loss:.4g}", "strong")]
         if state.validations:
             left += [("  val ", "dim"), (f"{state.validations[-1][1]:.4g}", "val")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vgrad.events.records import TimeStats
+from vgrad.events.time_stats import TimeStats
 from vgrad_tui.draw.charts import draw_through_time
 from vgrad_tui.draw.numbers import number, safe
 from vgrad_tui.draw.runs import Runs

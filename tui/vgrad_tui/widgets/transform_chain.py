@@ -10,7 +10,7 @@ from rich.cells import set_cell_size
 
 from vgrad.controls.catalog import label
 from vgrad.controls.controls import Controls
-from vgrad.events.records import StepRecord
+from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import number, percent, safe
 from vgrad_tui.draw.runs import Runs
@@ -45,15 +45,17 @@ def links_of(record: StepRecord, controls: Controls) -> list[LinkRow]:
     if record.link_norms is not None:
         norms = [record.grad_norm, *record.link_norms.tolist()]
         return [
-            LinkRow(label, before, after)
-            for label, before, after in zip(record.links, norms[:-1], norms[1:], strict=True)
+            LinkRow(link.label, before, after)
+            for link, before, after in zip(record.links, norms[:-1], norms[1:], strict=True)
         ]
     is_same = record.applied_norm == record.grad_norm or (
         math.isnan(record.applied_norm) and math.isnan(record.grad_norm)
     )
     if controls.clip is None and not record.links and is_same:
         return []
-    label = " → ".join(record.links) or ("transforms" if controls.clip is None else _clip_label(controls))
+    label = " → ".join(link.label for link in record.links) or (
+        "transforms" if controls.clip is None else _clip_label(controls)
+    )
     return [LinkRow(label, record.grad_norm, record.applied_norm)]
 
 

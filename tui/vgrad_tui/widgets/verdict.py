@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vgrad.events.records import RunEnded, Verdict
+from vgrad.events.notices import RunEnded
+from vgrad.events.verdict import Verdict
 from vgrad_tui.draw.numbers import number, percent, safe
 from vgrad_tui.draw.runs import ELLIPSIS, Runs, fit_fields, width_of
 from vgrad_tui.state.glossary import SURE, TAGS
@@ -123,7 +124,9 @@ def _end(ended: RunEnded) -> list[Field]:
     ]
 
 
-def _loss(loss: float) -> str:
+def _loss(loss: float | None) -> str:
+    if loss is None:
+        return "not known"
     return f"{loss:.3f}" if 1e-3 <= abs(loss) < 1e4 else number(loss).strip()
 
 

@@ -17,7 +17,11 @@ import numpy as np
 from vgrad.config import RunConfig
 from vgrad.controls.controls import Controls
 from vgrad.diagnose.judge import Judge
-from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats, Verdict
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
+from vgrad.events.verdict import Verdict
 from vgrad.lab.accuracy.labels import LABELS, Label, label_of
 from vgrad.lab.accuracy.runs import NORMS_EVERY, STATS_EVERY, LabelledRun, scales_of, task_of
 from vgrad.recipes.registry import get_recipe

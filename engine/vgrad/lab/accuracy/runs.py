@@ -42,7 +42,7 @@ class Trace:
         layers: Layer names.
         layer_sizes: Entries per layer.
         recurrent: Whether the model has a dimension of time.
-        structure: As in `vgrad.events.records.RunInfo`.
+        structure: As in `vgrad.events.run_info.RunInfo`.
         steps: Loss, gradient norm and applied norm of each step, shape ``(num_steps, 3)``.
         norms: Layers' gradient norms at steps 1, 11, 21 …, shape ``(num_rows, num_layers)``.
         stats: Update ratio, share of zeros, and share that float16 would lose, at steps 40, 80 …,
@@ -140,7 +140,7 @@ def train_case(case: Case) -> LabelledRun:
     time: list[tuple[float, float]] = []
     for step in range(1, case.steps + 1):
         record = trainer.train_step()
-        steps.append((record.loss, record.grad_norm, record.applied_norm))
+        steps.append((record.loss_or_nan, record.grad_norm, record.applied_norm))
         if step % NORMS_EVERY == 1:
             norms.append(record.grad_norms)
         if step % STATS_EVERY == 0:
@@ -149,7 +149,7 @@ def train_case(case: Case) -> LabelledRun:
             time.append(
                 (math.nan, math.nan) if through_time is None else (through_time.slope, through_time.ratio)
             )
-        if not math.isfinite(record.loss):
+        if not math.isfinite(record.loss_or_nan):
             break
     trainer.close()
     trace = Trace(
@@ -195,7 +195,7 @@ def _final_loss(counterfactual: Counterfactual, scale: Scale) -> float:
     losses: list[float] = []
     mean = math.nan
     for step in range(1, case.steps + 1):
-        losses.append(trainer.train_step().loss)
+        losses.append(trainer.train_step().loss_or_nan)
         if not math.isfinite(losses[-1]):
             mean = math.nan
             break

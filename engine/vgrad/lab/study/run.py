@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError
-from vgrad.events.records import CommandRejected
+from vgrad.events.notices import CommandRejected
 
 if TYPE_CHECKING:
     from vgrad.lab.study.plan import Method, Protocol, Run
@@ -118,7 +118,7 @@ class _Follower:
             controls = trainer.controls
             record = trainer.train_step()
             self._num_microbatches += record.num_microbatches
-            self._losses.append(record.loss)
+            self._losses.append(record.loss_or_nan)
             self._first_norms.append(float(record.grad_norms[0]))
             if record.step % _STATS_EVERY == 0:
                 stats = trainer.stats()

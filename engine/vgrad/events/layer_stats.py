@@ -1,0 +1,45 @@
+"""The expensive statistics of every layer, as arrays: a row per layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Float32s = NDArray[np.float32]
+    Int64s = NDArray[np.int64]
+
+
+# Bins of `LayerStats.histogram`: decades of |gradient entry|, from 1e-14 to 1e2.
+HISTOGRAM_DECADES = (-14, 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerStats:
+    """The dear statistics, each as old as the budget made it. NaN: not measured yet.
+
+    Every array has a row per layer, in the order of `RunInfo.layers`.
+
+    Attributes:
+        measured_step: Step at which the row was measured, int64; -1 for never.
+        weight_norm: L2 norm of the layer's weights.
+        update_ratio: L2 norm of the real update over that of the weights.
+        grad_max: Largest absolute entry of the gradient, before any transform.
+        zero_share: Share of exactly zero gradient entries, in [0, 1].
+        underflow_share: Share of entries that float16 would round to zero at the present loss scale.
+        num_non_finite: Number of entries that are NaN or inf.
+        histogram: Shares of gradient entries by magnitude, float32 of shape
+            ``(num_layers, num_decades)``; the decades are `HISTOGRAM_DECADES`.
+    """
+
+    measured_step: Int64s
+    weight_norm: Float32s
+    update_ratio: Float32s
+    grad_max: Float32s
+    zero_share: Float32s
+    underflow_share: Float32s
+    num_non_finite: Float32s
+    histogram: Float32s

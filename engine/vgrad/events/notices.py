@@ -1,0 +1,120 @@
+"""What the engine reports besides steps: the events of a run, each a frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vgrad.controls.controls import Command, Controls
+from vgrad.events.run_info import RunInfo
+from vgrad.events.verdict import Verdict
+from vgrad.gradcheck.check import GradCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The run is not ready yet; ``what`` says what it is waiting for."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The model and the data are ready; the first step follows."""
+
+    info: RunInfo
+
+
+@dataclass(frozen=True, slots=True)
+class CommandApplied:
+    """A command took effect.
+
+    Attributes:
+        step: The first optimizer step that it affects; 0 before any step.
+        command: The command, with the values that were really applied.
+        controls: All controls from that step on.
+    """
+
+    step: int
+    command: Command
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRejected:
+    """A command was refused, and training went on as before."""
+
+    step: int
+    command: Command
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Validation loss after optimizer step ``step``."""
+
+    step: int
+    loss: float
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """A gradient check is at work, and training waits for it."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class GradientsChecked:
+    """A gradient check has ended; ``step`` optimizer steps had been done."""
+
+    step: int
+    check: GradCheck
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChanged:
+    """The verdict is another one from ``step`` on."""
+
+    step: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Training is over.
+
+    Attributes:
+        step: Number of optimizer steps that were done.
+        reason: ``done`` (all steps), ``stopped`` (somebody asked), or ``failed``.
+        loss_first: Training loss of the first step; None if there was none, or it is not known.
+        loss_last: Training loss of the last step; None likewise.
+        val_loss: Last validation loss, or None if it was never measured.
+        steps_per_s: Optimizer steps per second of training, pauses and validation left out.
+        error: One line of what went wrong, for ``failed``.
+        traceback_text: The traceback, for ``failed``; None where ``error`` says all there is.
+    """
+
+    step: int
+    reason: Literal["done", "stopped", "failed"]
+    loss_first: float | None
+    loss_last: float | None
+    val_loss: float | None
+    steps_per_s: float
+    error: str | None = None
+    traceback_text: str | None = None
+
+
+NoticeBody = (
+    Preparing
+    | RunStarted
+    | CommandApplied
+    | CommandRejected
+    | Validated
+    | Checking
+    | GradientsChecked
+    | VerdictChanged
+    | RunEnded
+)

@@ -1,0 +1,44 @@
+"""What a run is, known before its first step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from vgrad.controls.controls import Controls
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run is, known before its first step.
+
+    Attributes:
+        recipe: Name of the recipe.
+        description: One line of what it shows.
+        seed: Seed of weights and data.
+        device: Device of the model, as torch names it.
+        layers: Layer names, in the model's parameter order.
+        layer_sizes: Number of parameters of each layer.
+        unit: What is counted for the speed: ``"tokens"`` or ``"samples"``.
+        num_steps: Optimizer steps asked for, or None for no end.
+        controls: The controls at the first step.
+        recurrent: Whether the model has a dimension of time.
+        structure: Parts of the model that can be changed mid-run, each with what it can be.
+        built: What each of these parts is where no control says otherwise.
+        baseline: Loss of who ignores the inputs; NaN where it is not known.
+    """
+
+    recipe: str
+    description: str
+    seed: int
+    device: str
+    layers: tuple[str, ...]
+    layer_sizes: tuple[int, ...]
+    unit: Literal["tokens", "samples"]
+    num_steps: int | None
+    controls: Controls
+    recurrent: bool = False
+    structure: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    built: tuple[tuple[str, str], ...] = ()
+    baseline: float = math.nan

@@ -1,0 +1,82 @@
+"""One optimizer step as a row of numbers: what `Trainer.train_step` returns.
+
+Steps travel as columns, see `vgrad.events.step_block`; a record is one row of such a block.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Float32s = NDArray[np.float32]
+
+
+class ChainLink(NamedTuple):
+    """A link of the chain of transforms, as a record names it.
+
+    Attributes:
+        control: Name of the control that put it there: ``"clip"``.
+        label: What it is called: ``"clip norm 1"``.
+    """
+
+    control: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepRecord:
+    """One optimizer step of one part of a run.
+
+    Attributes:
+        step: Number of this step, counted from 1.
+        loss: Training loss, mean over the window's tokens (or samples). None where it is not known;
+            NaN where it really is NaN.
+        lr: Learning rate that was really used: ``base_lr`` times the controls' ``lr_scale``.
+        base_lr: Learning rate as the optimizer and its scheduler set it.
+        grad_norm: Joint L2 norm of the accumulated gradient before any transform.
+        applied_norm: The same after all transforms: what the optimizer stepped with.
+        grad_norms: L2 norm per layer before any transform, float32 of shape ``(num_layers,)``.
+        num_tokens: Tokens in the window (0 where the data has none).
+        num_samples: Samples (sequences, images) in the window.
+        num_microbatches: Microbatches that were accumulated.
+        elapsed_s: Seconds of training up to the end of this step, pauses left out.
+        step_s: Seconds this step took, watching included.
+        watch_s: Seconds of ``step_s`` spent on watching.
+        links: The chain's links, in the order in which they acted.
+        link_norms: Joint norm after each link, float32; before the first it is ``grad_norm``. None
+            where the norms between the links were not measured.
+        microbatch_square: Mean squared norm of the microbatches' gradients; NaN for a single one.
+        skipped: Whether the step was dropped because its gradient was not finite.
+        loss_scale: What the loss was multiplied with for the backward pass, and its gradient divided by.
+        part: Which part of the run stepped: an optimizer with its layers. A run of one has part 0.
+    """
+
+    step: int
+    loss: float | None
+    lr: float
+    base_lr: float
+    grad_norm: float
+    applied_norm: float
+    grad_norms: Float32s
+    num_tokens: int
+    num_samples: int
+    num_microbatches: int
+    elapsed_s: float
+    step_s: float
+    watch_s: float
+    links: tuple[ChainLink, ...] = ()
+    link_norms: Float32s | None = None
+    microbatch_square: float = math.nan
+    skipped: bool = False
+    loss_scale: float = 1.0
+    part: int = 0
+
+    @property
+    def loss_or_nan(self) -> float:
+        """The loss, for charts and averages, where NaN may stand for "not known" as well."""
+        return math.nan if self.loss is None else self.loss
