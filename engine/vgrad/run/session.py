@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import queue
+import sys
 import threading
 import time
 import traceback
@@ -21,6 +24,7 @@ from vgrad.events.notices import (
     VerdictChanged,
 )
 from vgrad.events.outbox import Outbox
+from vgrad.run.output import Output
 from vgrad.run.totals import Totals
 
 if TYPE_CHECKING:
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import StepRecord
     from vgrad.train.trainer import Trainer
 
+# At Python's exit, how long to wait for the current step without saying so.
+_SILENT_WAIT_S = 10.0
+_INTERRUPTED = 130
+
 # A snapshot of all layers' statistics copies arrays: often enough for the eye is enough.
 _STATS_EVERY_S = 0.25
 
@@ -42,6 +50,10 @@ class Session:
     """Trains in a worker thread, and takes commands between two optimizer steps.
 
     Nothing here blocks the caller but `join`. The last notice is always `RunEnded`.
+
+    A script may end while a session trains: Python's exit then stops the session, waits until its
+    current step is done, however long that takes, and skips the last validation. Ctrl-C during this
+    wait ends the process at once, with exit code 130.
 
     Args:
         trainer: The trainer, or a function that builds it in the worker thread and says
@@ -61,6 +73,7 @@ class Session:
         self._stats_at_s = 0.0
         self._judge: Judge
         self._judge_before: Judge  # of the weights that can be brought back
+        self._is_at_exit = False
         self.exception: BaseException | None = None
 
     @classmethod
@@ -78,6 +91,7 @@ class Session:
 
     def start(self) -> None:
         """Start training."""
+        atexit.register(self._end_at_exit)
         self._thread.start()
 
     def submit(self, command: Command) -> None:
@@ -99,12 +113,26 @@ class Session:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _end_at_exit(self) -> None:
+        """End the training thread before Python shuts down: inside torch it would abort the process then."""
+        self._is_at_exit = True
+        self.stop()
+        try:
+            if not self.join(_SILENT_WAIT_S):
+                waiting = "vgrad: the current step must end before Python can exit; Ctrl-C exits at once\n"
+                Output(sys.stderr, "stderr").write(waiting)
+                self.join()
+        except KeyboardInterrupt:
+            os._exit(_INTERRUPTED)
+
     def _run(self) -> None:
         """The one place where the training thread catches: who watches must be told of any end."""
         try:
             trainer = self._trainer
             if callable(trainer):
                 trainer = trainer(lambda what: self._outbox.notify(Preparing(what)))
+                # Again, because callbacks run in reverse order: before those that torch has registered.
+                atexit.register(self._end_at_exit)
             reason = self._train(trainer)
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
@@ -115,6 +143,8 @@ class Session:
                 self._outbox.notify(self._tally.ended("failed", line, traceback.format_exc()))
         else:
             self._outbox.notify(self._tally.ended(reason))
+        finally:
+            atexit.unregister(self._end_at_exit)  # which would keep the session alive
 
     def _train(self, trainer: Trainer) -> Literal["done", "stopped"]:
         from vgrad.diagnose.judge import Judge
@@ -134,7 +164,7 @@ class Session:
                     self._report(trainer.finish(), trainer)
                     self._validate(trainer)
             self._report(trainer.finish(), trainer)
-            if self._tally.validated_step < trainer.step:
+            if self._tally.validated_step < trainer.step and not self._is_at_exit:
                 self._validate(trainer)
             self._outbox.publish(trainer.stats(), self._judge.verdict, trainer.time_stats())
         except BaseException:
