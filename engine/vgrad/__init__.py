@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from vgrad.recipes.registry import RECIPES, Recipe
     from vgrad.run.build import build
     from vgrad.run.session import Session
+    from vgrad.task import Task
     from vgrad.train.trainer import Trainer
     from vgrad.watching.optimizer_tap import OptimizerTap
 
@@ -80,6 +81,7 @@ _HOMES = {
     "recipes.registry": ("RECIPES",),
     "run.build": ("build",),
     "run.session": ("Session",),
+    "task": ("Task",),
     "train.trainer": ("Trainer",),
     "watching.optimizer_tap": ("OptimizerTap",),
 }
@@ -118,6 +120,7 @@ __all__ = [
     "StepOnce",
     "StepRecord",
     "Stop",
+    "Task",
     "Trainer",
     "UndoReinit",
     "Validated",

@@ -87,7 +87,7 @@ def test_watching_changes_no_bit(recipe: str) -> None:
         for _ in range(30):
             batch = task.stream.next()
             task.optimizer.zero_grad()
-            task.loss(batch).backward()
+            task.loss_of(batch).backward()
             task.optimizer.step()
         return torch.cat([param.detach().flatten() for param in task.model.parameters()])
 

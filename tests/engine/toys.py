@@ -34,6 +34,8 @@ class ToyStream:
         dtype: Dtype of the rows.
     """
 
+    can_rewind = True
+
     def __init__(
         self, lengths: list[int] | None = None, *, epoch: int = 0, dtype: torch.dtype = torch.float32
     ) -> None:
@@ -80,7 +82,7 @@ def toy_task(
     param = next(model.parameters())
     num_calls = 0
 
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         nonlocal num_calls
         num_calls += 1
         if num_calls == fails_at:
@@ -89,7 +91,12 @@ def toy_task(
 
     rows = torch.linspace(-2, 2, 16 * WIDTH, dtype=param.dtype).view(16, WIDTH)
     return Task(
-        model, optimizer(model.parameters()), stream or ToyStream(), toy_batch(rows), "tokens", loss_fn
+        model=model,
+        optimizer=optimizer(model.parameters()),
+        data=stream or ToyStream(),
+        loss=loss,
+        validation=toy_batch(rows),
+        unit="tokens",
     )
 
 

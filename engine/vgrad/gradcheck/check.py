@@ -134,7 +134,7 @@ def check_gradients(
     Args:
         model: The live model.
         loss: Returns the mean loss of the model it is given, 0-d, on fixed data, such as
-            ``lambda model: task.loss_fn(model(batch.inputs), batch.targets)``. Runs inside
+            ``lambda model: task.loss(model(batch.inputs), batch.targets)``. Runs inside
             `vgrad.gradcheck.float64_copy.Float64Copy`, which casts its data.
         layers: The layers of ``model``.
         entries_per_tensor: Random entries of each parameter, besides the largest.

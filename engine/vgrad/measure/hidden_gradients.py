@@ -61,7 +61,7 @@ def hidden_gradients(task: Task, batch: Microbatch) -> Tensor:
     model = require_recurrent(task.model)
     with torch.enable_grad():
         outputs, hiddens = model.unrolled(batch.inputs)
-        loss = task.loss_fn(outputs, batch.targets)
+        loss = task.loss(outputs, batch.targets)
         flat = torch.autograd.grad(loss, [state for states in hiddens for state in states])
     seq_len = len(hiddens[0])
     by_layer = [flat[start : start + seq_len] for start in range(0, len(flat), seq_len)]

@@ -237,5 +237,7 @@ class Session:
     def _validate(self, trainer: Trainer) -> None:
         begin = time.perf_counter()
         loss = trainer.validate()
+        if loss is None:  # this task has no validation data
+            return
         self._tally.validated(trainer.step, loss)
         self._outbox.notify(Validated(trainer.step, loss, time.perf_counter() - begin))

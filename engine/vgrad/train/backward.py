@@ -68,7 +68,7 @@ class Backward:
             case DeepSupervision() as value:
                 loss = supervised_backward(
                     lambda: self._layer_outputs(batch),
-                    lambda outputs, targets: self._scaled(self._task.loss_fn(outputs, targets)),
+                    lambda outputs, targets: self._scaled(self._task.loss(outputs, targets)),
                     batch.targets,
                     self._params,
                     value,
@@ -85,7 +85,7 @@ class Backward:
 
     def _loss(self, batch: Microbatch) -> Tensor:
         with autocast(self._controls.precision, self._device):
-            return self._scaled(self._task.loss(batch))
+            return self._scaled(self._task.loss_of(batch))
 
     def _layer_outputs(self, batch: Microbatch) -> list[Tensor]:
         layer_outputs = cast("Callable[[Tensor], list[Tensor]]", self._task.model.layer_outputs)

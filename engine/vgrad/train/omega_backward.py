@@ -74,7 +74,7 @@ def omega_backward(task: Task, batch: Microbatch) -> tuple[Tensor, dict[nn.Param
     for states in hiddens:
         for state in states:
             state.retain_grad()
-    loss = task.loss_fn(outputs, batch.targets)
+    loss = task.loss(outputs, batch.targets)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
     activation = str(model.rnn.nonlinearity)
     gradients = {}

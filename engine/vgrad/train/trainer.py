@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from vgrad.events.run_info import RunInfo
 from vgrad.gradcheck.check import check_gradients
 from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
+from vgrad.task.task import peek
 from vgrad.train.backward import Backward
 from vgrad.train.compatibility import STRUCTURE, require_compatible
 from vgrad.train.current_optimizer import CurrentOptimizer, Memory
@@ -116,7 +118,7 @@ class Trainer:
             recurrent=self._time is not None,
             structure=tuple(structure_of(self.task.model).items()),
             built=tuple(self._built.items()),
-            baseline=self.task.baseline,
+            baseline=math.nan if self.task.baseline is None else self.task.baseline,
         )
 
     def apply(self, command: Command) -> CommandApplied | CommandRejected:
@@ -238,16 +240,19 @@ class Trainer:
         Args:
             on_progress: Is told how many of how many entries have been compared.
         """
-        task, batch = self.task, self._batch or self.task.validation
+        task, batch = self.task, self._batch or peek(self.task)
         return check_gradients(
             task.model,
-            lambda model: task.loss_fn(model(batch.inputs), batch.targets),
+            lambda model: task.loss(task.forward(model, batch.inputs), batch.targets),
             self._tap.layers,
             on_progress=on_progress,
         )
 
-    def validate(self) -> float:
-        """Return the mean loss on the validation data; touches neither weights nor random state."""
+    def validate(self) -> float | None:
+        """Return the mean loss on the validation data; touches neither weights nor random state.
+
+        None where the task has no validation data.
+        """
         return self.task.validate()
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ def check(model: nn.Module, loss: Callable[[nn.Module], Any] | None = None, **se
 
 def check_task(task: Task, **settings: Any) -> GradCheck:
     batch = task.stream.next()
-    return check(task.model, lambda model: task.loss_fn(model(batch.inputs), batch.targets), **settings)
+    return check(task.model, lambda model: task.loss(model(batch.inputs), batch.targets), **settings)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -301,7 +301,7 @@ def test_a_run_that_was_checked_trains_on_bit_identically() -> None:
         for number in range(4):
             batch = task.stream.next()
             task.optimizer.zero_grad()
-            F.dropout(task.loss(batch), 0.0).backward()
+            F.dropout(task.loss_of(batch), 0.0).backward()
             task.optimizer.step()
             if is_checked and number == 1:
                 assert check(task.model).passed

@@ -163,7 +163,7 @@ def test_hidden_gradients_are_those_of_finite_differences(name: str, cell: str) 
     model, batch, step = net(task), task.validation, 1e-5
 
     def loss(layer: int, t: int, shift: Tensor) -> Tensor:
-        return task.loss_fn(output_with_shift(model, batch.inputs, layer, t, shift), batch.targets)
+        return task.loss(output_with_shift(model, batch.inputs, layer, t, shift), batch.targets)
 
     with torch.no_grad():
         squares = torch.zeros(2, seq_len, dtype=DOUBLE)
@@ -188,7 +188,7 @@ def test_hidden_gradients_need_nothing_that_is_trained(cell: str) -> None:
 def test_looking_through_time_changes_nothing(no_grad: bool) -> None:
     task = task_of("charlm-rnn", hidden=8)
     batch = task.stream.next()
-    task.loss(batch).backward()
+    task.loss_of(batch).backward()
     before = copy.deepcopy([(param.detach(), param.grad) for param in task.model.parameters()])
     rng, position = torch.get_rng_state(), task.stream.state_dict()
     task.model.eval()
@@ -353,7 +353,7 @@ def test_omega_is_added_to_the_recurrent_gradients_alone(name: str, activation: 
     task = in_double(task_of(name, hidden=5, layers=2, seq_len=12, activation=activation), batch_size=3)
     batch = task.validation
     plain, without, with_omega = (
-        gradients(task, lambda: task.loss(batch).backward()),
+        gradients(task, lambda: task.loss_of(batch).backward()),
         gradients(task, lambda: omega_backward(task, batch)),
         gradients(task, lambda: add_omega(task, batch, 4.0)),
     )
@@ -361,7 +361,7 @@ def test_omega_is_added_to_the_recurrent_gradients_alone(name: str, activation: 
     model = net(task)
     outputs, hiddens = model.unrolled(batch.inputs)
     found = torch.autograd.grad(
-        task.loss_fn(outputs, batch.targets), [state for states in hiddens for state in states]
+        task.loss(outputs, batch.targets), [state for states in hiddens for state in states]
     )
     for key, value in with_omega.items():
         if "weight_hh" not in key:
@@ -380,7 +380,7 @@ def test_omega_backward_returns_the_loss_and_adds_to_gradients_that_are_there() 
     batch = task.validation
     once = gradients(task, lambda: add_omega(task, batch, 2.0))
     loss = add_omega(task, batch, 2.0)  # a second time, onto the first
-    torch.testing.assert_close(loss, task.loss(batch))
+    torch.testing.assert_close(loss, task.loss_of(batch))
     for key, param in task.model.named_parameters():
         torch.testing.assert_close(param.grad, 2 * once[key])
 

@@ -43,7 +43,7 @@ def train(task: Task, steps: int, max_norm: float | None = None) -> list[float]:
     """A bare loop, as anybody would write it."""
     losses = []
     for _ in range(steps):
-        loss = task.loss(task.stream.next())
+        loss = task.loss_of(task.stream.next())
         task.optimizer.zero_grad()
         loss.backward()
         if max_norm is not None:
@@ -156,7 +156,7 @@ def test_microbatches_count_what_they_hold(name: str) -> None:
     batch = task.stream.next()
     assert batch.num_samples == len(batch.inputs) == 3
     assert batch.num_tokens == (batch.targets.numel() if task.unit == "tokens" else 0)
-    assert task.loss(batch).shape == ()
+    assert task.loss_of(batch).shape == ()
 
 
 @every_recipe

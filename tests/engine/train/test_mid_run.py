@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.engine.changes import CHANGES
-from tests.engine.toys import toy_task, toy_trainer
+from tests.engine.toys import ToyStream, toy_task, toy_trainer
 from torch import Tensor, nn
 
 import vgrad
@@ -134,7 +134,7 @@ def test_another_optimizer_steps_as_torchs_own_from_that_step_on() -> None:
         record = ours.train_step()
         batch = theirs.task.stream.next()
         adam.zero_grad()
-        theirs.task.loss(batch).backward()
+        theirs.task.loss_of(batch).backward()
         adam.step()
     assert torch.equal(weights_of(ours), weights_of(theirs))
     assert record.base_lr == 0.01
@@ -220,12 +220,12 @@ def test_measuring_through_time_changes_no_bit() -> None:
 def test_a_task_of_ones_own_needs_nothing_that_is_built_in() -> None:
     model = nn.Linear(3, 1)
 
-    class Rows:
+    class Rows(ToyStream):
         def next(self) -> Microbatch:
             return Microbatch(torch.ones(2, 3), torch.zeros(2, 1), 0, 2)
 
-    task = toy_task(model=model, stream=Rows())  # type: ignore[arg-type]
-    task.loss_fn = F.mse_loss
+    task = toy_task(model=model, stream=Rows())
+    task.loss = F.mse_loss
     trainer = toy_trainer(task, clip="agc", precision="bf16")
     assert math.isfinite(trainer.train_step().loss)
     assert isinstance(trainer.apply(Set("skip", "on")), CommandRejected)

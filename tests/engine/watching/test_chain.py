@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.toys import sgd, toy_batch, toy_model, toy_task, toy_trainer
+from tests.engine.toys import ToyStream, sgd, toy_batch, toy_model, toy_task, toy_trainer
 from torch import Tensor, nn
 
 from vgrad.controls.controls import Controls, Set
@@ -22,6 +22,7 @@ from vgrad.methods.freeze import Freeze
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.precision import Float16
 from vgrad.methods.skip_non_finite import SkipNonFinite
+from vgrad.task import Microbatch
 from vgrad.watching.chain import ORDER, find_links
 from vgrad.watching.optimizer_tap import OptimizerTap
 
@@ -196,11 +197,11 @@ def test_the_sum_is_the_mean_times_the_number_of_equal_microbatches() -> None:
 
 
 def test_microbatches_of_equal_data_have_no_noise_and_others_have() -> None:
-    class Same:
-        def next(self) -> object:
+    class Same(ToyStream):
+        def next(self) -> Microbatch:
             return toy_batch(torch.linspace(-1, 1, 24).view(4, 6))
 
-    same = toy_trainer(toy_task(stream=Same()), accumulate=4).train_step()  # type: ignore[arg-type]
+    same = toy_trainer(toy_task(stream=Same()), accumulate=4).train_step()
     assert same.microbatch_square == pytest.approx(same.grad_norm**2, rel=1e-5)
     noisy = toy_trainer(accumulate=4).train_step()
     assert noisy.microbatch_square > noisy.grad_norm**2

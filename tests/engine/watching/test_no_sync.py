@@ -141,7 +141,7 @@ def test_cuda_agrees(steering: str) -> None:
             with no_waiting() if step >= 2 else nullcontext():  # the first steps may allocate and tune
                 for _ in range(controls.accumulation_steps):
                     optimizer.zero_grad()
-                    loss = task.loss(batch)
+                    loss = task.loss_of(batch)
                     loss.backward()
                     tap.microbatch(loss, num_tokens=8)
                     optimizer.step()

@@ -50,7 +50,7 @@ def bare_losses(task: Task, num_steps: int) -> list[float]:
     losses = []
     for _ in range(num_steps):
         task.optimizer.zero_grad()
-        loss = task.loss(task.stream.next())
+        loss = task.loss_of(task.stream.next())
         loss.backward()
         task.optimizer.step()
         losses.append(loss.item())
@@ -122,7 +122,7 @@ def test_clipping_mid_run_equals_torchs_own_from_that_step_on(clip: Clip, name: 
     trainer._tap.controls = Controls(clip=clip)
     for _ in range(10):
         bare.optimizer.zero_grad()
-        bare.loss(bare.stream.next()).backward()
+        bare.loss_of(bare.stream.next()).backward()
         if isinstance(clip, ClipGradNorm):
             norm = nn.utils.clip_grad_norm_(bare.model.parameters(), clip.max_norm)
         else:
@@ -143,7 +143,7 @@ def test_a_record_tells_the_gradients_of_its_layers() -> None:
     trainer = toy_trainer(task)
     twin = copy.deepcopy(task.model)
     batch = toy_task().stream.next()
-    loss = task.loss_fn(twin(batch.inputs), batch.targets)
+    loss = task.loss(twin(batch.inputs), batch.targets)
     loss.backward()
     record = trainer.train_step()
     expected = [

@@ -85,6 +85,11 @@ def _config(run: Run) -> RunConfig:
     )
 
 
+def _or_nan(value: float | None) -> float:
+    """The tables have no other word for what is not there."""
+    return math.nan if value is None else value
+
+
 def _scalar(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
@@ -132,6 +137,9 @@ class _Follower:
         if solved is not None and self._solved_at is None and step % self._protocol.look_every == 0:
             task = self._trainer.task
             value = task.validate() if solved.measure == "loss" else task.validate_metric()
+            assert (
+                value is not None
+            )  # every recipe has validation data, and its metric where one is asked for
             if value <= solved.at_most:  # never true of NaN
                 self._solved_at = step
         return self._solved_at is not None
@@ -144,8 +152,8 @@ class _Follower:
         return Result(
             updates=trainer.step,
             train_loss=math.fsum(losses) / num_last if all(map(math.isfinite, losses)) else math.nan,
-            val_loss=trainer.validate(),
-            metric=trainer.task.validate_metric(),
+            val_loss=_or_nan(trainer.validate()),
+            metric=_or_nan(trainer.task.validate_metric()),
             first_grad_norm=norms[num_last // 2] if all(map(math.isfinite, norms)) else math.nan,
             solved_at=self._solved_at,
             verdict=self._judge.verdict.kind,

@@ -12,7 +12,7 @@ from vgrad.recipes.models.recurrent import OneHot, RecurrentNet, recurrent_layer
 from vgrad.recipes.recipe import Setup
 from vgrad.task import (
     ERROR_RATE,
-    LossFn,
+    Loss,
     Microbatch,
     Task,
     constant_loss,
@@ -126,16 +126,16 @@ def _model(
     return model.to(setup.device)
 
 
-def _data(setup: Setup, draw: Draw, loss_fn: LossFn) -> dict[str, Any]:
+def _data(setup: Setup, draw: Draw, loss: Loss) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
     inputs, targets = draw(_NUM_VALIDATION, generator)
     many = draw(_NUM_BASELINE, generator)[1]
     return {
-        "stream": GeneratedStream(draw, batch_size=setup.batch_size, seed=setup.seed, device=setup.device),
+        "data": GeneratedStream(draw, batch_size=setup.batch_size, seed=setup.seed, device=setup.device),
         "validation": Microbatch(
             inputs.to(setup.device), targets.to(setup.device), num_tokens=0, num_samples=len(inputs)
         ),
         "unit": "samples",
-        "loss_fn": loss_fn,
-        "baseline": constant_loss(many, loss_fn),
+        "loss": loss,
+        "baseline": constant_loss(many, loss),
     }

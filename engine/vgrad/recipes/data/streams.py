@@ -24,6 +24,8 @@ class WindowStream:
         device: Where the microbatches go.
     """
 
+    can_rewind = True
+
     def __init__(
         self, tokens: Tensor, *, seq_len: int, batch_size: int, seed: int, device: torch.device
     ) -> None:
@@ -58,6 +60,8 @@ class EpochStream:
         batch_size: Rows per microbatch.
         seed: Seed of the orders.
     """
+
+    can_rewind = True
 
     def __init__(self, inputs: Tensor, targets: Tensor, *, batch_size: int, seed: int) -> None:
         self._inputs = inputs
@@ -112,6 +116,8 @@ class GeneratedStream:
         device: Where the microbatches go.
     """
 
+    can_rewind = True
+
     def __init__(self, draw: Draw, *, batch_size: int, seed: int, device: torch.device) -> None:
         self._draw = draw
         self._batch_size = batch_size
@@ -139,6 +145,8 @@ class GeneratedStream:
 
 class ConstantStream:
     """The same microbatch again and again: the data has no order and no epochs."""
+
+    can_rewind = True
 
     def __init__(self, batch: Microbatch) -> None:
         self._batch = batch

@@ -56,7 +56,7 @@ def build(setup: Setup) -> Task:
     return Task(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=setup.lr),
-        stream=ConstantStream(batch),
+        data=ConstantStream(batch),
         validation=batch,
         unit="samples",
         metric=ERROR_RATE,

@@ -75,10 +75,10 @@ def build(setup: Setup) -> Task:
     return Task(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=setup.lr),
-        stream=GeneratedStream(draw, batch_size=setup.batch_size, seed=setup.seed, device=setup.device),
+        data=GeneratedStream(draw, batch_size=setup.batch_size, seed=setup.seed, device=setup.device),
         validation=Microbatch(held_out, held_out, num_tokens=0, num_samples=len(held_out)),
         unit="samples",
-        loss_fn=small_loss,
+        loss=small_loss,
         metric=Metric("squared error", mean_squared_error),
         baseline=constant_loss(train, small_loss),
     )

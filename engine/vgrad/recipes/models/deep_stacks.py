@@ -186,7 +186,7 @@ def _task_of(setup: Setup, make: Callable[[dict[str, Any]], DeepStack], shape: t
     return Task(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=setup.lr),
-        stream=EpochStream(inputs[:NUM_TRAIN], targets[:NUM_TRAIN], batch_size=batch_size, seed=setup.seed),
+        data=EpochStream(inputs[:NUM_TRAIN], targets[:NUM_TRAIN], batch_size=batch_size, seed=setup.seed),
         validation=Microbatch(inputs[NUM_TRAIN:], held_out, num_tokens=0, num_samples=len(held_out)),
         unit="samples",
         metric=ERROR_RATE,

@@ -150,7 +150,7 @@ def build_charlm(setup: Setup) -> Task:
     return Task(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=setup.lr),
-        stream=WindowStream(
+        data=WindowStream(
             text.train, seq_len=seq_len, batch_size=setup.batch_size, seed=setup.seed, device=setup.device
         ),
         validation=even_windows(text.validation.to(setup.device), seq_len),

@@ -170,7 +170,7 @@ def build(setup: Setup) -> Task:
     return Task(
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=setup.lr, betas=(0.9, 0.95)),
-        stream=WindowStream(
+        data=WindowStream(
             text.train, seq_len=seq_len, batch_size=setup.batch_size, seed=setup.seed, device=setup.device
         ),
         validation=even_windows(text.validation.to(setup.device), seq_len),

@@ -100,7 +100,7 @@ def test_the_trivial_loss_of_pixels_is_their_variance() -> None:
     task = build_task(RunConfig.make(recipe="fp16-underflow", batch_size=1437), torch.device("cpu"))
     pixels = task.validation.targets
     answer = pixels.mean(0).expand_as(pixels)
-    assert float(task.loss_fn(answer, pixels)) == pytest.approx(TRIVIAL["pixels"], rel=0.05)
+    assert float(task.loss(answer, pixels)) == pytest.approx(TRIVIAL["pixels"], rel=0.05)
 
 
 def test_only_what_did_not_learn_needs_cures() -> None:
