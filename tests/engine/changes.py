@@ -1,4 +1,4 @@
-"""What can be set mid-run on any model: all kinds of all controls but those that want one of their own."""
+"""What can be set mid-run on any model: all variants of all controls but those that need a special model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
 
 CHANGES = [
-    (name, kind.word)
+    (name, variant.word)
     for name, control in CONTROLS.items()
     if isinstance(control, OneOf)
-    for kind in control.kinds.values()
+    for variant in control.variants.values()
     if name not in ("omega", "freeze")
 ]

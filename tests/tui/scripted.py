@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vgrad.controls.capabilities import Capabilities, Refusal
 from vgrad.controls.controls import Command, Controls, reduce
 from vgrad.events.batch import Batch
 from vgrad.events.layer_stats import LayerStats
@@ -23,6 +24,17 @@ LINKS = (
 )
 LAYERS = ("embed", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "head")
 
+PLAIN = Capabilities(
+    (
+        Refusal("omega", "", "this model is not recurrent"),
+        *(
+            Refusal(part, "", "this model has none to change")
+            for part in ("activation", "skip", "layer_norm")
+        ),
+    )
+)
+"""What a run of a plain model can use."""
+
 
 def make_info(layers: tuple[str, ...] = LAYERS, **changes: object) -> RunInfo:
     """A run of these layers."""
@@ -36,6 +48,7 @@ def make_info(layers: tuple[str, ...] = LAYERS, **changes: object) -> RunInfo:
         "unit": "tokens",
         "num_steps": 1000,
         "controls": Controls(),
+        "capabilities": PLAIN,
     }
     return RunInfo(**{**values, **changes})  # type: ignore[arg-type]
 

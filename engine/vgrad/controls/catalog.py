@@ -1,11 +1,16 @@
-"""Every control and all that it can be set to, once: flags, TOML keys and the screen are made from this."""
+"""The list of all controls and of everything that each can be set to.
+
+Made from this list: the flags of `vgrad-tui run`, the keys of a TOML file, the text form of every
+value, and the list on the screen. Gradients pass through the controls of a step in this order. A new
+control is a class in `vgrad.methods`, a row here and a field of `vgrad.controls.controls.Controls`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from vgrad.controls.choices import Control, Number, OneOf, Variant, Word, kinds
+from vgrad.controls.choices import Control, Number, OneOf, Variant, Word, variants
 from vgrad.errors import ConfigError
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import AGC, AutoClip, ZClip
@@ -29,6 +34,7 @@ from vgrad.methods.precision import BFloat16, Float16, Float32
 from vgrad.methods.sam import SAM
 from vgrad.methods.schedules import Constant, StepDecay, WarmupCosine
 from vgrad.methods.skip_non_finite import SkipNonFinite
+from vgrad.methods.structure import ACTIVATIONS, ON_OFF
 
 MIN_LR_SCALE, MAX_LR_SCALE = 1e-12, 1e6
 
@@ -38,7 +44,8 @@ CLIP = OneOf(
     "clip",
     "clip",
     "Make gradients that are too large smaller",
-    kinds(
+    "chain",
+    variants(
         Variant(
             "norm", ClipGradNorm, "joint norm",
             helps="explosions", fails="vanishing; weights already blown up",
@@ -82,7 +89,8 @@ ACCUMULATE = OneOf(
     "accumulate",
     "accumulate",
     "Use several microbatches for one optimizer step",
-    kinds(
+    "passes",
+    variants(
         Variant(
             "mean", MeanOver, "mean over all items",
             helps="noisy small batches", fails="vanishing",
@@ -108,11 +116,12 @@ DETECT = OneOf(
     "detect",
     "detection",
     "The article's gradient detection, and the standard method of looking around",
-    kinds(
+    "passes",
+    variants(
         Variant(
             "sam", SAM, "sharpness-aware",
             helps="generalisation", fails="vanishing; costs a second pass",
-            source="Foret 2020, arXiv:2010.01412",
+            source="Foret 2020, arXiv:2010.01412", own_loop=True,
         ),
         Variant(
             "as-coded", AscendAsCoded, "p + 0.1 g, as coded", as_printed=True,
@@ -125,30 +134,43 @@ DETECT = OneOf(
         Variant(
             "formula", DeepSupervision, "every layer's own loss, by the formula", as_printed=True,
             helps="depth: it is deep supervision", fails="models without a head for every layer",
-            source="the article, 3.1",
+            source="the article, 3.1", own_loop=True,
         ),
         _OFF,
     ),
 )  # fmt: skip
 
 CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for control in (
-    DETECT,
-    ACCUMULATE,
     OneOf(
-        "skip_non_finite", "skip non-finite", "Drop a step whose gradient holds NaN or inf",
-        kinds(
+        "precision", "precision", "What the forward and backward passes compute in", "passes",
+        variants(
+            Variant("fp32", Float32, "float32"),
+            Variant("bf16", BFloat16, "bfloat16", helps="speed, where the device has it"),
+            Variant(
+                "fp16", Float16, "float16 with loss scaling",
+                helps="speed, where the device has it", fails="underflows where the scale is too small",
+                source="torch.amp",
+            ),
+        ),
+        own_loop=True,
+    ),
+    OneOf(
+        "skip_non_finite", "skip non-finite", "Drop a step whose gradient holds NaN or inf", "chain",
+        variants(
             Variant("on", SkipNonFinite, "on", helps="one bad batch", fails="weights already blown up"),
             _OFF,
         ),
     ),
     OneOf(
-        "freeze", "freeze layers", "Do not train the layers whose names match",
-        kinds(Variant("layers", Freeze, "by name", helps="fine-tuning, comparisons"), _OFF),
+        "freeze", "freeze layers", "Do not train the layers whose names match", "chain",
+        variants(Variant("layers", Freeze, "by name", helps="fine-tuning, comparisons"), _OFF),
         shorthand="layers",
     ),
+    DETECT,
+    ACCUMULATE,
     OneOf(
-        "centralize", "centralise", "Take the mean out of every unit's gradient",
-        kinds(
+        "centralize", "centralise", "Take the mean out of every unit's gradient", "chain",
+        variants(
             Variant(
                 "on", CentralizeGrads, "on",
                 helps="conditioning", fails="vanishing, explosions", source="arXiv:2004.01461",
@@ -157,8 +179,8 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
         ),
     ),
     OneOf(
-        "normalize", "normalise", "Give every layer a step in proportion to its weights",
-        kinds(
+        "normalize", "normalise", "Give every layer a step in proportion to its weights", "chain",
+        variants(
             Variant(
                 "lars", LARS, "LARS",
                 helps="uneven scale, both ways", fails="lost direction", source="arXiv:1708.03888",
@@ -168,8 +190,8 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
         shorthand="lars",
     ),
     OneOf(
-        "omega", "Pascanu's Ω", "Keep the gradient's norm as it flows back through time",
-        kinds(
+        "omega", "Pascanu's Ω", "Keep the gradient's norm as it flows back through time", "chain",
+        variants(
             Variant(
                 "pascanu", Omega, "Ω",
                 helps="vanishing in time", fails="explosions: use it with clipping",
@@ -178,11 +200,12 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
             _OFF,
         ),
         shorthand="pascanu",
+        own_loop=True,
     ),
     CLIP,
     OneOf(
-        "noise", "gradient noise", "Add Gaussian noise that fades, after clipping",
-        kinds(
+        "noise", "gradient noise", "Add Gaussian noise that fades, after clipping", "chain",
+        variants(
             Variant(
                 "gaussian", AddGradNoise, "Gaussian",
                 helps="some poor initialisations", fails="made our runs worse", source="arXiv:1511.06807",
@@ -192,20 +215,22 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
         shorthand="gaussian",
     ),
     OneOf(
-        "precision", "precision", "What the forward and backward passes compute in",
-        kinds(
-            Variant("fp32", Float32, "float32"),
-            Variant("bf16", BFloat16, "bfloat16", helps="speed, where the device has it"),
-            Variant(
-                "fp16", Float16, "float16 with loss scaling",
-                helps="speed, where the device has it", fails="underflows where the scale is too small",
-                source="torch.amp",
-            ),
+        "schedule", "lr schedule", "How the base learning rate changes with the step", "optimizer",
+        variants(
+            Variant("constant", Constant, "constant"),
+            Variant("cosine", WarmupCosine, "warm-up, then cosine"),
+            Variant("step", StepDecay, "steps"),
         ),
+        own_loop=True,
+    ),
+    Number(
+        "lr_scale", "lr ×", "Multiplies the learning rate that recipe and schedule give", "optimizer",
+        MIN_LR_SCALE, MAX_LR_SCALE,
     ),
     OneOf(
         "optimizer", "optimizer", "What turns gradients into steps; a new one starts with an empty memory",
-        kinds(
+        "optimizer",
+        variants(
             Variant("recipe", None, "the recipe's own"),
             Variant("sgd", SGD, "SGD"),
             Variant("momentum", Momentum, "SGD with momentum"),
@@ -214,25 +239,20 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
             Variant("adamw", AdamW, "AdamW", helps="uneven scale over layers", fails="lost direction"),
             Variant("rmsprop", RMSprop, "RMSprop", helps="uneven scale over layers", fails="lost direction"),
         ),
-    ),
-    OneOf(
-        "schedule", "lr schedule", "How the base learning rate changes with the step",
-        kinds(
-            Variant("constant", Constant, "constant"),
-            Variant("cosine", WarmupCosine, "warm-up, then cosine"),
-            Variant("step", StepDecay, "steps"),
-        ),
-    ),
-    Number(
-        "lr_scale", "lr ×", "Multiplies the learning rate that recipe and schedule give",
-        MIN_LR_SCALE, MAX_LR_SCALE,
+        own_loop=True,
     ),
     Word(
-        "activation", "activation", "The model's nonlinearity; weights are kept",
-        ("sigmoid", "tanh", "relu", "gelu", "leaky_relu", "elu", "selu"),
+        "activation", "activation", "The model's nonlinearity; weights are kept", "model",
+        ACTIVATIONS, own_loop=True,
     ),
-    Word("skip", "skip connections", "Add each layer's input to its output; weights are kept", ("on", "off")),
-    Word("layer_norm", "layer norm", "Normalise each layer's output, without new weights", ("on", "off")),
+    Word(
+        "skip", "skip connections", "Add each layer's input to its output; weights are kept", "model",
+        ON_OFF, own_loop=True,
+    ),
+    Word(
+        "layer_norm", "layer norm", "Normalise each layer's output, without new weights", "model",
+        ON_OFF, own_loop=True,
+    ),
 )})  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from vgrad.errors import ConfigError
 from vgrad.validation import brief, positive_float
@@ -31,6 +31,7 @@ class Variant:
         helps: Against what it helps, in a few words.
         fails: Where it does not help, or what it costs.
         source: Paper or function it is defined by.
+        own_loop: Whether it runs passes of its own, which only vgrad's training loop can do.
     """
 
     word: str
@@ -40,6 +41,7 @@ class Variant:
     helps: str = ""
     fails: str = ""
     source: str = ""
+    own_loop: bool = False
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -91,72 +93,80 @@ class Variant:
         return () if self.type is None else tuple(f for f in fields(self.type) if f.init)
 
 
+Group = Literal["passes", "chain", "optimizer", "model"]
+"""Where a control acts, in the order of a training step; the screen lists controls by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A control that is one of several kinds.
+    """A control that is one of several variants.
 
     Attributes:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
         help: A sentence.
-        kinds: By their words, the first of them the usual one to start from.
-        shorthand: Word of the kind that a bare parameter means: ``4`` for ``mean:4``.
+        group: Where it acts.
+        variants: By their words, the first of them the usual one to start from.
+        shorthand: Word of the variant that a bare parameter means: ``4`` for ``mean:4``.
+        own_loop: Whether every variant needs vgrad's own training loop.
     """
 
     name: str
     title: str
     help: str
-    kinds: Mapping[str, Variant]
+    group: Group
+    variants: Mapping[str, Variant]
     shorthand: str = ""
+    own_loop: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
         """What may be typed."""
-        return tuple(self.kinds)
+        return tuple(self.variants)
 
-    def kind_of(self, value: object) -> Variant:
-        """The kind of ``value``.
+    def variant_of(self, value: object) -> Variant:
+        """The variant that ``value`` belongs to.
 
         Raises:
-            ConfigError: If it is of none of the kinds.
+            ConfigError: If it belongs to none.
         """
-        for kind in self.kinds.values():
-            if value is None if kind.type is None else type(value) is kind.type:
-                return kind
+        for variant in self.variants.values():
+            if value is None if variant.type is None else type(value) is variant.type:
+                return variant
         raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
 
     def read(self, value: object) -> object:
-        """Return ``value`` as one of the kinds, reading it if it is text.
+        """Return ``value``, read if it is text, as a value of one of the variants.
 
         Raises:
-            ConfigError: If it is of none of the kinds, or its parameters make no sense.
+            ConfigError: If it belongs to no variant, or its parameters make no sense.
         """
         if self.shorthand and isinstance(value, int | float) and not isinstance(value, bool):
             value = repr(value)
         if not isinstance(value, str):
-            self.kind_of(value)
+            self.variant_of(value)
             return value
         word, colon, rest = (piece.strip() for piece in value.partition(":"))
-        kind = self.kinds.get(word.lower())
-        if kind is None and word == "none":
-            kind = self.kinds.get("off")
-        if kind is None and self.shorthand and word:
-            kind, rest = self.kinds[self.shorthand], value.strip()
-        if kind is None:
+        variant = self.variants.get(word.lower())
+        if variant is None and word == "none":
+            variant = self.variants.get("off")
+        if variant is None and self.shorthand and word:
+            variant, rest = self.variants[self.shorthand], value.strip()
+        if variant is None:
             raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
         if colon and not rest:
-            raise ConfigError(f"{kind.word} takes {kind.usage()} after the colon, got nothing")
-        return kind.build(rest)
+            raise ConfigError(f"{variant.word} takes {variant.usage()} after the colon, got nothing")
+        return variant.build(rest)
 
     def format(self, value: object) -> str:
         """The text that `read` reads back as ``value``."""
-        return self.kind_of(value).format(value)
+        return self.variant_of(value).format(value)
 
     def shown(self, value: object) -> str:
         """The same for people: ``norm 1``, ``zclip 2.5 alpha=0.9``; the word alone where it says all."""
-        kind = self.kind_of(value)
-        given = [_short(text) for text in kind._given(value)]
-        return " ".join(given if given and kind.word == self.shorthand else [kind.word, *given])
+        variant = self.variant_of(value)
+        given = [_short(text) for text in variant._given(value)]
+        return " ".join(given if given and variant.word == self.shorthand else [variant.word, *given])
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +177,19 @@ class Number:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
         help: A sentence.
+        group: Where it acts.
         least: Smallest that makes sense.
         most: Largest that makes sense.
+        own_loop: Whether it needs vgrad's own training loop.
     """
 
     name: str
     title: str
     help: str
+    group: Group
     least: float
     most: float
+    own_loop: bool = False
 
     def read(self, value: object) -> float:
         """Return ``value`` as a float, reading it if it is text; raises `ConfigError` for nonsense."""
@@ -200,13 +214,17 @@ class Word:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
         help: A sentence.
+        group: Where it acts.
         words: What may be typed, besides ``"as-built"``.
+        own_loop: Whether it needs vgrad's own training loop.
     """
 
     name: str
     title: str
     help: str
+    group: Group
     words: tuple[str, ...]
+    own_loop: bool = False
 
     def read(self, value: object) -> str | None:
         """Return ``value``, or None for ``"as-built"``; raises `ConfigError` for any other word."""
@@ -231,8 +249,8 @@ class Word:
 Control = OneOf | Number | Word
 
 
-def kinds(*rows: Variant) -> Mapping[str, Variant]:
-    """The kinds of a control, by their words."""
+def variants(*rows: Variant) -> Mapping[str, Variant]:
+    """The variants of a control, by their words."""
     return MappingProxyType({row.word: row for row in rows})
 
 

@@ -1,44 +1,48 @@
-"""Everything that can change mid-run: one frozen value, and the one function that changes it.
+"""All controls as one frozen value, the commands of a run, and the one function that applies a command.
 
-Commands are imperative and may carry nonsense (they come from keys, scripts and sockets);
-`reduce` is where nonsense is refused. A run's journal is its list of applied commands, and
-replaying it is a fold of `reduce`.
+`Controls` reads its own fields and refuses what makes no sense or does not go together, so it is
+always a state that some run can be in. Commands may carry anything, for they come from keys, scripts
+and files; `reduce` refuses what makes no sense, and what the run at hand cannot use. A run's journal
+is its list of applied commands, and replaying it is a fold of `reduce`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vgrad.controls.catalog import find_control
+from vgrad.controls.capabilities import EVERYTHING, Capabilities
+from vgrad.controls.catalog import CONTROLS, find_control
+from vgrad.controls.choices import Control, Number, OneOf, Word
 from vgrad.errors import ConfigError
 from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.deep_supervision import DeepSupervision
+from vgrad.methods.init_schemes import REINITS
 from vgrad.methods.precision import Float32
+from vgrad.methods.sam import SAM
 from vgrad.methods.schedules import Constant
 from vgrad.validation import brief
 
 if TYPE_CHECKING:
     from vgrad.methods.accumulate import SumOver
     from vgrad.methods.article import AscendAsCoded, DoubleAsCoded, HoardAsProse, PerturbAsProse
-    from vgrad.methods.deep_supervision import DeepSupervision
     from vgrad.methods.freeze import Freeze
     from vgrad.methods.omega import Omega
     from vgrad.methods.optimizers import OptimizerChoice
     from vgrad.methods.precision import Precision
-    from vgrad.methods.sam import SAM
     from vgrad.methods.schedules import Schedule
     from vgrad.methods.skip_non_finite import SkipNonFinite
     from vgrad.methods.transform import GradTransform
-
-SCHEMES = ("torch", "xavier", "he", "orthogonal", "hh-orthogonal", "hh-identity")
 
 
 @dataclass(frozen=True, slots=True)
 class Controls:
     """What is done to the gradients, and whether training advances.
 
-    The names are those of `vgrad.controls.catalog.CONTROLS`, which says what each can be set to. None
-    means off, or as the recipe has it.
+    There is a field for each control of `vgrad.controls.catalog.CONTROLS`, which says what it can be
+    set to. None means off, or as the recipe has it. Text is read: ``Controls(clip="norm:1")``.
 
     Attributes:
         detect: Looking around before a step: the article's detection, or SAM.
@@ -59,6 +63,9 @@ class Controls:
         skip: ``"on"`` or ``"off"``: skip connections; None as it was built.
         layer_norm: ``"on"`` or ``"off"``; None as it was built.
         paused: Whether training waits between two steps.
+
+    Raises:
+        ConfigError: If a value makes no sense, or two of them cannot be used together.
     """
 
     detect: SAM | DeepSupervision | AscendAsCoded | PerturbAsProse | None = None
@@ -78,6 +85,17 @@ class Controls:
     skip: str | None = None
     layer_norm: str | None = None
     paused: bool = False
+
+    def __post_init__(self) -> None:
+        for name, control in CONTROLS.items():
+            object.__setattr__(self, name, control.read(getattr(self, name)))
+        if not isinstance(self.paused, bool):
+            raise ConfigError(f"paused must be true or false, got {brief(self.paused)}")
+        if self.omega is not None:
+            if isinstance(self.detect, SAM | DeepSupervision):
+                raise ConfigError("Ω needs a backward pass of its own: turn detection off first")
+            if not isinstance(self.precision, Float32):
+                raise ConfigError("Ω is differentiated twice and needs float32: set precision to fp32 first")
 
     @property
     def accumulation_steps(self) -> int:
@@ -100,10 +118,11 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Reinit:
-    """Draw weights anew, by ``scheme``; `UndoReinit` brings the old ones back.
+    """Re-initialise the weights by ``scheme``; `UndoReinit` brings the old ones back.
 
     Attributes:
-        scheme: One of `SCHEMES`; those that begin with ``hh-`` draw the hidden-to-hidden matrices only.
+        scheme: One of `vgrad.methods.init_schemes.REINITS`; those that begin with ``hh-`` change the
+            hidden-to-hidden matrices only.
     """
 
     scheme: str
@@ -111,7 +130,7 @@ class Reinit:
 
 @dataclass(frozen=True, slots=True)
 class UndoReinit:
-    """Bring back the weights and the optimizer's memory of before the last `Reinit`."""
+    """Bring back the weights and the optimizer's state from before the last `Reinit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Train on after a pause."""
+    """Continue training after a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,31 +161,85 @@ class Stop:
 Command = Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop
 
 
-def reduce(controls: Controls, command: Command) -> Controls:
+COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
+    {
+        "set": Set,
+        "reinit": Reinit,
+        "undo_reinit": UndoReinit,
+        "check_gradients": CheckGradients,
+        "pause": Pause,
+        "resume": Resume,
+        "step_once": StepOnce,
+        "stop": Stop,
+    }
+)
+"""The name of every command, in its plain-data form and in `Capabilities`."""
+
+_NAMES = {kind: name for name, kind in COMMANDS.items()}
+_DEFAULTS = Controls()
+
+
+def reduce(controls: Controls, command: Command, capabilities: Capabilities = EVERYTHING) -> Controls:
     """Return the controls after ``command``. Pure: nothing else decides what a command means.
 
     Values are coerced where the meaning is plain (``"norm:1"`` is `ClipGradNorm`), so compare
-    the result to know what was really applied. Whether a value fits the model is for the trainer.
+    the result to know what was really applied.
+
+    Args:
+        controls: The controls before it.
+        command: What is asked for.
+        capabilities: What the run can use.
 
     Raises:
-        ConfigError: If the command carries a value that makes no sense, or is no command.
+        ConfigError: If the command carries a value that makes no sense, asks for what the run cannot
+            use or what does not go with its other controls, or is no command.
     """
+    name = _NAMES.get(type(command))
+    if name is None:
+        raise ConfigError(f"not a command: {brief(command)}")
     match command:
-        case Set(control=name, value=value):
-            control = find_control(name)
-            change: dict[str, Any] = {control.name: control.read(value)}
-            return replace(controls, **change)
+        case Set():
+            control = find_control(command.control)
+            change: dict[str, Any] = {control.name: control.read(command.value)}
+            changed = replace(controls, **change)
+            _require_usable(changed, control, capabilities)
+            return changed
         case Reinit(scheme=scheme):
-            if scheme not in SCHEMES:
-                raise ConfigError(f"scheme must be one of {', '.join(SCHEMES)}, got {brief(scheme)}")
+            if scheme not in REINITS:
+                raise ConfigError(f"scheme must be one of {', '.join(REINITS)}, got {brief(scheme)}")
+            capabilities.require(name, scheme)
             return controls
+    capabilities.require(name)
+    match command:
         case Pause() | StepOnce():
             return replace(controls, paused=True)
         case Resume():
             return replace(controls, paused=False)
-        case UndoReinit() | CheckGradients() | Stop():
+        case _:
             return controls
-    raise ConfigError(f"not a command: {brief(command)}")
+
+
+def require_usable(controls: Controls, capabilities: Capabilities) -> None:
+    """Check that a run can use all of ``controls``, those of its first step.
+
+    Raises:
+        ConfigError: If it cannot; says why.
+    """
+    for control in CONTROLS.values():
+        _require_usable(controls, control, capabilities)
+
+
+def _require_usable(controls: Controls, control: Control, capabilities: Capabilities) -> None:
+    value = getattr(controls, control.name)
+    if value == getattr(_DEFAULTS, control.name):
+        return  # asks for nothing
+    match control:
+        case OneOf():
+            capabilities.require(control.name, control.variant_of(value).word)
+        case Word():
+            capabilities.require(control.name, value)
+        case Number():
+            capabilities.require(control.name)
 
 
 def as_applied(command: Command, controls: Controls) -> Command:

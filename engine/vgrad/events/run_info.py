@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from vgrad.controls.capabilities import EVERYTHING, Capabilities
 from vgrad.controls.controls import Controls
 
 
@@ -26,7 +27,8 @@ class RunInfo:
         recurrent: Whether the model has a dimension of time.
         structure: Parts of the model that can be changed mid-run, each with what it can be.
         built: What each of these parts is where no control says otherwise.
-        baseline: Loss of who ignores the inputs; NaN where it is not known.
+        baseline: Loss of a constant prediction; NaN where it is not known.
+        capabilities: What the run can use, and the reason for everything that it cannot.
     """
 
     recipe: str
@@ -42,3 +44,4 @@ class RunInfo:
     structure: tuple[tuple[str, tuple[str, ...]], ...] = ()
     built: tuple[tuple[str, str], ...] = ()
     baseline: float = math.nan
+    capabilities: Capabilities = EVERYTHING

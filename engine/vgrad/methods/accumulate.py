@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vgrad.validation import count
 
@@ -22,6 +23,8 @@ class MeanOver:
         ConfigError: If ``steps`` is no such number.
     """
 
+    needs_dense: ClassVar[bool] = True
+
     steps: int = 1
 
     def __post_init__(self) -> None:
@@ -40,6 +43,8 @@ class SumOver:
     Raises:
         ConfigError: If ``steps`` is no such number.
     """
+
+    needs_dense: ClassVar[bool] = True
 
     steps: int = 1
 

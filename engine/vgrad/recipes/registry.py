@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vgrad.errors import RecipeError
+from vgrad.methods.init_schemes import INITS
+from vgrad.methods.structure import ACTIVATIONS
 from vgrad.recipes.recipe import Choice, Count, Recipe, Setting, Setup, Switch
-from vgrad.train.init_schemes import INITS
-from vgrad.train.model_parts import ACTIVATIONS
 from vgrad.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _recurrent(
         **(more or {}),
         **({"model.activation": Choice("tanh", _RNN_ACTIVATIONS)} if cell == "rnn" else {}),
         "model.layer_norm": Switch(False),
-        "model.init": Choice(init, INITS),
+        "model.init": Choice(init, tuple(INITS)),
     }
 
 
@@ -54,7 +54,7 @@ def _deep(
         "model.activation": Choice(activation, ACTIVATIONS),
         "model.skip": Switch(False),
         "model.layer_norm": Switch(False),
-        "model.init": Choice(init, INITS),
+        "model.init": Choice(init, tuple(INITS)),
     }
 
 
@@ -187,7 +187,7 @@ _ALL = (
             "model.width": Count(64, at_most=_WIDTH),
             "model.activation": Choice("tanh", ACTIVATIONS),
             "model.layer_norm": Switch(False),
-            "model.init": Choice("torch", INITS),
+            "model.init": Choice("torch", tuple(INITS)),
         },
         steps=1000,
         takes="1000 steps, 8 s; 40 s in fp16",

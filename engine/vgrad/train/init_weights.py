@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
 from vgrad.measure.hidden_gradients import recurrent_matrices
-from vgrad.train.init_schemes import INITS, REINITS
+from vgrad.methods.init_schemes import INITS, REINITS
 from vgrad.validation import brief
 
 

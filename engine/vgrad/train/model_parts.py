@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from vgrad.errors import ConfigError
 from vgrad.validation import brief
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "leaky_relu", "elu", "selu")
-ON_OFF = ("on", "off")
-
 
 class Structured:
     """A model whose parts can be changed between two steps; a mixin for `torch.nn.Module`.

@@ -86,19 +86,19 @@ def omega_backward(task: Task, batch: Microbatch) -> tuple[Tensor, dict[nn.Param
 
 
 def why_no_omega(model: object) -> str | None:
-    """Return why ``model`` has no Ω, or None if it has one."""
+    """Return why ``model`` has no Ω, as the end of a sentence about Ω, or None if it has one."""
     if not is_recurrent(model):
-        return "omega needs a recurrent model: it is about gradients through time"
+        return "needs a recurrent model: it is about gradients through time"
     if not isinstance(model.rnn, nn.RNN):
         kind = type(model.rnn).__name__
         article = "an" if kind == "LSTM" else "a"
-        return f"omega is for a tanh or ReLU RNN, not for {article} {kind}: its gates are another way back"
+        return f"is for a tanh or ReLU RNN, not for {article} {kind}: its gates are another way back"
     return None
 
 
 def _with_omega(model: nn.Module) -> Recurrent:
     if (reason := why_no_omega(model)) is not None:
-        raise ConfigError(reason)
+        raise ConfigError(f"omega {reason}")
     assert is_recurrent(model)
     return model
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vgrad.controls.controls import Command, Controls, Reinit, UndoReinit, as_applied, reduce
+from vgrad.controls.controls import (
+    Command,
+    Controls,
+    Reinit,
+    UndoReinit,
+    as_applied,
+    reduce,
+    require_usable,
+)
 from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.run_info import RunInfo
@@ -17,7 +25,7 @@ from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
-from vgrad.train.compatibility import STRUCTURE, require_compatible
+from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_precision
 from vgrad.train.current_optimizer import CurrentOptimizer, Memory
 from vgrad.train.init_weights import reinit_
 from vgrad.train.model_parts import current, set_structure_, structure_of
@@ -62,6 +70,7 @@ class Trainer:
         self._exhausted = False
         self._batch: Microbatch | None = None
         self._built = current(task.model)
+        self._capabilities = capabilities_of(task.model)
         self._before_reinit: tuple[list[Tensor], Memory] | None = None
         self._time: ThroughTimeProbe | None = None
         budget = config.watch_budget
@@ -74,7 +83,9 @@ class Trainer:
         self._passes = Backward(task, seed=config.seed)
         self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         try:
-            self._use(None, config.controls() if controls is None else controls)
+            controls = config.controls() if controls is None else controls
+            require_usable(controls, self._capabilities)
+            self._use(None, controls)
         except ConfigError:
             self._tap.remove()
             raise
@@ -119,6 +130,7 @@ class Trainer:
             structure=tuple(structure_of(self.task.model).items()),
             built=tuple(self._built.items()),
             baseline=math.nan if self.task.baseline is None else self.task.baseline,
+            capabilities=self._capabilities,
         )
 
     def apply(self, command: Command) -> CommandApplied | CommandRejected:
@@ -132,7 +144,7 @@ class Trainer:
         """
         step = self.step + 1
         try:
-            controls = reduce(self.controls, command)
+            controls = reduce(self.controls, command, self._capabilities)
             self._use(self.controls, controls)
             if isinstance(command, Reinit):
                 self._reinit(command.scheme)
@@ -147,7 +159,8 @@ class Trainer:
 
         What can be refused is asked first, so that a refusal leaves everything as it was.
         """
-        require_compatible(controls, self.task.model, self._device)
+        if before is None or controls.precision != before.precision:
+            require_precision(controls.precision, self._device)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
         self._passes.set(before, controls)
         for name in STRUCTURE:

@@ -1,7 +1,7 @@
 """The chain of what happens to the gradients of a step, link by link, with the norm after each.
 
-finite check -> freeze -> detection -> accumulation as printed -> centralise -> normalise
--> Ω -> clip -> noise
+They act in the order of `vgrad.controls.catalog.CONTROLS`: finite check -> freeze -> detection ->
+accumulation as printed -> centralise -> normalise -> Ω -> clip -> noise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vgrad.controls.catalog import label
+from vgrad.controls.catalog import CONTROLS, label
 from vgrad.errors import ConfigError
 from vgrad.events.step_record import ChainLink
 from vgrad.methods.freeze import Freeze
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
     from vgrad.gradients.grads import Grads
     from vgrad.gradients.layers import Layers
     from vgrad.gradients.norms import NormPlan
-
-# Names of the controls that are links, in the order in which they act.
-ORDER = (
-    "skip_non_finite",
-    "freeze",
-    "detect",
-    "accumulate",
-    "centralize",
-    "normalize",
-    "omega",
-    "clip",
-    "noise",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class Link:
 def find_links(controls: Controls) -> tuple[Link, ...]:
     """The links that ``controls`` ask for, in the order in which they act."""
     links = []
-    for name in ORDER:
+    for name in CONTROLS:
         value = getattr(controls, name)
         if name == "skip_non_finite" and isinstance(controls.precision, Float16):
             value = value or SkipNonFinite()  # an overflow is how a loss scale shows that it is too large

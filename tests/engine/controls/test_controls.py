@@ -11,7 +11,6 @@ from tests.engine.toys import toy_trainer
 from vgrad.controls.catalog import CONTROLS, MAX_LR_SCALE, MIN_LR_SCALE
 from vgrad.controls.choices import Number, OneOf
 from vgrad.controls.controls import (
-    SCHEMES,
     CheckGradients,
     Command,
     Controls,
@@ -29,6 +28,7 @@ from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.methods.accumulate import MAX_STEPS, MeanOver, SumOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
+from vgrad.methods.init_schemes import REINITS
 
 NOT_POSITIVE = [
     math.nan,
@@ -50,7 +50,7 @@ NOT_A_COUNT = [*NOT_POSITIVE, 1.5, -3, MAX_STEPS + 1, [4]]
 
 thresholds = st.floats(min_value=1e-30, max_value=1e30)
 OPTIONS = {
-    name: [kind.value() for kind in control.kinds.values()]
+    name: [variant.value() for variant in control.variants.values()]
     if isinstance(control, OneOf)
     else [0.5, 2.0]
     if isinstance(control, Number)
@@ -66,7 +66,7 @@ commands = st.one_of(
     st.sampled_from(sorted(OPTIONS)).flatmap(
         lambda name: st.builds(Set, st.just(name), st.sampled_from(OPTIONS[name]))
     ),
-    st.builds(Reinit, st.sampled_from(SCHEMES)),
+    st.builds(Reinit, st.sampled_from(list(REINITS))),
     st.sampled_from([UndoReinit(), CheckGradients(), Pause(), Resume(), StepOnce(), Stop()]),
 )
 
@@ -109,7 +109,7 @@ def test_what_was_set_survives_being_written_down(command: Command) -> None:
         )
 
 
-def test_a_bare_parameter_is_the_usual_kind() -> None:
+def test_a_bare_parameter_is_the_usual_variant() -> None:
     for text, value in (("4", MeanOver(4)), ("mean:4", MeanOver(4)), ("sum:steps=4", SumOver(4))):
         assert reduce(Controls(), Set("accumulate", text)).accumulate == value
 

@@ -92,7 +92,7 @@ BOUNDED = {"gamma": 10, "percentile": 100, "probability": 1, "alpha": 1}
 
 def test_every_transform_is_tested_here() -> None:
     choices = (control for control in CONTROLS.values() if isinstance(control, OneOf))
-    types = {kind.type for control in choices for kind in control.kinds.values() if kind.type is not None}
+    types = {kind.type for control in choices for kind in control.variants.values() if kind.type is not None}
     assert {kind for kind in types if issubclass(kind, GradTransform)} == set(TRANSFORMS)
 
 
@@ -137,7 +137,8 @@ def test_a_share_above_the_whole_is_refused(kind: type[Any], name: str) -> None:
 def test_transforms_are_made_without_torch() -> None:
     code = (
         "import sys; from vgrad.controls.catalog import CONTROLS; "
-        "[kind.value() for control in CONTROLS.values() for kind in getattr(control, 'kinds', {}).values()]; "
+        "rows = [getattr(control, 'variants', {}) for control in CONTROLS.values()]; "
+        "[variant.value() for row in rows for variant in row.values()]; "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

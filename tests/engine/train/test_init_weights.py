@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError
 from vgrad.measure.hidden_gradients import recurrent_matrices
+from vgrad.methods.init_schemes import REINITS
 from vgrad.recipes.registry import RECIPES, build_task
-from vgrad.train.init_schemes import REINITS
 from vgrad.train.init_weights import init_weights_, reinit_, seeded
 
 CPU = torch.device("cpu")
@@ -129,7 +129,10 @@ def test_tied_weights_are_drawn_once_and_stay_tied() -> None:
     assert len(recurrent_matrices(rnn)) == 1
 
 
-@given(dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]), scheme=st.sampled_from(REINITS))
+@given(
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    scheme=st.sampled_from(list(REINITS)),
+)
 def test_every_float_type_and_a_scalar_can_be_drawn(dtype: torch.dtype, scheme: str) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.RNN(4, 5), nn.PReLU())
     model.register_parameter("scale", nn.Parameter(torch.tensor(3.0)))

@@ -62,10 +62,10 @@ def test_setting_what_is_set_already_changes_no_bit(name: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "control", "value", "told"),
     [
-        ("depth-tanh", "omega", "4", "not recurrent"),
+        ("depth-tanh", "omega", "4", "omega: needs a recurrent model"),
         ("charlm-lstm", "omega", "4", "tanh or ReLU RNN"),
         ("fp16-underflow", "detect", "formula", "layers can each make a prediction"),
-        ("charlm-lstm", "activation", "relu", "not in this model"),
+        ("charlm-lstm", "activation", "relu", "activation: this model has none to change"),
         ("depth-tanh", "freeze", "*", "every layer"),
         ("depth-tanh", "activation", "swish", "must be one of"),
     ],

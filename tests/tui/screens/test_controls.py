@@ -4,13 +4,13 @@ import math
 
 import pytest
 from tests.tui.driving import line_with, play, pull, screen_lines
-from tests.tui.scripted import ScriptedSource, make_info, make_record, records
+from tests.tui.scripted import PLAIN, ScriptedSource, make_info, make_record, records
 from textual.widgets import Input
 
+from vgrad.controls.capabilities import Capabilities, Refusal
 from vgrad.controls.catalog import CONTROLS, label
 from vgrad.controls.choices import Number, OneOf, Word
 from vgrad.controls.controls import (
-    SCHEMES,
     CheckGradients,
     Controls,
     Reinit,
@@ -33,25 +33,26 @@ from vgrad.gradcheck.check import CheckedEntry, GradCheck
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import ZClip
 from vgrad.methods.clip import ClipGradNorm
+from vgrad.methods.init_schemes import REINITS
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.optimizers import Adam
 from vgrad.methods.precision import Float16, Float32
 from vgrad.methods.schedules import WarmupCosine
 from vgrad.methods.skip_non_finite import SkipNonFinite
-from vgrad.watching.chain import ORDER
+from vgrad.methods.structure import ACTIVATIONS
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
 from vgrad_tui.screens.controls import ControlsScreen
 from vgrad_tui.screens.gradient_check import GradientCheckScreen
 from vgrad_tui.screens.reinitialise import ReinitScreen
 from vgrad_tui.state.control_guide import (
+    CHECK,
     ENTRIES,
     GROUPS,
-    SCHEMES_IN_WORDS,
     at_hand,
     explain,
     moved_parameter,
-    next_kind,
+    next_variant,
     obstacle,
     others_on,
     palette,
@@ -66,7 +67,14 @@ STRUCTURE = (
     ("skip", ("on", "off")),
     ("layer_norm", ("on", "off")),
 )
-ABLE = make_info(recurrent=True, structure=STRUCTURE)
+CAPABLE = Capabilities(
+    tuple(
+        Refusal("activation", word, "not in this model")
+        for word in ACTIVATIONS
+        if word not in ("tanh", "relu")
+    )
+)
+ABLE = make_info(recurrent=True, structure=STRUCTURE, capabilities=CAPABLE)
 
 
 def state_of(controls: Controls = Controls(), **info: object) -> State:  # noqa: B008  # frozen
@@ -93,47 +101,43 @@ def test_every_control_is_listed_once_and_links_stand_in_the_order_in_which_they
     assert sorted(name for name in ENTRIES if name in CONTROLS) == sorted(CONTROLS)
     assert len(set(ENTRIES)) == len(ENTRIES)
     chain = [name for title, names in GROUPS if "chain" in title for name in names]
-    assert chain == [name for name in ORDER if name in chain]
-
-
-def test_every_scheme_is_put_in_words() -> None:
-    assert set(SCHEMES) <= set(SCHEMES_IN_WORDS)
+    assert chain == [name for name in CONTROLS if name in chain]
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_going_round_meets_every_value_and_ends_where_it_began(name: str) -> None:
     control = CONTROLS[name]
-    state = state_of(recurrent=True, structure=STRUCTURE)
+    state = state_of(capabilities=CAPABLE)
     if isinstance(control, Number):
-        up = next_kind(name, 1, state)
+        up = next_variant(name, 1, state)
         assert up == Set(name, 2.0)
         state.ask(up)
-        assert next_kind(name, -1, state) == Set(name, 1.0)
+        assert next_variant(name, -1, state) == Set(name, 1.0)
         return
     seen = []
-    expected = list(control.kinds) if isinstance(control, OneOf) else ["as-built", *dict(STRUCTURE)[name]]
+    expected = list(control.variants) if isinstance(control, OneOf) else ["as-built", *dict(STRUCTURE)[name]]
     for _ in expected:
-        command = next_kind(name, 1, state)
+        command = next_variant(name, 1, state)
         reduce(state.wanted, command)  # every one of them can be asked for
         state.ask(command)
         value = getattr(state.wanted, name)
-        seen.append(control.kind_of(value).word if isinstance(control, OneOf) else control.format(value))
+        seen.append(control.variant_of(value).word if isinstance(control, OneOf) else control.format(value))
     assert sorted(seen) == sorted(expected)
     assert getattr(state.wanted, name) == getattr(Controls(), name)
-    assert next_kind(name, -1, state).value == state.pending[-2].value  # and back
+    assert next_variant(name, -1, state).value == state.pending[-2].value  # and back
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_parameter_moves_and_comes_back_or_stays(name: str) -> None:
     control = CONTROLS[name]
-    kinds = control.kinds.values() if isinstance(control, OneOf) else ()
+    kinds = control.variants.values() if isinstance(control, OneOf) else ()
     for kind in kinds:
         state = state_of(reduce(Controls(), Set(name, kind.value())))
         up = moved_parameter(name, 1, state)
         if up is None:
             continue
         assert reduce(state.wanted, up) != state.wanted
-        assert control.kind_of(up.value) is kind
+        assert control.variant_of(up.value) is kind
         state.ask(up)
         down = moved_parameter(name, -1, state)
         assert down is not None
@@ -149,18 +153,18 @@ def test_a_rate_that_was_left_out_moves_from_what_it_comes_to() -> None:
 
 def test_as_many_microbatches_remain_whatever_the_kind() -> None:
     state = state_of(Controls(accumulate=MeanOver(8)))
-    assert next_kind("accumulate", 1, state) == Set("accumulate", SumOver(8))
+    assert next_variant("accumulate", 1, state) == Set("accumulate", SumOver(8))
     assert with_word("accumulate", "sum", state) == Set("accumulate", SumOver(8))
 
 
 def test_keys_move_on_past_what_was_refused() -> None:
     state = state_of()
-    first = next_kind("precision", 1, state)
+    first = next_variant("precision", 1, state)
     state.ask(first)
     state.take(Batch(notices=(CommandRejected(4, first, "not on this device"),)))
     assert state.controls == Controls()
     assert at_hand(CONTROLS["precision"], state) == first.value
-    second = next_kind("precision", 1, state)
+    second = next_variant("precision", 1, state)
     assert second.value not in (first.value, Controls().precision)
 
 
@@ -197,12 +201,13 @@ def test_labels_are_cut_with_how_many_more_there_are(width: int) -> None:
 
 
 def test_obstacles_are_those_that_the_run_describes() -> None:
-    plain = make_info()
+    plain = make_info(capabilities=PLAIN.without(Refusal("check_gradients", "", "not in this loop")))
     assert [name for name in ENTRIES if obstacle(name, plain)] == [
         "omega",
         "activation",
         "skip",
         "layer_norm",
+        CHECK,
     ]
     assert not any(obstacle(name, ABLE) for name in ENTRIES)
     assert not any(obstacle(name, None) for name in ENTRIES)
@@ -212,7 +217,7 @@ def test_obstacles_are_those_that_the_run_describes() -> None:
 @pytest.mark.parametrize("name", CONTROLS)
 def test_an_explanation_holds_all_that_the_table_says(name: str, width: int) -> None:
     control = CONTROLS[name]
-    rows = explain(name, state_of(recurrent=True, structure=STRUCTURE), width)
+    rows = explain(name, state_of(capabilities=CAPABLE), width)
     words = " ".join(" ".join("".join(part for part, _ in runs) for runs, _ in rows).split())
 
     def has(text: str) -> bool:
@@ -221,12 +226,12 @@ def test_an_explanation_holds_all_that_the_table_says(name: str, width: int) -> 
     assert has(control.help)
     if isinstance(control, OneOf):
         assert [word for _, word in rows if word]  # a click finds them
-        for kind in control.kinds.values():
+        for kind in control.variants.values():
             assert kind.word in {word for _, word in rows}
             assert has(kind.helps) and has(kind.fails) and has(kind.source)
             assert all(has(parameter) for parameter in kind.parameters)
-        if any(kind.as_printed for kind in control.kinds.values()):
-            num_printed = sum(kind.as_printed for kind in control.kinds.values())
+        if any(kind.as_printed for kind in control.variants.values()):
+            num_printed = sum(kind.as_printed for kind in control.variants.values())
             assert words.count("[from the article]") == num_printed
             assert "[standard]" in words
     elif isinstance(control, Word):
@@ -305,7 +310,7 @@ async def test_passing_over_kinds_asks_for_none_of_them(name: str) -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     control = CONTROLS[name]
-    num_kinds = len(control.kinds) if isinstance(control, OneOf) else 1 + len(dict(STRUCTURE)[name])
+    num_kinds = len(control.variants) if isinstance(control, OneOf) else 1 + len(dict(STRUCTURE)[name])
     async with app.run_test(size=(110, 40)) as pilot:
         await begin(pilot, source)
         await pilot.press("m")
@@ -363,7 +368,7 @@ KINDS = [
     (control.name, kind.format(kind.value()))
     for control in CONTROLS.values()
     if isinstance(control, OneOf)
-    for kind in control.kinds.values()
+    for kind in control.variants.values()
     if kind.format(kind.value()) != control.format(getattr(Controls(), control.name))
 ]
 
@@ -426,9 +431,9 @@ async def test_everything_is_in_the_palette() -> None:
             assert isinstance(asked, Set) and asked.control == name
             value = control.read(asked.value)
             assert (
-                control.kind_of(value).word if isinstance(control, OneOf) else control.format(value)
+                control.variant_of(value).word if isinstance(control, OneOf) else control.format(value)
             ) == word
-        for scheme in SCHEMES:
+        for scheme in REINITS:
             commands[f"re-initialise {scheme}"].callback()
             assert source.submitted[-1] == Reinit(scheme)
         for control in CONTROLS.values():
@@ -469,7 +474,7 @@ async def test_new_weights_are_asked_about_first_and_undo_brings_the_old_ones_ba
         assert source.submitted == []
         await pilot.press("m", "i", "down", "enter")
         await pilot.pause()
-        assert source.submitted == [Reinit(SCHEMES[1])]
+        assert source.submitted == [Reinit(list(REINITS)[1])]
         await pull(pilot, source)
         assert "@ 51" in line_with(app, "re-initialise  ")
         await pilot.press("u")

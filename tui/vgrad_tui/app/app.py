@@ -165,7 +165,7 @@ class VgradApp(ViewActions):
 
     def action_clip_kind(self) -> None:
         """Clip in the next way."""
-        self._change_clip(next_value.next_clip_kind(self.state.wanted.clip or self.spare_clip))
+        self._change_clip(next_value.next_clip_variant(self.state.wanted.clip or self.spare_clip))
 
     def _change_clip(self, clip: object) -> None:
         self.spare_clip = clip

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 
 from vgrad.controls.catalog import CONTROLS
-from vgrad.controls.controls import SCHEMES, Reinit
+from vgrad.controls.controls import Reinit
+from vgrad.methods.init_schemes import REINITS
 from vgrad_tui.keys import KEYS
 from vgrad_tui.state import control_guide
 from vgrad_tui.state.glossary import TAGS
@@ -27,8 +28,8 @@ def entries(app: VgradApp) -> Iterator[SystemCommand]:
     for control in CONTROLS.values():
         show = partial(app.action_controls, control.name, edit=True)
         yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
-    for scheme in SCHEMES:
-        words = f"Replace the weights; u brings them back. {control_guide.SCHEMES_IN_WORDS.get(scheme, '')}"
+    for scheme, description in REINITS.items():
+        words = f"Replace the weights; u brings them back. {description}"
         yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
     for tag, words in TAGS.items():
         yield SystemCommand(f"tag: {tag}", words, app.action_help)

@@ -29,9 +29,9 @@ def controls(name: str | None, as_json: bool) -> int:
     for control in chosen:
         click.echo(f"{control.name}: {control.help}")
         match control:
-            case OneOf(kinds=kinds):
-                for kind in kinds.values():
-                    click.echo(_in_words(kind))
+            case OneOf(variants=variants):
+                for variant in variants.values():
+                    click.echo(_in_words(variant))
             case Number(least=least, most=most):
                 click.echo(f"  a number from {least:g} to {most:g}")
             case Word(words=words):
@@ -42,22 +42,23 @@ def controls(name: str | None, as_json: bool) -> int:
 def _as_json(control: Control) -> dict[str, object]:
     values: dict[str, object] = {"name": control.name, "help": control.help}
     match control:
-        case OneOf(kinds=kinds):
+        case OneOf(variants=variants):
             fields = ("word", "label", "parameters", "as_printed", "helps", "fails", "source")
-            return values | {"kinds": [{f: getattr(kind, f) for f in fields} for kind in kinds.values()]}
+            rows = [{name: getattr(variant, name) for name in fields} for variant in variants.values()]
+            return values | {"variants": rows}
         case Number(least=least, most=most):
             return values | {"least": least, "most": most}
         case Word(words=words):
             return values | {"words": ["as-built", *words]}
 
 
-def _in_words(kind: Variant) -> str:
-    """A kind of a control in at most three indented lines."""
-    label = kind.label + (" (as printed in the article)" if kind.as_printed else "")
-    lines = [f"  {kind.word:<17} {label}" + (f"; {kind.usage()}" if kind.parameters else "")]
-    told = [f"helps: {kind.helps}"] * bool(kind.helps) + [f"no help, or costs: {kind.fails}"] * bool(
-        kind.fails
+def _in_words(variant: Variant) -> str:
+    """A variant of a control in at most three indented lines."""
+    label = variant.label + (" (as printed in the article)" if variant.as_printed else "")
+    lines = [f"  {variant.word:<17} {label}" + (f"; {variant.usage()}" if variant.parameters else "")]
+    told = [f"helps: {variant.helps}"] * bool(variant.helps) + [f"no help, or costs: {variant.fails}"] * bool(
+        variant.fails
     )
     lines += [" " * 20 + "; ".join(told)] * bool(told)
-    lines += [" " * 20 + kind.source] * bool(kind.source)
+    lines += [" " * 20 + variant.source] * bool(variant.source)
     return "\n".join(lines)

@@ -27,7 +27,7 @@ from vgrad_tui.state.control_guide import (
     at_hand,
     hint,
     moved_parameter,
-    next_kind,
+    next_variant,
     with_word,
 )
 from vgrad_tui.state.remedy import commands_in_words, remedy
@@ -184,7 +184,7 @@ class ControlsScreen(StyledScreen[None]):
         else:
             match event.action:
                 case "kind":
-                    self._choose(next_kind(entry, event.direction, self._state, self._table.choice))
+                    self._choose(next_variant(entry, event.direction, self._state, self._table.choice))
                 case "parameter":
                     self._move_parameter(entry, event.direction)
                 case "off":

@@ -11,9 +11,8 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from vgrad.controls.controls import SCHEMES
+from vgrad.methods.init_schemes import REINITS
 from vgrad_tui.screens.dialog import Dialog
-from vgrad_tui.state.control_guide import SCHEMES_IN_WORDS
 
 
 class ReinitScreen(Dialog[str | None]):
@@ -32,8 +31,8 @@ class ReinitScreen(Dialog[str | None]):
             " brings it back, with the optimizer's memory.",
         )
         options = [
-            Option(Text.assemble((f"{scheme:<14} ", "bold"), SCHEMES_IN_WORDS.get(scheme, "")), id=scheme)
-            for scheme in SCHEMES
+            Option(Text.assemble((f"{scheme:<14} ", "bold"), description), id=scheme)
+            for scheme, description in REINITS.items()
         ]
         with Vertical(classes="box"):
             yield Static(warning)

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from vgrad.controls.catalog import CONTROLS, find_control, label
-from vgrad.controls.choices import Control, Number, OneOf, Variant, Word
+from vgrad.controls.choices import Control, Group, Number, OneOf, Variant, Word
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
 from vgrad.events.run_info import RunInfo
@@ -22,29 +22,28 @@ Row = tuple[Sequence[tuple[str, str]], str]
 WEIGHTS, CHECK = "weights", "check"
 """What can be done beside setting controls, by its topic, see `vgrad_tui.state.pending_commands.topic`."""
 
-GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("passes and precision", ("precision", "detect", "accumulate")),
+_COMMANDS = {WEIGHTS: "reinit", CHECK: "check_gradients"}
+_TITLES: tuple[tuple[Group, str], ...] = (
+    ("passes", "passes and precision"),
+    ("chain", "gradient chain, in this order"),
+    ("optimizer", "optimizer and rate"),
+    ("model", "model"),
+)
+
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
     (
-        "gradient chain, in this order",
-        ("skip_non_finite", "freeze", "centralize", "normalize", "omega", "clip", "noise"),
-    ),
-    ("optimizer and rate", ("schedule", "lr_scale", "optimizer")),
-    ("model", ("activation", "skip", "layer_norm", WEIGHTS, CHECK)),
+        title,
+        (
+            *(control.name for control in CONTROLS.values() if control.group == group),
+            *((WEIGHTS, CHECK) if group == "model" else ()),
+        ),
+    )
+    for group, title in _TITLES
 )
 """What a step goes through, in order: titles, and what can be chosen under each."""
 
 ENTRIES = tuple(name for _, names in GROUPS for name in names)
 """All that can be chosen, from top to bottom."""
-
-SCHEMES_IN_WORDS = {
-    "torch": "as PyTorch draws each module",
-    "xavier": "Glorot & Bengio 2010: for tanh and sigmoid",
-    "he": "He et al. 2015: for ReLU",
-    "orthogonal": "Saxe et al. 2013: keeps lengths",
-    "normal": "standard deviation 0.1, as in Pascanu 2013",
-    "hh-orthogonal": "hidden-to-hidden matrices only, orthogonal",
-    "hh-identity": "hidden-to-hidden matrices only, identity: Le et al. 2015",
-}
 
 DEFAULTS = Controls()
 _OWN_ROWS = ("clip", "accumulate", "schedule", "lr_scale")  # on the main screen
@@ -65,17 +64,15 @@ def others_on(controls: Controls) -> list[str]:
 
 
 def obstacle(name: str, info: RunInfo | None) -> str:
-    """Why this run cannot use a control at all, as far as its description tells; empty: it can.
+    """Why this run cannot use a control, or do what an entry stands for, at all; empty: it can."""
+    return "" if info is None else info.capabilities.why_not(_COMMANDS.get(name, name))
 
-    The engine knows more, and refuses with a reason: see `vgrad.train.compatibility`.
-    """
-    if info is None or name not in CONTROLS:
-        return ""
-    if name == "omega" and not info.recurrent:
-        return "this model is not recurrent"
-    if isinstance(CONTROLS[name], Word) and name not in dict(info.structure):
-        return "this model has none to change"
-    return ""
+
+def words_here(control: Word, info: RunInfo | None) -> tuple[str, ...]:
+    """The words of a control that this run can use, besides ``"as-built"``."""
+    if info is None:
+        return control.words
+    return tuple(word for word in control.words if not info.capabilities.why_not(control.name, word))
 
 
 def at_hand(control: Control, state: State, choice: Set | None = None) -> object:
@@ -94,13 +91,11 @@ def at_hand(control: Control, state: State, choice: Set | None = None) -> object
     return getattr(state.wanted, control.name)
 
 
-def next_kind(name: str, direction: int, state: State, choice: Set | None = None) -> Set:
+def next_variant(name: str, direction: int, state: State, choice: Set | None = None) -> Set:
     """The next or previous thing that a control can be on this run, seen from a choice if there is one."""
     control = find_control(name)
-    words = dict(state.info.structure).get(name) if state.info is not None else None
-    return next_value(
-        control, at_hand(control, state, choice), direction, words=None if words is None else (None, *words)
-    )
+    words = (None, *words_here(control, state.info)) if isinstance(control, Word) else None
+    return next_value(control, at_hand(control, state, choice), direction, words=words)
 
 
 def moved_parameter(name: str, direction: int, state: State, choice: Set | None = None) -> Set | None:
@@ -117,7 +112,7 @@ def with_word(name: str, word: str, state: State) -> Set:
     """A control set to one of its words, with the usual parameters."""
     control = find_control(name)
     if isinstance(control, OneOf):
-        return Set(name, usual(control.kinds[word], at_hand(control, state)))
+        return Set(name, usual(control.variants[word], at_hand(control, state)))
     return Set(name, control.read(word))
 
 
@@ -126,37 +121,37 @@ def palette() -> Iterator[tuple[str, str, str, str]]:
     for control in CONTROLS.values():
         match control:
             case OneOf():
-                for kind in control.kinds.values():
+                for variant in control.variants.values():
                     yield (
-                        f"{control.title} {kind.word}",
-                        variant_in_words(kind, control),
+                        f"{control.title} {variant.word}",
+                        variant_in_words(variant, control),
                         control.name,
-                        kind.word,
+                        variant.word,
                     )
             case Word():
                 for word in ("as-built", *control.words):
                     yield f"{control.title} {word}", control.help, control.name, word
 
 
-def variant_in_words(kind: Variant, control: OneOf) -> str:
-    """A kind in one line."""
-    tag = provenance(kind, control)
+def variant_in_words(variant: Variant, control: OneOf) -> str:
+    """A variant in one line."""
+    tag = provenance(variant, control)
     parts = (
-        f"{kind.label}{f' ({tag})' if tag else ''}",
-        f"helps: {kind.helps}" if kind.helps else "",
-        f"fails, costs: {kind.fails}" if kind.fails else "",
+        f"{variant.label}{f' ({tag})' if tag else ''}",
+        f"helps: {variant.helps}" if variant.helps else "",
+        f"fails, costs: {variant.fails}" if variant.fails else "",
     )
     return f"{control.help}. {'; '.join(part for part in parts if part)}"
 
 
-def provenance(kind: Variant, control: OneOf) -> str:
+def provenance(variant: Variant, control: OneOf) -> str:
     """Whether a method is the article's or the standard one; empty where the article has none.
 
     Which of the article's versions (printed, coded, in prose, repaired) its label and source say.
     """
-    if kind.type is None or not any(other.as_printed for other in control.kinds.values()):
+    if variant.type is None or not any(other.as_printed for other in control.variants.values()):
         return ""
-    return "from the article" if kind.as_printed else "standard"
+    return "from the article" if variant.as_printed else "standard"
 
 
 def hint(control: Control, text: str) -> str:
@@ -165,8 +160,10 @@ def hint(control: Control, text: str) -> str:
         return f"{control.least:g} to {control.most:g}"
     if isinstance(control, Word):
         return f"as-built, {', '.join(control.words)}"
-    kind = control.kinds.get(text.partition(":")[0].strip().lower())
-    return f"one of {', '.join(control.words)}" if kind is None else f"{kind.word}: {_parameters(kind)}"
+    variant = control.variants.get(text.partition(":")[0].strip().lower())
+    if variant is None:
+        return f"one of {', '.join(control.words)}"
+    return f"{variant.word}: {_parameters(variant)}"
 
 
 def explain(name: str, state: State, width: int, choice: Set | None = None) -> list[Row]:
@@ -187,12 +184,11 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
         value = f"undetermined: {why}" if why else f"{scale:,.0f} samples: up to there larger batches pay"
         rows += _wrapped("noise scale", value, width)
     if isinstance(control, OneOf):
-        for kind in control.kinds.values():
-            mark = _mark(kind is control.kind_of(now), kind is control.kind_of(chosen))
-            rows += _kind_rows(kind, control, width, mark)
+        for variant in control.variants.values():
+            mark = _mark(variant is control.variant_of(now), variant is control.variant_of(chosen))
+            rows += _variant_rows(variant, control, width, mark)
     elif isinstance(control, Word):
-        there = control.words if state.info is None else dict(state.info.structure).get(name, ())
-        for word in ("as-built", *there):
+        for word in ("as-built", *words_here(control, state.info)):
             read = control.read(word)
             rows.append(_choice(word, "", "", _mark(now == read, chosen == read)))
     else:
@@ -200,17 +196,17 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
     return rows
 
 
-def _kind_rows(kind: Variant, control: OneOf, width: int, mark: str) -> list[Row]:
-    rows = [_choice(kind.word, kind.label, provenance(kind, control), mark)]
+def _variant_rows(variant: Variant, control: OneOf, width: int, mark: str) -> list[Row]:
+    rows = [_choice(variant.word, variant.label, provenance(variant, control), mark)]
     facts = (
-        ("helps", kind.helps),
-        ("fails, costs", kind.fails),
-        ("parameters", _parameters(kind) if kind.parameters else ""),
-        ("source", kind.source),
+        ("helps", variant.helps),
+        ("fails, costs", variant.fails),
+        ("parameters", _parameters(variant) if variant.parameters else ""),
+        ("source", variant.source),
     )
     for what, text in facts:
         if text:
-            rows += [(runs, kind.word) for runs, _ in _wrapped(f"  {what}", text, width)]
+            rows += [(runs, variant.word) for runs, _ in _wrapped(f"  {what}", text, width)]
     return rows
 
 
@@ -227,8 +223,8 @@ def _choice(word: str, words: str, tag: str, mark: str) -> Row:
     return runs, word
 
 
-def _parameters(kind: Variant) -> str:
-    return kind.usage().replace("=None", " (the usual unless given)")
+def _parameters(variant: Variant) -> str:
+    return variant.usage().replace("=None", " (the usual unless given)")
 
 
 def _wrapped(what: str, text: str, width: int, *, role: str = "dim", text_role: str = "text") -> list[Row]:

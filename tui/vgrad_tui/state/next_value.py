@@ -47,11 +47,11 @@ def next_parameter(value: Any, direction: int, *, unset: float = math.nan) -> An
         return value
 
 
-def next_clip_kind(clip: object) -> object:
-    """The next kind of clipping, with its usual parameters; after the last comes the first."""
-    kinds = [kind for kind in CLIP.kinds.values() if kind.type is not None]
-    position = kinds.index(CLIP.kind_of(clip))
-    return kinds[(position + 1) % len(kinds)].value()
+def next_clip_variant(clip: object) -> object:
+    """The next variant of clipping, with its usual parameters; after the last comes the first."""
+    variants = [variant for variant in CLIP.variants.values() if variant.type is not None]
+    position = variants.index(CLIP.variant_of(clip))
+    return variants[(position + 1) % len(variants)].value()
 
 
 def next_accumulation(wanted: Controls, direction: int) -> Set:
@@ -87,19 +87,19 @@ def next_value(
     if isinstance(control, Number):
         return Set(control.name, min(max(value * 2.0**direction, 2.0**-20), control.most))
     if isinstance(control, OneOf):
-        kinds = list(control.kinds.values())
-        position = kinds.index(control.kind_of(value))
-        return Set(control.name, usual(kinds[(position + direction) % len(kinds)], value))
+        variants = list(control.variants.values())
+        position = variants.index(control.variant_of(value))
+        return Set(control.name, usual(variants[(position + direction) % len(variants)], value))
     words = (None, *control.words) if words is None else words
     position = words.index(value) if value in words else 0
     return Set(control.name, words[(position + direction) % len(words)])
 
 
-def usual(kind: Variant, now: object) -> object:
-    """A kind with its usual parameters, but with as many microbatches as there are ``now``."""
-    value = kind.value()
+def usual(variant: Variant, now: object) -> object:
+    """A variant with its usual parameters, but with as many microbatches as there are ``now``."""
+    value = variant.value()
     steps = getattr(now, "steps", None)
-    return value if steps is None or "steps" not in kind.parameters else replace(value, steps=steps)  # type: ignore[type-var]
+    return value if steps is None or "steps" not in variant.parameters else replace(value, steps=steps)  # type: ignore[type-var]
 
 
 def unset_parameter(controls: Controls, record: StepRecord | None) -> float:

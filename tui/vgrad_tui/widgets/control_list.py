@@ -12,8 +12,9 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from vgrad.controls.catalog import CONTROLS, find_control
-from vgrad.controls.controls import SCHEMES, Set
+from vgrad.controls.controls import Set
 from vgrad.controls.wording import describe
+from vgrad.methods.init_schemes import REINITS
 from vgrad_tui.draw.runs import Runs, cut_short, rule
 from vgrad_tui.keys import CONTROL_KEYS
 from vgrad_tui.state.control_guide import (
@@ -23,7 +24,6 @@ from vgrad_tui.state.control_guide import (
     ENTRIES,
     GROUPS,
     NOW,
-    SCHEMES_IN_WORDS,
     WEIGHTS,
     Row,
     explain,
@@ -228,10 +228,10 @@ class ControlCard(Sheet):
                 ([("u", "key"), (" brings the old ones back, and the optimizer's memory too.", "text")], ""),
                 *(
                     (
-                        [("○ ", "dim"), (scheme, "key"), (f"  {SCHEMES_IN_WORDS.get(scheme, '')}", "text")],
+                        [("○ ", "dim"), (scheme, "key"), (f"  {description}", "text")],
                         scheme,
                     )
-                    for scheme in SCHEMES
+                    for scheme, description in REINITS.items()
                 ),
             ]
         if entry == CHECK:

@@ -1,4 +1,4 @@
-"""The functions that the names in `vgrad.train.model_parts.ACTIVATIONS` stand for."""
+"""The functions that the names in `vgrad.methods.structure.ACTIVATIONS` stand for."""
 
 from __future__ import annotations
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from vgrad.methods.structure import ACTIVATIONS
 from vgrad.recipes.data.streams import ConstantStream
 from vgrad.recipes.models.activations import FUNCTIONS
 from vgrad.task import ERROR_RATE, Microbatch, Task, constant_loss
 from vgrad.train.init_weights import seeded
-from vgrad.train.model_parts import ACTIVATIONS, Structured
+from vgrad.train.model_parts import Structured
 
 if TYPE_CHECKING:
     from vgrad.recipes.recipe import Setup

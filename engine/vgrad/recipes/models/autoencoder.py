@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from vgrad.methods.structure import ACTIVATIONS, ON_OFF
 from vgrad.recipes.data.streams import GeneratedStream
 from vgrad.recipes.models.activations import FUNCTIONS, normalize
 from vgrad.recipes.models.deep_stacks import NUM_TRAIN, load_pixels
 from vgrad.task import Metric, Microbatch, Task, constant_loss, mean_squared_error
 from vgrad.train.init_weights import init_weights_, seeded
-from vgrad.train.model_parts import ACTIVATIONS, ON_OFF, Structured
+from vgrad.train.model_parts import Structured
 
 if TYPE_CHECKING:
     from vgrad.recipes.recipe import Setup

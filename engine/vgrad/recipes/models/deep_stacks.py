@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from vgrad.errors import MissingExtra
+from vgrad.methods.structure import ACTIVATIONS, ON_OFF
 from vgrad.recipes.data.streams import EpochStream
 from vgrad.recipes.models.activations import FUNCTIONS, normalize_sample
 from vgrad.task import ERROR_RATE, Microbatch, Task, constant_loss
 from vgrad.train.init_weights import init_weights_, seeded
-from vgrad.train.model_parts import ACTIVATIONS, ON_OFF, Structured
+from vgrad.train.model_parts import Structured
 from vgrad.validation import count
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
 from vgrad.measure.unroll import Hiddens, unroll
+from vgrad.methods.structure import ON_OFF
 from vgrad.recipes.data.streams import WindowStream, even_windows
 from vgrad.recipes.data.text import load_text
 from vgrad.recipes.models.activations import normalize
 from vgrad.recipes.recipe import Setup
 from vgrad.task import Task, constant_loss
 from vgrad.train.init_weights import init_weights_, seeded
-from vgrad.train.model_parts import ON_OFF, Structured
+from vgrad.train.model_parts import Structured
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 RNN_ACTIVATIONS = ("tanh", "relu")

@@ -39,7 +39,7 @@ def test_all_that_the_article_prints_is_tried() -> None:
         (control.name, kind.word)
         for control in CONTROLS.values()
         if isinstance(control, OneOf)
-        for kind in control.kinds.values()
+        for kind in control.variants.values()
         if kind.as_printed
     }
     methods = Plan((full_plan().experiments[0],))

@@ -82,7 +82,7 @@ def test_a_loss_that_is_not_finite_stays_so() -> None:
 
 
 def test_a_method_that_does_not_fit_is_refused_with_its_reason() -> None:
-    with pytest.raises(ConfigError, match=r"Ω cannot be tried with article-net: .* not recurrent"):
+    with pytest.raises(ConfigError, match=r"Ω cannot be tried with article-net: .* needs a recurrent model"):
         carry_out(Run(SHORT, m.OMEGA, 0))
 
 

@@ -1,0 +1,72 @@
+"""What the built-in loop can use on a model and its device, worked out once before the first step.
+
+Precision is the exception: whether a device and a model can train in it is found out by training, so
+`require_precision` asks when it is first wanted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vgrad.controls.capabilities import Capabilities, Refusal, without_dense
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.choices import Word
+from vgrad.errors import ConfigError
+from vgrad.measure.hidden_gradients import recurrent_matrices
+from vgrad.methods.init_schemes import REINITS
+from vgrad.methods.precision import supports
+from vgrad.train.model_parts import structure_of
+from vgrad.train.omega_backward import why_no_omega
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from torch import nn
+
+    from vgrad.methods.precision import Precision
+
+_PARTS = tuple(control for control in CONTROLS.values() if isinstance(control, Word))
+STRUCTURE = tuple(control.name for control in _PARTS)
+"""The controls that are parts of the model."""
+
+_NO_HIDDEN_MATRICES = "is for hidden-to-hidden matrices and this model has none: it needs an RNN, LSTM or GRU"
+
+
+def capabilities_of(model: nn.Module) -> Capabilities:
+    """What the built-in loop can use on ``model``."""
+    return Capabilities(tuple(_refusals(model)))
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Check that ``device`` can train in ``precision``. Waits for the device; ask between two steps.
+
+    Raises:
+        ConfigError: If it cannot; says why.
+    """
+    reason = supports(precision, device)
+    if reason is not None:
+        raise ConfigError(f"precision: {reason}")
+
+
+def _refusals(model: nn.Module) -> Iterator[Refusal]:
+    if reason := why_no_omega(model):
+        yield Refusal("omega", "", reason)
+    if not hasattr(model, "layer_outputs"):
+        yield Refusal("detect", "formula", "needs a model whose layers can each make a prediction")
+    parts = structure_of(model)
+    for control in _PARTS:
+        yield from _part_refusals(control, parts.get(control.name, ()))
+    if not recurrent_matrices(model):
+        schemes = (scheme for scheme in REINITS if scheme.startswith("hh-"))
+        yield from (Refusal("reinit", scheme, _NO_HIDDEN_MATRICES) for scheme in schemes)
+    if any(getattr(module, "sparse", False) is True for module in model.modules()):
+        yield from without_dense()
+
+
+def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:
+    if not known:
+        yield Refusal(control.name, "", "this model has none to change")
+    for word in control.words:
+        if word not in known:
+            yield Refusal(control.name, word, f"this model can only have {', '.join(known)}")
