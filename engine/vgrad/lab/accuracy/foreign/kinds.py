@@ -82,7 +82,7 @@ HEALTHY_KINDS: tuple[ForeignKind, ...] = (
 )
 
 SICK_KINDS: tuple[ForeignKind, ...] = (
-    ForeignKind("circles_sigmoid", "vanishing", "8 to 13 sigmoid layers of 5 units; tanh cures it"),
+    ForeignKind("circles_sigmoid", "vanishing", "8 to 13 sigmoid layers of 5 units; five of tanh cure it"),
     ForeignKind("circles_exp", "non-finite", "exp as activation overflows at once"),
     ForeignKind(
         "circles_relu", "dead", "15 to 17 ReLU layers of 5 units; a smooth unit cures those that die"
@@ -111,7 +111,7 @@ SICK_KINDS: tuple[ForeignKind, ...] = (
     _held_out(
         "residual_blow_up", "exploding", "60 residual blocks without norm; clipping and a lower rate cure it"
     ),
-    _held_out("deep_conv_sigmoid", "vanishing", "12 convolutions with sigmoid; tanh cures it"),
+    _held_out("deep_conv_sigmoid", "vanishing", "12 convolutions with sigmoid; two with ReLU cure it"),
     _held_out(
         "saturated_start", "vanishing", "weights so large that every tanh is at its end; small ones cure it"
     ),
