@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vgrad.controls.controls import Controls
-from vgrad.events.records import LayerStats, RunInfo, StepRecord, TimeStats
+from vgrad.events.layer_stats import LayerStats
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
 from vgrad.lab.accuracy.foreign import healthy, healthy_held_out, sick, sick_held_out
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, Setting
