@@ -12,6 +12,7 @@ from vgrad.methods.transform import GradTransform
 from vgrad.validation import count, number, positive_float
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from vgrad.gradients.grads import Grads
@@ -149,6 +150,14 @@ class ZClip(GradTransform):
 
         return ZClipMemory(*torch.zeros_like(grads.norm().expand(3)).unbind())
 
+    def capture(self, memory: ZClipMemory) -> dict[str, Tensor]:
+        """The three numbers by name."""
+        return {"num_seen": memory.num_seen, "mean": memory.mean, "var": memory.var}
+
+    def restore(self, captured: dict[str, Tensor], *, device: torch.device) -> ZClipMemory:
+        """The memory that `capture` was given."""
+        return ZClipMemory(**{name: number.to(device) for name, number in captured.items()})
+
     def apply_(self, grads: Grads, memory: ZClipMemory, *, step: int) -> None:
         """Rescale ``grads`` in place."""
         import torch
@@ -212,6 +221,12 @@ class AutoClip(GradTransform):
         import torch
 
         return torch.zeros(_NUM_BINS, dtype=torch.long, device=grads.norm().device)
+
+    def restore(self, captured: Tensor, *, device: torch.device) -> Tensor:
+        """The counts that `capture` was given."""
+        if captured.shape != (_NUM_BINS,):
+            raise ValueError(f"AutoClip counts in {_NUM_BINS} bins, got shape {tuple(captured.shape)}")
+        return captured.to(device)
 
     def apply_(self, grads: Grads, memory: Tensor, *, step: int) -> None:
         """Count the norm of ``grads``, then rescale them in place."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vgrad.methods.random import own_generator
+from vgrad.methods.random import RandomTransform
 from vgrad.methods.transform import GradTransform
 from vgrad.validation import number, positive_float
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class FloorAsPrinted(GradTransform):
+class FloorAsPrinted(RandomTransform):
     """Replace every small entry by a positive threshold, as the article's formula has it.
 
     ``T ~ U(0, t_max)`` for each tensor and step; ``g = g where |g| > T, else +T``. So every entry
@@ -45,10 +45,6 @@ class FloorAsPrinted(GradTransform):
     def __post_init__(self) -> None:
         object.__setattr__(self, "t_max", positive_float("t_max", self.t_max))
 
-    def start(self, grads: Grads, *, seed: int) -> torch.Generator:
-        """A generator for the thresholds."""
-        return own_generator(grads, seed=seed, method="FloorAsPrinted")
-
     def apply_(self, grads: Grads, memory: torch.Generator, *, step: int) -> None:
         """Raise the entries of ``grads`` in place."""
         import torch
@@ -59,7 +55,7 @@ class FloorAsPrinted(GradTransform):
 
 
 @dataclass(frozen=True, slots=True)
-class FloorSigned(GradTransform):
+class FloorSigned(RandomTransform):
     """Raise every small entry to a threshold, with its own sign: FloorAsPrinted, mended.
 
     ``T ~ U(0, t_max)`` for each tensor and step; ``g = T * sign(g) where |g| <= T``. Every sign is
@@ -79,10 +75,6 @@ class FloorSigned(GradTransform):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "t_max", positive_float("t_max", self.t_max))
-
-    def start(self, grads: Grads, *, seed: int) -> torch.Generator:
-        """A generator for the thresholds."""
-        return own_generator(grads, seed=seed, method="FloorSigned")
 
     def apply_(self, grads: Grads, memory: torch.Generator, *, step: int) -> None:
         """Raise the entries of ``grads`` in place."""
@@ -134,7 +126,7 @@ class AscendAsCoded(GradTransform):
 
 
 @dataclass(frozen=True, slots=True)
-class PerturbAsProse(GradTransform):
+class PerturbAsProse(RandomTransform):
     """Push some of the weights at random before the step, and leave them there.
 
     ``p += sigma * xi`` with ``xi ~ N(0, 1)`` for a share of the entries, drawn anew each step. The
@@ -158,10 +150,6 @@ class PerturbAsProse(GradTransform):
         object.__setattr__(self, "sigma", positive_float("sigma", self.sigma))
         probability = number("probability", self.probability, at_least=0.0, at_most=1.0)
         object.__setattr__(self, "probability", probability)
-
-    def start(self, grads: Grads, *, seed: int) -> torch.Generator:
-        """A generator for which entries are pushed, and how far."""
-        return own_generator(grads, seed=seed, method="PerturbAsProse")
 
     def apply_(self, grads: Grads, memory: torch.Generator, *, step: int) -> None:
         """Push the weights of ``grads`` in place; the gradients stay as they are."""
@@ -214,6 +202,10 @@ class HoardAsProse(GradTransform):
     def start(self, grads: Grads, *, seed: int) -> dict[str, Tensor]:
         """The sums by name of the weight; none yet."""
         return {}
+
+    def restore(self, captured: dict[str, Tensor], *, device: torch.device) -> dict[str, Tensor]:
+        """The sums that `capture` was given."""
+        return {name: total.to(device) for name, total in captured.items()}
 
     def apply_(self, grads: Grads, memory: dict[str, Tensor], *, step: int) -> None:
         """Add ``grads`` to the sums, and replace them by these in place."""

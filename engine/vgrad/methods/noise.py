@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from vgrad.methods.random import own_generator
-from vgrad.methods.transform import GradTransform
+from vgrad.methods.random import RandomTransform
 from vgrad.validation import number, positive_float
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AddGradNoise(GradTransform):
+class AddGradNoise(RandomTransform):
     """Add ``N(0, eta / (1 + t)**gamma)`` to every entry of every gradient.
 
     The second argument is the variance. ``t`` is the number of steps the run has done, 0 in its
@@ -46,10 +45,6 @@ class AddGradNoise(GradTransform):
     def std(self, step: int) -> float:
         """Standard deviation of the noise in step number ``step``, from 1."""
         return float((self.eta / step**self.gamma) ** 0.5)
-
-    def start(self, grads: Grads, *, seed: int) -> torch.Generator:
-        """A generator for the noise."""
-        return own_generator(grads, seed=seed, method="AddGradNoise")
 
     def apply_(self, grads: Grads, memory: torch.Generator, *, step: int) -> None:
         """Add noise to ``grads`` in place."""

@@ -15,6 +15,7 @@ from vgrad.errors import ConfigError
 from vgrad.validation import brief, count, positive_float
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     import torch
@@ -89,6 +90,14 @@ class LossScale:
         self.scale = value.scale
         self.num_finite = 0
         self._value = value
+
+    def capture(self) -> dict[str, float]:
+        """What moves: the scale, and how long it has stood."""
+        return {"scale": self.scale, "num_finite": self.num_finite}
+
+    def restore_(self, captured: Mapping[str, float]) -> None:
+        """Go back to what `capture` returned."""
+        self.scale, self.num_finite = float(captured["scale"]), int(captured["num_finite"])
 
     def update(self, all_finite: bool) -> None:
         """Take one optimizer step into account.

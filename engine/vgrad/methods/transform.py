@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    import torch
+
     from vgrad.gradients.grads import Grads
 
 
@@ -39,6 +41,24 @@ class GradTransform(ABC):
                 are those of the steps to come. Only which weights have one may change.
             seed: Seed of the run, for a generator of its own.
         """
+        return None
+
+    def capture(self, memory: Any) -> Any:
+        """Return what ``memory`` holds as tensors and plain values in dicts and lists, not copied."""
+        return memory
+
+    def restore(self, captured: Any, *, device: torch.device) -> Any:
+        """Return the memory on ``device`` that `capture` was given.
+
+        Args:
+            captured: As `capture` returned it, perhaps from another device; the memory may keep its tensors.
+            device: Where the gradients live.
+
+        Raises:
+            ValueError: If this is no memory of such a transform.
+        """
+        if captured is not None:
+            raise ValueError(f"{type(self).__name__} learns nothing, so it has no memory to restore")
         return None
 
     @abstractmethod

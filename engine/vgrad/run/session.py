@@ -72,7 +72,7 @@ class Session:
         self._stats: LayerStats | None = None
         self._stats_at_s = 0.0
         self._judge: Judge
-        self._judge_before: Judge  # of the weights that can be brought back
+        self._judges_before: list[Judge] = []  # of the weights that can be brought back
         self._is_at_exit = False
         self.exception: BaseException | None = None
 
@@ -200,9 +200,10 @@ class Session:
         from vgrad.diagnose.judge import Judge
 
         if has_old_weights:
-            self._judge = self._judge_before
+            self._judge = self._judges_before.pop()
         else:
-            self._judge_before, self._judge = self._judge, Judge(info)
+            self._judges_before.append(self._judge)
+            self._judge = Judge(info)
 
     def _check_gradients(self, trainer: Trainer) -> None:
         """Training waits meanwhile, and is told how far it has come."""

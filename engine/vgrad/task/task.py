@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import InitVar, dataclass, field
 from typing import Any
@@ -102,6 +102,28 @@ class Task:
                 "detach() or no_grad()"
             )
         return loss
+
+    def capture(self) -> dict[str, Any]:
+        """Return the data's position, and what of the data was drawn from the run's seed.
+
+        Raises:
+            ConfigError: If the data can only be read on.
+        """
+        if not self.stream.can_rewind:
+            raise ConfigError(
+                "the position in this data cannot be captured: give a list, a DataLoader with one of torch's "
+                "own samplers, or data that has state_dict and load_state_dict"
+            )
+        return {"stream": self.stream.state_dict(), "baseline": self.baseline}
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned.
+
+        Raises:
+            ValueError: If it belongs to other data.
+        """
+        self.stream.load_state_dict(captured["stream"])
+        self.baseline = captured["baseline"]
 
     def validate(self) -> float | None:
         """Return the mean loss on the validation data; no weight and no random state changes.

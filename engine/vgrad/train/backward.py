@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,26 @@ class Backward:
         if before is None or before.precision != controls.precision:
             precision = controls.precision
             self._scale = LossScale(precision) if isinstance(precision, Float16) else None
+
+    def capture(self) -> dict[str, Any]:
+        """Return the loss scale, None where there is none, and the state of the perturbations' generator."""
+        return {
+            "generator": self._generator.get_state(),
+            "loss_scale": None if self._scale is None else self._scale.capture(),
+        }
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned. The same controls must have been `set`.
+
+        Raises:
+            ValueError: If there is a loss scale in one of the two only.
+        """
+        scale = captured["loss_scale"]
+        if (scale is None) != (self._scale is None):
+            raise ValueError("a loss scale belongs to float16, and to nothing else")
+        if self._scale is not None:
+            self._scale.restore_(scale)
+        self._generator.set_state(captured["generator"])
 
     def stepped(self, *, skipped: bool) -> None:
         """Adapt the loss scale to how a step went."""

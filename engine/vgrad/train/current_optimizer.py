@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vgrad.methods.optimizers import choice_of, default_lr, make
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from torch import nn
@@ -77,3 +77,24 @@ class CurrentOptimizer:
             self.optimizer.load_state_dict(memory.state)
         else:
             self.forget()
+
+    def capture(self) -> dict[str, Any]:
+        """Return the states of the recipe's optimizer and of another one in force; tensors are not copied."""
+        other = None if self.choice is None else self.optimizer.state_dict()
+        return {"choice": self.choice, "own": self._own.state_dict(), "other": other}
+
+    def restore_(self, captured: Mapping[str, Any]) -> torch.optim.Optimizer:
+        """Go back to what `capture` returned; the optimizers keep its tensors.
+
+        Returns:
+            The optimizer that is in force now.
+
+        Raises:
+            ValueError: If a state does not fit its optimizer.
+        """
+        own, choice, other = captured["own"], captured["choice"], captured["other"]
+        optimizer = self.use(choice)
+        self._own.load_state_dict(own)
+        if choice is not None:
+            optimizer.load_state_dict(other)
+        return optimizer

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from vgrad.controls.controls import (
     Command,
@@ -26,9 +25,9 @@ from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
 from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_precision
-from vgrad.train.current_optimizer import CurrentOptimizer, Memory
-from vgrad.train.init_weights import reinit_
+from vgrad.train.current_optimizer import CurrentOptimizer
 from vgrad.train.model_parts import current, set_structure_, structure_of
+from vgrad.train.reinit import Reinits
 from vgrad.watching.optimizer_tap import OptimizerTap
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ class Trainer:
         self._batch: Microbatch | None = None
         self._built = current(task.model)
         self._capabilities = capabilities_of(task.model)
-        self._before_reinit: tuple[list[Tensor], Memory] | None = None
         self._time: ThroughTimeProbe | None = None
         budget = config.watch_budget
         if is_recurrent(task.model):
@@ -82,6 +80,7 @@ class Trainer:
         )
         self._passes = Backward(task, seed=config.seed)
         self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
+        self._reinits = Reinits(task.model, self._stepper, seed=config.seed)
         try:
             controls = config.controls() if controls is None else controls
             require_usable(controls, self._capabilities)
@@ -147,9 +146,11 @@ class Trainer:
             controls = reduce(self.controls, command, self._capabilities)
             self._use(self.controls, controls)
             if isinstance(command, Reinit):
-                self._reinit(command.scheme)
+                self._reinits.reinit_(command.scheme, step=self.step)
+                self._tap.forget_stats()
             elif isinstance(command, UndoReinit):
-                self._undo_reinit()
+                self._reinits.undo_()
+                self._tap.forget_stats()
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
         return CommandApplied(step, as_applied(command, controls), controls)
@@ -169,23 +170,6 @@ class Trainer:
                 set_structure_(self.task.model, name, self._built[name] if wanted is None else wanted)
         if controls.optimizer != (None if before is None else before.optimizer):
             self._tap.move_to(self._stepper.use(controls.optimizer))
-
-    def _reinit(self, scheme: str) -> None:
-        params = [param.detach().clone() for param in self._tap.layers.params]
-        reinit_(self.task.model, scheme, seed=self.config.seed + self.step)
-        self._before_reinit = params, self._stepper.memory()
-        self._stepper.forget()
-        self._tap.forget_stats()
-
-    def _undo_reinit(self) -> None:
-        if self._before_reinit is None:
-            raise ConfigError("no weights to bring back: nothing has been drawn anew")
-        params, memory = self._before_reinit
-        self._before_reinit = None
-        with torch.no_grad():
-            torch._foreach_copy_(list(self._tap.layers.params), params)
-        self._stepper.remember(memory)
-        self._tap.forget_stats()
 
     def advance(self) -> list[StepRecord]:
         """Train for one optimizer step, however many microbatches that takes.

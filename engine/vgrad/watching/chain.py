@@ -20,6 +20,8 @@ from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.methods.transform import GradTransform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from vgrad.controls.controls import Controls
@@ -101,6 +103,33 @@ class Chain:
         self._memories = {
             name: (kind, memory) for name, (kind, memory) in self._memories.items() if kept.get(name) is kind
         }
+
+    def capture(self) -> dict[str, Any]:
+        """Return the seed and what every link has learned, by control; tensors are not copied."""
+        return {
+            "seed": self._seed,
+            "memories": {
+                link.control: link.value.capture(self._memories[link.control][1])
+                for link in self.links
+                if isinstance(link.value, GradTransform) and link.control in self._memories
+            },
+        }
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned. The same controls must have been `set`.
+
+        Raises:
+            ValueError: If a memory is not one of the link that is in force.
+        """
+        transforms = {link.control: link.value for link in self.links}
+        device = self._layers.params[0].device
+        memories: dict[str, tuple[type, Any]] = {}
+        for control, memory in captured["memories"].items():
+            transform = transforms.get(control)
+            if not isinstance(transform, GradTransform):
+                raise ValueError(f"there is a memory for {control}, which is not in force")  # noqa: TRY004
+            memories[control] = type(transform), transform.restore(memory, device=device)
+        self._seed, self._memories = captured["seed"], memories
 
     def run_(self, grads: Grads, *, step: int) -> list[Tensor]:
         """Change ``grads`` in place and in ``p.grad``.

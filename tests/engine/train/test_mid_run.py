@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -17,6 +18,7 @@ from vgrad.controls.choices import Number
 from vgrad.controls.controls import CheckGradients, Pause, Reinit, Set, UndoReinit
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.task import Microbatch
+from vgrad.train.reinit import MOST_UNDONE
 from vgrad.train.trainer import Trainer
 
 SMALL = {"model.depth": 4, "model.width": 8}
@@ -175,7 +177,41 @@ def test_drawing_weights_anew_can_be_undone_to_the_bit() -> None:
         calm.train_step()
     assert torch.equal(weights_of(ours), weights_of(calm)), "the optimizer's memory, too, must be back"
     answer = ours.apply(UndoReinit())
-    assert isinstance(answer, CommandRejected) and "nothing has been drawn" in answer.reason
+    assert isinstance(answer, CommandRejected) and "no re-initialisation to undo" in answer.reason
+
+
+def test_each_undo_goes_one_re_initialisation_back() -> None:
+    trainer = toy_trainer(optimizer="adam")
+    trainer.train_step()
+    weights = [weights_of(trainer)]
+    for scheme in ("torch", "xavier", "he"):
+        assert isinstance(trainer.apply(Reinit(scheme)), CommandApplied)
+        weights.append(weights_of(trainer))
+        trainer.train_step()
+    # What an undo brings back is what the re-initialisation replaced: one more step than was drawn.
+    seen = []
+    for _ in range(3):
+        assert isinstance(trainer.apply(UndoReinit()), CommandApplied)
+        seen.append(weights_of(trainer))
+    assert torch.equal(seen[-1], weights[0])
+    assert not any(torch.equal(first, second) for first, second in itertools.combinations(seen, 2))
+    assert isinstance(trainer.apply(UndoReinit()), CommandRejected)
+
+
+def test_a_re_initialisation_that_is_refused_leaves_nothing_to_undo() -> None:
+    trainer = toy_trainer()
+    assert isinstance(trainer.apply(Reinit("hh-identity")), CommandRejected)
+    assert isinstance(trainer.apply(UndoReinit()), CommandRejected)
+
+
+def test_re_initialisations_that_are_too_long_ago_cannot_be_undone() -> None:
+    trainer = toy_trainer()
+    for _ in range(MOST_UNDONE + 1):
+        trainer.apply(Reinit("torch"))
+    for _ in range(MOST_UNDONE):
+        assert isinstance(trainer.apply(UndoReinit()), CommandApplied)
+    answer = trainer.apply(UndoReinit())
+    assert isinstance(answer, CommandRejected) and f"only the last {MOST_UNDONE}" in answer.reason
 
 
 def test_an_activation_set_mid_run_keeps_the_weights() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ class WindowStream:
     def __init__(
         self, tokens: Tensor, *, seq_len: int, batch_size: int, seed: int, device: torch.device
     ) -> None:
+        self._checksum = zlib.crc32(tokens.contiguous().cpu().numpy().data)
         if tokens.nbytes <= _MAX_DEVICE_BYTES:
             tokens = tokens.to(device)
         self._windows = _windows(tokens, seq_len)
@@ -43,11 +45,17 @@ class WindowStream:
         return _next_token_batch(_sent(windows, self._device))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the generator's state: the windows are drawn independently of one another."""
-        return {"generator": self._generator.get_state()}
+        """Return a checksum of the text and the generator's state: windows are drawn independently."""
+        return {"generator": self._generator.get_state(), "checksum": self._checksum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to the position that `state_dict` returned."""
+        """Go back to the position that `state_dict` returned.
+
+        Raises:
+            ValueError: If it is a position in another text.
+        """
+        if state["checksum"] != self._checksum:
+            raise ValueError("it is a position in another text")
         self._generator.set_state(state["generator"])
 
 
@@ -96,7 +104,14 @@ class EpochStream:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to the position that `state_dict` returned."""
+        """Go back to the position that `state_dict` returned.
+
+        Raises:
+            ValueError: If it is a position in a data set of another size.
+        """
+        if state["order"].shape != self._order.shape:
+            rows = f"{len(state['order']):,} rows, and this one has {len(self._order):,}"
+            raise ValueError(f"it is a position in a data set of {rows}")
         self._order = state["order"].clone()
         self._position = state["position"]
         self._generator.set_state(state["generator"])
@@ -144,7 +159,11 @@ class GeneratedStream:
 
 
 class ConstantStream:
-    """The same microbatch again and again: the data has no order and no epochs."""
+    """The same microbatch again and again: the data has no order and no epochs.
+
+    Args:
+        batch: The microbatch, drawn from the run's seed; restoring another run's writes into its tensors.
+    """
 
     can_rewind = True
 
@@ -156,11 +175,13 @@ class ConstantStream:
         return self._batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no position."""
-        return {}
+        """Return the microbatch itself: there is no position, but another seed draws another one."""
+        return {"inputs": self._batch.inputs.clone(), "targets": self._batch.targets.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing: there is no position."""
+        """Have the same microbatch as `state_dict` returned, here and wherever it is used."""
+        self._batch.inputs.copy_(state["inputs"])
+        self._batch.targets.copy_(state["targets"])
 
 
 def even_windows(tokens: Tensor, seq_len: int, *, at_most: int = 128) -> Microbatch:
