@@ -78,7 +78,8 @@ class ForeignRun:
         learnt = self.score < limit
         if self.kind.label == "healthy":
             return "healthy" if learnt else "unclear"
-        if not all(math.isfinite(r.loss) for part in self.parts for r in part.records):
+        losses = (record.loss for part in self.parts for record in part.records)
+        if not all(loss is None or math.isfinite(loss) for loss in losses):
             return "non-finite"
         if learnt:
             return "healthy"
