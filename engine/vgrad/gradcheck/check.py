@@ -63,7 +63,8 @@ class GradCheck:
         floor: Gradients smaller than this are compared relative to it, for rounding in the loss
             hides the rest; ``tolerance * floor`` is the smallest difference that can be seen.
         num_entries: Entries that were looked at.
-        num_unresolved: Those whose gradients, both ways, are too small to be told from rounding.
+        num_unresolved: Those whose gradients, both ways, are too small to be told from rounding, or
+            whose weight is too large for the step.
         num_kinks: Those at which the loss has a kink, and so no derivative to compare with.
         num_left_out: Entries left out to keep to the number of evaluations allowed.
         took_s: Seconds it took.
@@ -146,7 +147,8 @@ def check_gradients(
 
     Raises:
         ConfigError: If the model cannot be copied in float64, ``loss`` is no finite 0-d tensor or
-            does not depend on the model it is given, or a setting makes no sense.
+            does not depend on the model it is given, all weights are too large for the step, or a
+            setting makes no sense.
     """
     from vgrad.gradcheck.differences import EVALUATIONS_PER_ENTRY, compare, differentiate, noise_of, pure
     from vgrad.gradcheck.float64_copy import float64_copy
@@ -182,6 +184,10 @@ def check_gradients(
             results.append((place, found.outcome, entry))
             if on_progress is not None:
                 on_progress(len(results), total)
+    if results and all(
+        outcome == "unresolved" and math.isnan(entry.numeric) for _, outcome, entry in results
+    ):
+        raise ConfigError(f"the weights are too large: a step of {step:g} is lost in their rounding")
     compared = [(place, entry) for place, outcome, entry in results if outcome == "compared"]
     errors = [math.nan] * len(layers.names)
     for place, entry in compared:

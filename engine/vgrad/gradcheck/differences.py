@@ -128,8 +128,9 @@ class Comparison(NamedTuple):
     Attributes:
         numeric: The gradient by central differences.
         error: How far autograd's is from it, relatively; NaN unless they were compared.
-        outcome: ``unresolved``: both are too small to be told from rounding; ``kink``: the loss
-            has no derivative there.
+        outcome: ``unresolved``: both are too small to be told from rounding, or the weight is so
+            large that the step is lost in its own rounding (``numeric`` is then NaN); ``kink``: the
+            loss has no derivative there.
     """
 
     numeric: float
@@ -161,6 +162,8 @@ def compare(
         tolerance: Largest relative error that passes.
     """
     bend = math.nan
+    if not _can_step(float(param.detach()[index]), step / _SHRINK):
+        return Comparison(math.nan, math.nan, "unresolved")
     for attempt in range(2):
         left, right = _slopes(loss, param, index, base, step)
         numeric = (left + right) / 2
@@ -181,6 +184,11 @@ def compare(
     # At a kink the slopes to both sides stay apart; where the loss is merely curved they close in.
     is_kink = bend > was / 2
     return Comparison(numeric, math.nan if is_kink else error, "kink" if is_kink else "compared")
+
+
+def _can_step(start: float, step: float) -> bool:
+    """Whether a float64 next to ``start`` is near enough to go ``step`` in both directions."""
+    return start - step < start < start + step
 
 
 def _slopes(

@@ -17,6 +17,7 @@ from vgrad.errors import VgradError
 from vgrad.events.notices import (
     Checking,
     CommandApplied,
+    CommandRejected,
     GradientsChecked,
     Preparing,
     RunStarted,
@@ -181,10 +182,11 @@ class Session:
             self._report(trainer.finish(), trainer)
             command = self._commands.get()  # this thread is the only reader
             answer = trainer.apply(command)
+            if isinstance(command, CheckGradients) and isinstance(answer, CommandApplied):
+                self._check_gradients(trainer, answer)
+                continue
             self._outbox.notify(answer)
             match command:
-                case CheckGradients() if isinstance(answer, CommandApplied):
-                    self._check_gradients(trainer)
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
                     self._change_judge(trainer.info(), has_old_weights=isinstance(command, UndoReinit))
                     self._stats = trainer.stats()
@@ -205,13 +207,20 @@ class Session:
             self._judges_before.append(self._judge)
             self._judge = Judge(info)
 
-    def _check_gradients(self, trainer: Trainer) -> None:
-        """Training waits meanwhile, and is told how far it has come."""
+    def _check_gradients(self, trainer: Trainer, answer: CommandApplied) -> None:
+        """Make the check while training waits, and give ``answer`` after it, or say why there is none."""
 
         def say(done: int, total: int) -> None:
             self._outbox.notify(Checking(done, total))
 
-        self._outbox.notify(GradientsChecked(trainer.step, trainer.check_gradients(say)))
+        try:
+            check = trainer.check_gradients(say)
+        except Exception as error:  # noqa: BLE001  # it runs the model in float64, which may fail in any way
+            kind = "" if isinstance(error, VgradError) else f"{type(error).__name__}: "
+            self._outbox.notify(CommandRejected(answer.step, answer.command, f"{kind}{error}"))
+        else:
+            self._outbox.notify(answer)
+            self._outbox.notify(GradientsChecked(trainer.step, check))
 
     def _report(self, records: Sequence[StepRecord], trainer: Trainer) -> None:
         for record in records:

@@ -8,10 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from tests.engine.toys import ToyStream, toy_task, toy_trainer
 
 from vgrad.config import RunConfig
-from vgrad.controls.controls import Controls, Pause, Reinit, Resume, Set, StepOnce, Stop, UndoReinit
+from vgrad.controls.controls import (
+    CheckGradients,
+    Controls,
+    Pause,
+    Reinit,
+    Resume,
+    Set,
+    StepOnce,
+    Stop,
+    UndoReinit,
+)
 from vgrad.errors import ConfigError
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.notices import (
@@ -324,3 +335,31 @@ def test_new_weights_have_no_verdict_and_no_measurements_of_the_old() -> None:
     assert math.isnan(float(listener.stats.update_ratio.max()))
     session.stop()
     listener.finish()
+
+
+def test_a_check_that_cannot_be_made_is_refused_and_training_goes_on() -> None:
+    trainer = toy_trainer(steps=30)
+    with torch.no_grad():
+        next(trainer.task.model.parameters()).view(-1)[0] = math.nan
+    session = Session(trainer)
+    session.submit(CheckGradients())
+    listener = started(session)
+    assert listener.finish().reason == "done"
+    [refused] = listener.of(CommandRejected)
+    assert refused.command == CheckGradients()
+    assert "the loss is nan" in refused.reason
+    assert not listener.of(CommandApplied)
+    assert len(listener.records) == 30
+
+
+def test_a_weight_too_large_for_the_step_is_not_resolved_and_ends_nothing() -> None:
+    trainer = toy_trainer(steps=5)
+    with torch.no_grad():
+        for param in trainer.task.model.parameters():
+            param.fill_(1e14)
+    session = Session(trainer)
+    session.submit(CheckGradients())
+    listener = started(session)
+    assert listener.finish().reason == "done"
+    [refused] = listener.of(CommandRejected)
+    assert "too large" in refused.reason

@@ -505,6 +505,9 @@ async def test_the_gradient_check_shows_its_way_and_its_result() -> None:
         assert "nothing to compare" in line_with(app, "embed")
         await pull(pilot, source, Batch(notices=(GradientsChecked(60, make_check(0.3)),)))
         assert "✗ FAILED" in line_with(app, "@ 60")
+        refused = CommandRejected(61, command, "the loss is nan")
+        await pull(pilot, source, Batch(notices=(Checking(1, 40), refused)))
+        assert app.state.checking is None
         assert line_with(app, "head.weight[3, 1]")
 
 

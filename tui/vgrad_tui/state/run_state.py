@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vgrad.controls.controls import Command, Controls
+from vgrad.controls.controls import CheckGradients, Command, Controls
 from vgrad.controls.wording import describe
 from vgrad.diagnose.command_effect import Effect
 from vgrad.events.batch import Batch
@@ -220,6 +220,8 @@ class State:
     def _take_rejected(self, rejected: CommandRejected) -> None:
         self._asked.rejected()
         self.rejected = rejected
+        if isinstance(rejected.command, CheckGradients):
+            self.checking = None
         self._note("rejected", f"{describe(rejected.command)}: {rejected.reason}", rejected.step)
 
     def _note(self, kind: Literal["applied", "rejected", "verdict", "run"], text: str, step: int = 0) -> None:
