@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_LARGEST_OF_FLOAT16 = torch.finfo(torch.float16).max
+
 
 class Grads:
     """The gradients of one optimizer step, changed in place by transforms.
@@ -105,9 +107,17 @@ class Grads:
         self.forget_norms()
 
     def clamp_(self, limit: float) -> None:
-        """Clamp every entry to ``[-limit, limit]``, in place."""
-        torch._foreach_clamp_max_(self.tensors, limit)
-        torch._foreach_clamp_min_(self.tensors, -limit)
+        """Clamp every entry to ``[-limit, limit]``, in place.
+
+        In a type that does not reach ``limit``, inf becomes the type's largest number.
+        """
+        if limit <= _LARGEST_OF_FLOAT16:
+            torch._foreach_clamp_max_(self.tensors, limit)
+            torch._foreach_clamp_min_(self.tensors, -limit)
+        else:  # torch refuses a limit that the tensor's type cannot hold
+            limits = [min(limit, torch.finfo(tensor.dtype).max) for tensor in self.tensors]
+            torch._foreach_clamp_max_(self.tensors, limits)
+            torch._foreach_clamp_min_(self.tensors, [-limit for limit in limits])
         self.forget_norms()
 
     def forget_norms(self) -> None:

@@ -206,3 +206,20 @@ def test_what_was_applied_is_reported_with_its_step() -> None:
     assert isinstance(answer.command.value, MeanOver)
     assert isinstance(answer.command.value.steps, int)
     assert trainer.train_step().num_microbatches == 2
+
+
+def test_controls_read_text_and_refuse_what_they_cannot_read() -> None:
+    assert Controls(clip="norm:0.01") == Controls(clip=ClipGradNorm(0.01))  # type: ignore[arg-type]
+    assert Controls(accumulate=4, lr_scale="2") == Controls(accumulate=MeanOver(4), lr_scale=2.0)  # type: ignore[arg-type]
+    for wrong in ({"clip": "nrom:1"}, {"clip": MeanOver(2)}, {"lr_scale": 0}, {"skip": 3}, {"paused": "no"}):
+        with pytest.raises(ConfigError, match="must be"):
+            Controls(**wrong)  # type: ignore[arg-type]
+
+
+def test_controls_that_do_not_go_together_are_refused_by_every_way_in() -> None:
+    for other in ({"detect": "sam"}, {"detect": "formula"}, {"precision": "bf16"}):
+        with pytest.raises(ConfigError, match="Ω"):
+            Controls(omega="4", **other)  # type: ignore[arg-type]
+        [(name, value)] = other.items()
+        with pytest.raises(ConfigError, match="Ω"):
+            reduce(reduce(Controls(), Set("omega", "4")), Set(name, value))

@@ -158,3 +158,14 @@ def test_gradients_too_large_for_a_norm_in_single_precision_are_not_scaled_to_ze
         tensors = [torch.full((4,), 3e20)]
         apply_(clip, tensors)
         torch.testing.assert_close(tensors[0], torch.full((4,), 0.5))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("limit", [1e10, 1e30, 65504.0, 65505.0])
+def test_a_limit_beyond_the_type_clips_nothing_but_inf(dtype: torch.dtype, limit: float) -> None:
+    values = torch.tensor([math.inf, -math.inf, 1.0, -3.0, math.nan], dtype=dtype)
+    clipped = values.clone()
+    apply_(ClipGradValue(limit), [clipped])
+    largest = min(limit, torch.finfo(dtype).max)
+    expected = torch.tensor([largest, -largest, 1.0, -3.0, math.nan], dtype=dtype)
+    assert torch.equal(clipped.nan_to_num(7.0), expected.nan_to_num(7.0))

@@ -32,7 +32,7 @@ def test_the_ladder_ends_at_both_ends() -> None:
     assert (low, high) == (ClipGradNorm(1e-6), ClipGradNorm(1e6))
 
 
-def test_accumulation_goes_round_both_ways() -> None:
+def test_accumulation_goes_round_upwards_and_ends_at_one_downwards() -> None:
     controls = Controls()
     ups = []
     for _ in range(5):
@@ -41,7 +41,10 @@ def test_accumulation_goes_round_both_ways() -> None:
         ups.append(controls.accumulation_steps)
     assert ups == [2, 4, 8, 16, 1]
     assert next_value.next_accumulation(Controls(accumulate=MeanOver(3)), 1) == Set("accumulate", MeanOver(4))
-    assert next_value.next_accumulation(Controls(accumulate=SumOver(1)), -1) == Set("accumulate", SumOver(16))
+    assert next_value.next_accumulation(Controls(accumulate=SumOver(1)), -1) == Set("accumulate", SumOver(1))
+    assert next_value.next_accumulation(Controls(accumulate=MeanOver(8)), -1) == Set(
+        "accumulate", MeanOver(4)
+    )
 
 
 def test_halving_undoes_doubling_exactly() -> None:

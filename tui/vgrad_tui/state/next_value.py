@@ -55,12 +55,12 @@ def next_clip_variant(clip: object) -> object:
 
 
 def next_accumulation(wanted: Controls, direction: int) -> Set:
-    """The next of 1, 2, 4, 8, 16 microbatches; after the last comes the first."""
+    """The next of 1, 2, 4, 8, 16 microbatches; after 16 comes 1, but below 1 there is nothing."""
     now = wanted.accumulation_steps
     if direction > 0:
         steps = next((k for k in ACCUMULATIONS if k > now), ACCUMULATIONS[0])
     else:
-        steps = next((k for k in reversed(ACCUMULATIONS) if k < now), ACCUMULATIONS[-1])
+        steps = next((k for k in reversed(ACCUMULATIONS) if k < now), ACCUMULATIONS[0])
     rule = SumOver if isinstance(wanted.accumulate, SumOver) else MeanOver
     return Set("accumulate", rule(steps))
 
