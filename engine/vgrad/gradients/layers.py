@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,9 @@ class Layers:
         return np.sqrt(np.add.reduceat(squares, self.starts)).astype(np.float32)
 
 
-def find_layers(model: nn.Module) -> Layers:
+def find_layers(
+    model: nn.Module, params: Iterable[Tensor] | None = None, *, name_of: Callable[[str], str] = str
+) -> Layers:
     """Group a model's trainable parameters into layers.
 
     A module that owns at most one weight matrix is one layer under its own name: a Linear
@@ -66,34 +70,49 @@ def find_layers(model: nn.Module) -> Layers:
     head, for it is the head's weight. A head that is no module, as in ``F.linear(x, embed.weight)``,
     cannot be seen: the layer before it is taken for the last.
 
+    Args:
+        model: The model.
+        params: Look at these only. One that is not in the model makes a layer of its own at the end, called
+            ``params.INDEX``.
+        name_of: What to call the module that the model knows by a name; the empty name is the model itself.
+
     Raises:
-        ConfigError: If nothing in the model is trainable.
+        ConfigError: If none of them is trainable.
     """
+    wanted = None if params is None else {id(param): param for param in params}
     names: list[str] = []
-    params: list[nn.Parameter] = []
+    found: list[nn.Parameter] = []
     param_names: list[str] = []
     starts: list[int] = []
     seen: set[int] = set()
-    for module_name, module in model.named_modules():
+    for registered_name, module in model.named_modules():
+        module_name = name_of(registered_name)
         own = []
         for name, param in module.named_parameters(recurse=False):
-            if param.requires_grad and id(param) not in seen:
+            is_wanted = wanted is None or id(param) in wanted
+            if param.requires_grad and is_wanted and id(param) not in seen:
                 seen.add(id(param))
                 own.append((name, param))
         together = sum(param.dim() >= 2 for _, param in own) <= 1 and module_name != ""
         for position, (name, param) in enumerate(own):
             if position == 0 or not together:
-                starts.append(len(params))
+                starts.append(len(found))
                 names.append(module_name if together else f"{module_name}.{name}".lstrip("."))
-            params.append(param)
+            found.append(param)
             param_names.append(f"{module_name}.{name}".lstrip("."))
-    if not params:
+    for index, param in enumerate((wanted or {}).values()):
+        if param.requires_grad and id(param) not in seen:
+            starts.append(len(found))
+            names.append(f"params.{index}")
+            found.append(cast("nn.Parameter", param))
+            param_names.append(f"params.{index}")
+    if not found:
         raise ConfigError("the model has no trainable parameters: every requires_grad is False")
-    edges = [*starts, len(params)]
-    sizes = tuple(sum(param.numel() for param in params[start:stop]) for start, stop in pairwise(edges))
+    edges = [*starts, len(found)]
+    sizes = tuple(sum(param.numel() for param in found[start:stop]) for start, stop in pairwise(edges))
     return Layers(
         tuple(names),
-        tuple(params),
+        tuple(found),
         np.array(starts, dtype=np.int64),
         sizes,
         tuple(param_names),

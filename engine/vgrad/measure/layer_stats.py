@@ -80,12 +80,14 @@ class LayerStatsProbe:
     Attributes:
         spent_s: Seconds that the measurements of the last step took.
         dearest_s: Seconds that the dearest layer costs: what a budget must be able to save up.
-        loss_scale: What the loss is scaled with, for the share that float16 would lose.
+        loss_scale: What the loss is scaled with, a float or 0-d, for the share that float16 would lose.
+        grad_scale: What the gradients are still multiplied with when they are read, 0-d; None for 1.
     """
 
     def __init__(self, layers: Layers, budget: Budget) -> None:
         self.spent_s = 0.0
-        self.loss_scale = 1.0
+        self.loss_scale: float | Tensor = 1.0
+        self.grad_scale: Tensor | None = None
         self._layers = layers
         self._budget = budget
         self._next = 0
@@ -118,6 +120,11 @@ class LayerStatsProbe:
                 gradient = self._read_gradient(index)
                 self._open.append(_Measurement(index, gradient, [], time.perf_counter() - begin))
         self._next = (self._next + len(affordable)) % len(self._layers.names)
+
+    def cancel(self) -> None:
+        """Forget what was picked: the step raised."""
+        self._open.clear()
+        self._clock.take()
 
     def before_step(self) -> None:
         """Keep the weights of the picked layers, to see how far they move."""
@@ -237,6 +244,8 @@ class LayerStatsProbe:
         if not flat.numel():  # a sparse gradient without an entry
             flat = flat.new_zeros(1)
         magnitude = flat.abs().float()
+        if self.grad_scale is not None:
+            magnitude = magnitude / self.grad_scale
         # What a sparse gradient does not mention is zero.
         num_zeros = size - torch.count_nonzero(magnitude)
         num_kept = torch.count_nonzero(magnitude > 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)

@@ -194,11 +194,11 @@ class Trainer:
             self._batch = batch
             optimizer.zero_grad(set_to_none=True)
             loss = self._passes.backward(batch)
-            tap.loss_scale = self._passes.loss_scale
             tap.microbatch(
                 loss,
                 num_tokens=batch.num_tokens,
                 num_samples=batch.num_samples,
+                loss_scale=self._passes.loss_scale,
                 closes_window=batch.ends_epoch,
                 extras=self._passes.extras,
             )

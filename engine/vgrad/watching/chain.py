@@ -20,7 +20,7 @@ from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.methods.transform import GradTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor, nn
 
@@ -70,6 +70,8 @@ class Chain:
         names: The same, as step records name it.
         watch_s: Seconds that reading the norms between the links took in the last run.
         skipped: Whether the last run dropped its step.
+        set_aside: Parameters whose ``grad`` the last run set to None, each with the gradient.
+        dropped: Controls whose link the last run could not carry out and left out, each with the reason.
     """
 
     def __init__(self, layers: Layers, seed: int) -> None:
@@ -77,6 +79,8 @@ class Chain:
         self.names: tuple[ChainLink, ...] = ()
         self.watch_s = 0.0
         self.skipped = False
+        self.set_aside: list[tuple[nn.Parameter, Tensor | None]] = []
+        self.dropped: list[tuple[str, str]] = []
         self._layers = layers
         self._seed = seed
         self._frozen: frozenset[nn.Parameter] = frozenset()
@@ -85,19 +89,29 @@ class Chain:
         # By control, with the class that it belongs to: a changed threshold keeps it.
         self._memories: dict[str, tuple[type, Any]] = {}
 
-    def set(self, controls: Controls) -> None:
+    def set(self, controls: Controls, *, has_sparse: bool = False) -> None:
         """Put the links of ``controls`` in force.
 
+        Args:
+            controls: The controls.
+            has_sparse: Whether some gradients are sparse, or are expected to be.
+
         Raises:
-            ConfigError: If a frozen layer does not exist, or all would be frozen.
+            ConfigError: If a frozen layer does not exist, all would be frozen, or a link cannot be carried
+                out on sparse gradients or complex parameters.
         """
+        links = find_links(controls)
+        if has_sparse or any(param.is_complex() for param in self._layers.params):
+            for link in links:
+                if link not in self.links and getattr(link.value, "needs_dense", False):
+                    raise ConfigError(_why_not_dense(link, self._layers.params))
         frozen: frozenset[nn.Parameter] = frozenset()
         if controls.freeze is not None:
             indices = controls.freeze.matching(self._layers.names)
             frozen = frozenset(param for index in indices for param in self._layers.params_of(index))
         self._frozen = frozen
         self._free = [], None
-        self.links = find_links(controls)
+        self.links = links
         self.names = tuple(ChainLink(link.control, link.label) for link in self.links)
         kept = {link.control: type(link.value) for link in self.links}
         self._memories = {
@@ -140,6 +154,7 @@ class Chain:
         """
         self.watch_s = 0.0
         self.skipped = False
+        self.set_aside = []
         norms: list[Tensor] = []
         for link in self.links:
             if not self.skipped:
@@ -155,17 +170,34 @@ class Chain:
             case SkipNonFinite():
                 if not bool(grads.all_finite()):
                     self.skipped = True
-                    for param in grads.params:
-                        param.grad = None  # and the optimizer does nothing at all
+                    self._set_aside_(grads.params)  # and the optimizer does nothing at all
             case Freeze():
                 return self._without_frozen(grads)
             case Omega(alpha=alpha):
                 grads.add_extras_(alpha)
             case GradTransform() as transform:
                 if grads.has_sparse and transform.needs_dense:
-                    raise ConfigError(f"{link.label} needs dense gradients: use Embedding(sparse=False)")
-                transform.apply_(grads, self._memory(link, transform, grads), step=step)
+                    self.dropped.append((link.control, _why_not_dense(link, grads.params)))
+                    return grads
+                try:
+                    transform.apply_(grads, self._memory(link, transform, grads), step=step)
+                except ConfigError as error:  # an accepted control must not end a run
+                    self.dropped.append((link.control, str(error)))
+                    grads.forget_norms()
         return grads
+
+    def put_back_(self) -> None:
+        """Give the parameters the gradients again that were set aside for the step."""
+        for param, grad in self.set_aside:
+            if param.grad is None:
+                param.grad = grad
+        self.set_aside = []
+
+    def _set_aside_(self, params: Iterable[nn.Parameter]) -> None:
+        for param in params:
+            if param.grad is not None:
+                self.set_aside.append((param, param.grad))
+                param.grad = None
 
     def _memory(self, link: Link, transform: GradTransform, grads: Grads) -> Any:
         if link.control not in self._memories:
@@ -174,14 +206,16 @@ class Chain:
         return self._memories[link.control][1]
 
     def _without_frozen(self, grads: Grads) -> Grads:
-        keep = []
-        for index, param in enumerate(grads.params):
-            if param in self._frozen:
-                param.grad = None
-            else:
-                keep.append(index)
+        keep = [index for index, param in enumerate(grads.params) if param not in self._frozen]
+        self._set_aside_(param for param in grads.params if param in self._frozen)
         free = [id(grads.params[index]) for index in keep]
         known, plan = self._free
         rest, plan = grads.subset(keep, plan if free == known else None)
         self._free = free, plan
         return rest
+
+
+def _why_not_dense(link: Link, params: Iterable[nn.Parameter]) -> str:
+    if any(param.is_complex() for param in params):
+        return f"{link.label} cannot be used on complex parameters"
+    return f"{link.label} needs dense gradients: use Embedding(sparse=False)"

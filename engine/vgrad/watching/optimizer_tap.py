@@ -1,66 +1,80 @@
-"""The one place where gradients are read and changed: the optimizer's step hooks.
+"""Reads and steers the gradients of one optimizer from its step hooks, in anybody's loop.
 
     backward -> step(): collect -> probe(raw) -> the chain's links -> probe(applied) -> the real step
 
-A step pre-hook sees gradients after backward, after an all-reduce and after unscaling, for any
-loop. While an accumulation window is open it keeps the gradients aside and sets ``p.grad`` to
-None, and the optimizer skips such parameters by itself. So accumulation, too, works in a loop
-that knows nothing of it.
+A step pre-hook sees gradients after backward, after an all-reduce and after unscaling. ``step(closure)`` is
+the exception: there the backward pass runs inside the step, and the gradients are read when the closure
+returns. While an accumulation window is open the gradients are kept aside and ``p.grad`` is None, and the
+optimizer skips such parameters by itself.
 
-Watching alone changes nothing: without clipping, accumulation or a changed learning rate no
-gradient, weight or random state is written.
+Watching alone changes nothing: while no control is on, no gradient, weight, learning rate or random state is
+written. If ``step()`` raises, what was changed for it is put back, but for gradients changed in place.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from vgrad.controls.controls import Controls
-from vgrad.errors import ConfigError
-from vgrad.events.layer_stats import LayerStats
-from vgrad.events.step_record import StepRecord
-from vgrad.gradients.grads import Grads
-from vgrad.gradients.layers import find_layers
-from vgrad.gradients.norms import NormPlan
-from vgrad.measure.budget import Budget
-from vgrad.measure.host_copy import HostCopy
-from vgrad.measure.layer_stats import LayerStatsProbe
+from vgrad.gradients.layers import Layers, find_layers
 from vgrad.methods.accumulate import SumOver
-from vgrad.watching.accumulation import AccumulationWindow
+from vgrad.watching.accumulation import AccumulationWindow, Announced
 from vgrad.watching.chain import Chain
-from vgrad.watching.pending_steps import PendingStep, PendingSteps
+from vgrad.watching.closures import closure_of, with_closure
+from vgrad.watching.fused_scaling import FusedScaling
+from vgrad.watching.gradient_reader import GradientReader, has_sparse_module
+from vgrad.watching.hooks import StepHooks
+from vgrad.watching.raised_step import WatchedArgs
+from vgrad.watching.step_meter import StepMeter
+from vgrad.watching.step_rates import StepRates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.step_record import ChainLink, StepRecord
+    from vgrad.gradients.grads import Grads
+    from vgrad.watching.guard import Guard
+    from vgrad.watching.loss_at_backward import LossAtBackward
 
 
 class OptimizerTap:
     """Watches and steers the gradients of one optimizer.
 
-    Call `microbatch` before every ``optimizer.step()``; finished steps come out of `records`.
-    Use it as a context manager, or call `remove` when done.
+    Finished steps come out of `records`. A loop that knows its loss announces it with `microbatch` before
+    ``optimizer.step()``; else it is taken from ``losses``, else it is not known. Use the tap as a context
+    manager, or call `remove` when done.
 
     Args:
-        model: The model; its trainable parameters are fixed from here on.
+        model: The model.
         optimizer: Its optimizer. Hooks are registered on it.
         controls: What is done to the gradients from the first step on. Backward, precision, the
             optimizer and the model are the training loop's, and those controls are not looked at here.
-        watch_budget: Share of the step time for the dear statistics, in [0, 1].
+        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         seed: Seed of the transforms that draw random numbers, each from a generator of its own.
         keep_s: Seconds for which `records` may keep finished steps back, to hand several over at once. Making
             a record is quick while the processor has the code at hand, and not right after a backward pass.
+        layers: The layers, where they are not those of all trainable parameters of ``model``.
+        part: The part of the run that this optimizer is, for the records.
+        losses: Where losses come from that nobody announces.
 
     Attributes:
         layers: The layers that records speak of, in their order.
-        step: Number of optimizer steps done so far.
-        step_s: Seconds that the last one took.
-        loss_scale: What the loop scales its loss with, for the records alone.
+        guard: Takes errors of ours that must not reach the loop; None lets them through.
+        on_boundary: Called as a step begins, where no accumulation window is open.
+        on_control_dropped: Called with the name of a control that cannot be carried out, and the reason; it
+            has been switched off.
 
     Raises:
-        ConfigError: If the model has nothing to train, or a learning rate lives on an accelerator.
+        ConfigError: If nothing is trainable, a learning rate lives on an accelerator, or the controls cannot
+            be carried out.
     """
 
     def __init__(
@@ -72,38 +86,45 @@ class OptimizerTap:
         watch_budget: float = 0.02,
         seed: int = 0,
         keep_s: float = 0.0,
+        layers: Layers | None = None,
+        part: int = 0,
+        losses: LossAtBackward | None = None,
     ) -> None:
-        self.layers = find_layers(model)
-        self._chain = Chain(self.layers, seed)
-        self.controls = controls or Controls()
-        self.step = 0
-        self.step_s = 0.0
-        self.loss_scale = 1.0
-        self._optimizer = optimizer
-        _require_readable_lrs(optimizer)
-        self._budget = Budget(watch_budget)
-        self._probe = LayerStatsProbe(self.layers, self._budget)
-        self._window = AccumulationWindow(self.layers.params)
-        self._plan: NormPlan | None = None
-        self._plan_for: list[int] | None = None
-        self._sparse: list[int] = []  # of the gradients that are there, those that are sparse
+        self.layers = find_layers(model) if layers is None else layers
+        self.guard: Guard | None = None
+        self.on_boundary: Callable[[], None] | None = None
+        self.on_control_dropped: Callable[[str, str], None] | None = None
+        self._seed = seed
+        self._losses = losses
+        self._meter = StepMeter(self.layers, watch_budget=watch_budget, keep_s=keep_s, part=part)
+        self._is_stepping = False
+        self._is_read = False  # whether the gradients of this step have been looked at
         self._grads: Grads | None = None
-        self._norms: tuple[Tensor, Tensor] | None = None
-        self._applied: list[Tensor] = []
-        self._lrs: list[float | Tensor] = []  # the base rates, while a step is under way
-        self._base_lr = 0.0
-        self._flights = PendingSteps(self.layers, self._probe, keep_s)
-        self._watch_s = 0.0
-        self._elapsed_s = 0.0
-        self._step_began = time.perf_counter()
-        self._handles: tuple[RemovableHandle, ...] = ()
-        self._hook()
+        self._applied: tuple[list[Tensor], tuple[ChainLink, ...]] = ([], ())  # norm after each link, their names
+        self._expects_sparse = has_sparse_module(model)
+        self._controls = Controls()
+        self._watch(self.layers)
+        self._rates = StepRates(optimizer)
+        self._scaling = FusedScaling(optimizer)
+        if controls is not None:
+            self.controls = controls
+        self._optimizer = optimizer
+        self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
 
-    def _hook(self) -> None:
-        self._handles = (
-            self._optimizer.register_step_pre_hook(self._before_step),
-            self._optimizer.register_step_post_hook(self._after_step),
-        )
+    def use_layers(self, layers: Layers) -> None:
+        """Read these layers from the next step on; take the `records` of the old ones first.
+
+        Statistics and the memories of transforms begin anew, and so does an open window.
+        """
+        self._meter.use_layers(layers)
+        self._watch(layers)
+
+    def _watch(self, layers: Layers) -> None:
+        self.layers = layers
+        self._window = AccumulationWindow(layers.params)
+        self._reader = GradientReader(layers)
+        self._chain = Chain(layers, self._seed)
+        self._chain.set(self._controls)
 
     def __enter__(self) -> Self:
         return self
@@ -112,9 +133,10 @@ class OptimizerTap:
         self.remove()
 
     def remove(self) -> None:
-        """Take the hooks off the optimizer again."""
-        for handle in self._handles:
-            handle.remove()
+        """Take the hooks off the optimizer again, and put back what an unfinished step has set aside."""
+        self._hooks.remove()
+        self.recover()
+        self._window.put_back_()
 
     def move_to(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch and steer the steps of another optimizer from here on, over the same parameters.
@@ -122,23 +144,45 @@ class OptimizerTap:
         Raises:
             ConfigError: If a learning rate of it lives on an accelerator.
         """
-        _require_readable_lrs(optimizer)
-        self.remove()
-        self._optimizer = optimizer
-        self._hook()
+        rates = StepRates(optimizer)
+        self._hooks.remove()
+        self._optimizer, self._rates, self._scaling = optimizer, rates, FusedScaling(optimizer)
+        self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
+
+    @property
+    def step(self) -> int:
+        """Number of optimizer steps done so far."""
+        return self._meter.step
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that the last step took."""
+        return self._meter.step_s
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer that is watched."""
+        return self._optimizer
 
     @property
     def controls(self) -> Controls:
         """What is done to the gradients. Assign between two optimizer steps only.
 
-        Assigning raises `ConfigError`, and changes nothing, if a layer to freeze does not exist.
+        Assigning raises `ConfigError`, and changes nothing, if a layer to freeze does not exist, or a
+        method needs dense gradients and some are sparse.
         """
         return self._controls
 
     @controls.setter
     def controls(self, controls: Controls) -> None:
-        self._chain.set(controls)
+        has_sparse = self._reader.has_sparse if self.step else self._expects_sparse
+        self._chain.set(controls, has_sparse=has_sparse)
         self._controls = controls
+
+    @property
+    def is_stepping(self) -> bool:
+        """Whether the optimizer is inside a step now."""
+        return self._is_stepping
 
     @property
     def was_skipped(self) -> bool:
@@ -152,28 +196,33 @@ class OptimizerTap:
 
     def begin(self) -> None:
         """Start the clock of the next step here, so that what came before it is not counted."""
-        self._step_began = time.perf_counter()
+        self._meter.begin()
 
     def microbatch(
         self,
-        loss: Tensor,
+        loss: Tensor | float | None,
         *,
         num_tokens: int = 0,
         num_samples: int = 1,
+        loss_scale: float = 1.0,
         closes_window: bool = False,
         extras: Mapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
         """Say what the next ``optimizer.step()`` is about.
 
         Args:
-            loss: Mean loss of the microbatch, 0-d, on its device.
+            loss: Mean loss of the microbatch, 0-d on its device or a float; None where it is not known.
             num_tokens: Tokens that the mean was taken over; 0 where the data has none.
             num_samples: Samples in the microbatch; weighs it where there are no tokens.
+            loss_scale: What the loop has scaled its loss with, for the record alone.
             closes_window: Step with what there is, though the window may not be full: the
                 data or the epoch ends here.
             extras: Gradients of a regulariser, by parameter, which the chain's Ω adds.
         """
-        self._window.announce(loss.detach(), num_tokens, num_samples, closes_window, extras)
+        if isinstance(loss, Tensor):
+            loss = loss.detach()
+        self._meter.loss_scale = loss_scale
+        self._window.announce(Announced(loss, num_tokens, num_samples, extras or {}), closes=closes_window)
 
     def close_window(self) -> None:
         """Make the next ``optimizer.step()`` use the open window as it is: the data has ended."""
@@ -183,146 +232,184 @@ class OptimizerTap:
         """Return the steps whose numbers have arrived, oldest first, each once.
 
         They may be kept back for as long as ``keep_s`` says. Else all steps so far are returned; on an
-        accelerator the newest stays in flight, so that nobody waits for the device. ``wait`` asks for all.
+        accelerator the newest stays pending, so that nobody waits for the device. ``wait`` asks for all.
         """
-        return self._flights.land(wait=wait)
+        return self._meter.records(wait=wait)
+
+    def correct_loss(self, loss: float) -> bool:
+        """Report another loss for the newest step; False if it has been handed over already."""
+        return self._meter.correct_loss(loss)
 
     def forget_stats(self) -> None:
-        """Forget the dear statistics: they are of other weights than there are now."""
-        self._probe.forget(self.step)
+        """Forget the expensive statistics: they are of other weights than there are now."""
+        self._meter.forget_stats()
 
     def stats(self) -> LayerStats:
-        """The dear statistics as of the last record that was returned."""
-        return self._probe.snapshot()
+        """The expensive statistics as of the last record that was returned."""
+        return self._meter.stats()
 
-    def _before_step(self, *_: Any) -> None:
+    def recover(self) -> None:
+        """If the last step raised, put back the learning rates and the gradients that were set aside."""
+        if not self._is_stepping:
+            return
+        self._is_stepping = False
+        self._grads = None
+        self._meter.cancel()
+        self._rates.put_back_()
+        self._chain.put_back_()
+        self._window.put_back_()
+
+    def _before_step(self, _: object, args: Any, kwargs: Any) -> Any:
+        try:
+            self.recover()
+            if self.on_boundary is not None and not self._window.num_microbatches:
+                self.on_boundary()
+            self._is_stepping = True
+            self._is_read = False
+            self._grads = None
+            closure = closure_of(args, kwargs)
+            if closure is None:
+                self._steer()
+            else:
+                args, kwargs = with_closure(args, kwargs, closure, self._after_closure)
+            self._rates.set_(self._controls, self.step + 1)
+            if closure is None and not (
+                self._rates.are_set or self._chain.set_aside or self._window.is_aside
+            ):
+                return None  # nothing is to be put back
+            return WatchedArgs.of(args, self.recover), kwargs
+        except Exception as error:  # noqa: BLE001  # none of ours may reach the user's step
+            self._failed(error)
+        return None
+
+    def _after_closure(self, loss: object) -> None:
+        """The closure of ``step(closure)`` has run: the gradients are there now."""
+        try:
+            if self._is_stepping and self._is_read:
+                self._steer_again()
+            elif self._is_stepping:
+                if (
+                    self._losses is None
+                    and not self._window.is_announced
+                    and isinstance(loss, Tensor | float)
+                ):
+                    self.microbatch(loss)
+                self._steer()
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(error)
+
+    def _after_step(self, *_: object) -> None:
+        try:
+            if not self._is_stepping:
+                return
+            if not self._is_read:  # the closure was never called
+                self._steer(is_over=True)
+            self._is_stepping = False
+            self._rates.put_back_()
+            if self._grads is not None:
+                self._finish()
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if self.guard is None:
+            raise error
+        self.guard.caught(error)
+
+    def _steer(self, *, is_over: bool = False) -> None:
+        """Read the gradients, run the chain on them, and make all ready for the real step.
+
+        Args:
+            is_over: The real step has been done already: only read.
+        """
         is_recording = torch.is_grad_enabled()
         torch.set_grad_enabled(False)  # gradients may carry a graph
         try:
-            self._steer()
+            self._is_read = True
+            begin = time.perf_counter()
+            meter, window, chain = self._meter, self._window, self._chain
+            if not window.is_announced:
+                self._announce_caught()
+            size = 1 if is_over else self._controls.accumulation_steps
+            will_change = bool(chain.links) and not is_over
+            if self._scaling.is_possible:
+                is_new = not window.num_microbatches
+                self._scaling.look(self.layers.params, unscale=will_change or size > 1, is_new=is_new)
+            if not window.close_if_full(size, is_sum=isinstance(self._controls.accumulate, SumOver)):
+                meter.watch_s += time.perf_counter() - begin
+                return  # every p.grad is None now, so step() changes nothing
+            grads = self._grads = self._read(will_change=will_change)
+            if grads is None:
+                window.clear()
+                return
+            meter.watch_s += time.perf_counter() - begin
+
+            self._applied = ([] if is_over else chain.run_(grads, step=self.step + 1)), chain.names
+
+            begin = time.perf_counter()
+            if chain.dropped:
+                self._drop_controls()
+            meter.before_step()
+            meter.watch_s += time.perf_counter() - begin + chain.watch_s
         finally:
             torch.set_grad_enabled(is_recording)
 
-    def _steer(self) -> None:
-        """Read the gradients, run the chain on them, and make all ready for the real step."""
-        begin = time.perf_counter()
+    def _steer_again(self) -> None:
+        """Run the chain on the gradients of a later evaluation within the same step, as in a line search."""
+        if self._grads is None or not self._chain.links:
+            return
+        with torch.no_grad():
+            grads = self._reader.collect(self._window.extras, will_change=True)
+            if grads is not None:
+                self._chain.run_(grads, step=self.step + 1)
+
+    def _announce_caught(self) -> None:
+        if self._losses is None:
+            self._window.announce(Announced(None))
+            return
+        caught = self._losses.take()
+        self._meter.loss_scale = 1.0 if caught.scale is None else caught.scale
+        self._window.announce(Announced(caught.loss))
+
+    def _read(self, *, will_change: bool) -> Grads | None:
+        """The gradients that are there, measured; None where no parameter has one."""
+        for is_last in (False, True):
+            grads = self._reader.collect(self._window.extras, will_change=will_change)
+            if grads is None:
+                return None
+            try:
+                self._meter.read(grads, self._scaling.scale)
+            except RuntimeError:
+                if is_last:
+                    raise
+                self._reader.forget_plan()  # dtypes or shapes are no longer what they were
+            else:
+                break
+        return grads
+
+    def _drop_controls(self) -> None:
+        """Switch off what could not be carried out on these gradients, and say so."""
+        dropped, self._chain.dropped = self._chain.dropped, []
+        for name, reason in dropped:
+            self.controls = replace(self._controls, **{name: getattr(_NOTHING, name)})
+            if self.on_control_dropped is not None:
+                self.on_control_dropped(name, reason)
+
+    def _finish(self) -> None:
+        """The real step is done."""
+        applied, links = self._applied
+        self._meter.finish(
+            present=self._reader.present,
+            applied=applied,
+            links=links if applied else (),
+            skipped=self._chain.skipped,
+            window=self._window,
+            scaling=self._scaling,
+            rates=self._rates,
+        )
+        self._window.clear()
+        self._chain.put_back_()
         self._grads = None
-        window = self._window
-        if not window.is_announced:
-            raise ConfigError("call OptimizerTap.microbatch(loss) before every optimizer.step()")
-        rule = self._controls.accumulate
-        if not window.close_if_full(self._controls.accumulation_steps, is_sum=isinstance(rule, SumOver)):
-            self._watch_s += time.perf_counter() - begin
-            return  # every p.grad is None now, so step() changes nothing
-        grads = self._collect()
-        self._grads = grads
-        self._norms = (grads.norms(), grads.norm())
-        self._probe.loss_scale = self.loss_scale
-        self._probe.before_transforms()
-        self._watch_s += time.perf_counter() - begin
-
-        self._applied = self._chain.run_(grads, step=self.step + 1)
-
-        begin = time.perf_counter()
-        self._probe.before_step()
-        self._set_lrs()
-        self._watch_s += time.perf_counter() - begin + self._chain.watch_s
-
-    def _after_step(self, *_: Any) -> None:
-        if self._grads is None or self._norms is None:
-            return  # the window is still open
-        begin = time.perf_counter()
-        lr = float(self._optimizer.param_groups[0]["lr"])
-        for group, base_lr in zip(self._optimizer.param_groups, self._lrs, strict=True):
-            group["lr"] = base_lr
-        measured, vectors = self._probe.after_step()
-        window = self._window
-        norms, norm = self._norms
-        square = window.microbatch_square
-        squares = () if square is None else (square,)
-        copy = HostCopy((norm, window.loss, *self._applied, *squares), (norms, *vectors))
-        self.step += 1
-        now = time.perf_counter()
-        self._watch_s += now - begin
-        self.step_s = step_s = now - self._step_began + self._flights.take_waited_s()
-        self._elapsed_s += step_s
-        self._flights.add(
-            PendingStep(
-                step=self.step,
-                copy=copy,
-                present=self._plan_for,
-                has_square=square is not None,
-                measured=measured,
-                links=self._chain.names,
-                skipped=self._chain.skipped,
-                loss_scale=self.loss_scale,
-                lr=lr,
-                base_lr=self._base_lr,
-                num_tokens=window.num_tokens,
-                num_samples=window.num_samples,
-                num_microbatches=window.num_microbatches,
-                elapsed_s=self._elapsed_s,
-                step_s=step_s,
-                watch_s=self._watch_s,
-            )
-        )
-        self._budget.earn(step_s, self._watch_s - self._probe.spent_s, at_most_s=2 * self._probe.dearest_s)
-        window.clear()
-        self._grads = self._norms = None
-        self._watch_s = 0.0
-        self._step_began = time.perf_counter()
-
-    def _collect(self) -> Grads:
-        """The gradients that are there; the plan to read them is made anew when others are."""
-        params = self.layers.params
-        found = [grad for param in params if (grad := param.grad) is not None]
-        present: list[int] | None = None
-        if len(found) < len(params):
-            present = [index for index, param in enumerate(params) if param.grad is not None]
-            if not present:
-                raise ConfigError("optimizer.step() was called but no parameter has a gradient")
-        if self._plan is None or present != self._plan_for:
-            self._sparse = [i for i, grad in enumerate(found) if grad.layout is torch.sparse_coo]
-        for index in self._sparse:
-            found[index] = self._entries_of(found[index], index if present is None else present[index])
-        if self._plan is None or present != self._plan_for:
-            self._plan = NormPlan(found, varying=self._sparse)
-            self._plan_for = present
-        names: Sequence[str] = self.layers.param_names
-        return Grads(
-            found,
-            self._plan,
-            params=params if present is None else [params[index] for index in present],
-            names=names if present is None else [names[index] for index in present],
-            last_linear=self.layers.last_linear,
-            extras=self._window.extras,
-            has_sparse=bool(self._sparse),
-        )
-
-    def _entries_of(self, grad: Tensor, index: int) -> Tensor:
-        """The entries of a sparse gradient that are there, each once, as the chain may change them."""
-        grad = grad.coalesce()
-        if self._chain.links:
-            # Only then: adding up what occurs twice, before it is added to a weight, rounds otherwise.
-            self.layers.params[index].grad = grad
-        return grad.values()
-
-    def _set_lrs(self) -> None:
-        """Set the learning rates of this one step; `_after_step` puts the base rates back.
-
-        Between two steps ``group["lr"]`` is the base rate, which only the loop and its scheduler write.
-        """
-        groups = self._optimizer.param_groups
-        self._lrs = [group["lr"] for group in groups]
-        factor = self._controls.schedule.factor(self.step + 1)
-        scale = self._controls.lr_scale
-        self._base_lr = float(self._lrs[0]) * factor
-        if factor != 1.0 or scale != 1.0:
-            for group in groups:
-                group["lr"] = group["lr"] * factor * scale
 
 
-def _require_readable_lrs(optimizer: torch.optim.Optimizer) -> None:
-    lrs = [group["lr"] for group in optimizer.param_groups]
-    if any(isinstance(lr, Tensor) and lr.device.type != "cpu" for lr in lrs):
-        raise ConfigError("a learning rate on an accelerator cannot be read without waiting: use a float")
+_NOTHING = Controls()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vgrad.measure.host_copy import HostCopy
     from vgrad.measure.layer_stats import LayerStatsProbe, Picked
 
-# Steps that stay in flight on an accelerator, so that nobody waits for the device.
+# Steps that stay in pending_step on an accelerator, so that nobody waits for the device.
 _IN_FLIGHT = 1
 # Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
 _MOST_KEPT = 64
@@ -27,12 +27,17 @@ _MOST_KEPT = 64
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step
 class PendingStep:
-    """A finished step whose numbers are on their way to the host; what each is, `StepRecord` says."""
+    """A finished step whose numbers are on their way to the host; what each is, `StepRecord` says.
+
+    Attributes:
+        coming: What the last scalars of ``copy`` are: some of ``loss``, ``square``, ``found_inf``, ``scale``.
+    """
 
     step: int
     copy: HostCopy
+    coming: list[str]
+    loss: float | None
     present: list[int] | None
-    has_square: bool
     measured: Picked
     links: tuple[ChainLink, ...]
     skipped: bool
@@ -54,19 +59,29 @@ class PendingSteps:
         layers: The layers that records speak of.
         probe: Is given the dear statistics as they arrive.
         keep_s: Seconds for which steps may be kept back, to be landed together.
+        part: The part of the run that these are steps of.
     """
 
-    def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float) -> None:
+    def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float, part: int = 0) -> None:
         self._layers = layers
         self._probe = probe
         self._keep_s = keep_s
-        self._flights: deque[PendingStep] = deque()
+        self._part = part
+        self._steps: deque[PendingStep] = deque()
         self._landed_s = -math.inf
         self._waited_s = 0.0
+        self._corrected = (0, 0.0)  # step, loss
 
-    def add(self, flight: PendingStep) -> None:
+    def add(self, pending_step: PendingStep) -> None:
         """Take a finished step."""
-        self._flights.append(flight)
+        self._steps.append(pending_step)
+
+    def correct_loss(self, loss: float) -> bool:
+        """Give the newest step another loss; False if it has been landed."""
+        if not self._steps:
+            return False
+        self._corrected = (self._steps[-1].step, loss)
+        return True
 
     def take_waited_s(self) -> float:
         """Seconds that the device was waited for since the last call."""
@@ -75,14 +90,14 @@ class PendingSteps:
 
     def land(self, *, wait: bool) -> list[StepRecord]:
         """The records of the steps that are due, as `OptimizerTap.records` says."""
-        flights = self._flights
+        pending = self._steps
         now_s = time.perf_counter()
-        if not wait and now_s - self._landed_s < self._keep_s and len(flights) < _MOST_KEPT:
+        if not wait and now_s - self._landed_s < self._keep_s and len(pending) < _MOST_KEPT:
             return []
         self._landed_s = now_s
         finished = []
-        while flights and (wait or flights[0].copy.is_here or len(flights) > _IN_FLIGHT):
-            finished.append(self._land(flights.popleft()))
+        while pending and (wait or pending[0].copy.is_here or len(pending) > _IN_FLIGHT):
+            finished.append(self._land(pending.popleft()))
         return finished
 
     def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
@@ -94,35 +109,39 @@ class PendingSteps:
         self._waited_s += time.perf_counter() - begin
         return values
 
-    def _land(self, flight: PendingStep) -> StepRecord:
+    def _land(self, pending_step: PendingStep) -> StepRecord:
         """Turn the numbers of a step into its record."""
-        (norm, loss, *steering), values = self._arrived(flight.copy)
-        square = steering.pop() if flight.has_square else math.nan
-        num_norms = len(self._layers.params) if flight.present is None else len(flight.present)
+        (norm, *steering), values = self._arrived(pending_step.copy)
+        arrived = {name: steering.pop() for name in reversed(pending_step.coming)}
+        loss = arrived.get("loss", pending_step.loss)
+        if pending_step.step == self._corrected[0]:
+            loss = self._corrected[1]
+        num_norms = len(self._layers.params) if pending_step.present is None else len(pending_step.present)
         norms = values[:num_norms]
-        if flight.present is not None:  # no gradient reads as a norm of 0: nothing reached it
+        if pending_step.present is not None:  # no gradient reads as a norm of 0: nothing reached it
             everywhere = norms.dtype.type(0).repeat(len(self._layers.params))
-            everywhere[flight.present] = norms
+            everywhere[pending_step.present] = norms
             norms = everywhere
-        if flight.measured.indices:
-            self._probe.store(flight.step, flight.measured, values[num_norms:])
+        if pending_step.measured.indices:
+            self._probe.store(pending_step.step, pending_step.measured, values[num_norms:])
         return StepRecord(
-            step=flight.step,
+            step=pending_step.step,
             loss=loss,
-            lr=flight.lr,
-            base_lr=flight.base_lr,
+            lr=pending_step.lr,
+            base_lr=pending_step.base_lr,
             grad_norm=norm,
             applied_norm=steering[-1] if steering else norm,
             grad_norms=self._layers.reduce(norms),
-            num_tokens=flight.num_tokens,
-            num_samples=flight.num_samples,
-            num_microbatches=flight.num_microbatches,
-            elapsed_s=flight.elapsed_s,
-            step_s=flight.step_s,
-            watch_s=flight.watch_s,
-            links=flight.links,
+            num_tokens=pending_step.num_tokens,
+            num_samples=pending_step.num_samples,
+            num_microbatches=pending_step.num_microbatches,
+            elapsed_s=pending_step.elapsed_s,
+            step_s=pending_step.step_s,
+            watch_s=pending_step.watch_s,
+            links=pending_step.links,
             link_norms=np.array(steering, dtype=np.float32),
-            microbatch_square=square,
-            skipped=flight.skipped,
-            loss_scale=flight.loss_scale,
+            microbatch_square=arrived.get("square", math.nan),
+            skipped=pending_step.skipped or arrived.get("found_inf", 0.0) > 0,
+            loss_scale=arrived.get("scale", pending_step.loss_scale),
+            part=self._part,
         )

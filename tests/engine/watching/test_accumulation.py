@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vgrad.controls.controls import Set
 from vgrad.events.notices import CommandApplied
 from vgrad.task import Task
-from vgrad.watching.accumulation import AccumulationWindow
+from vgrad.watching.accumulation import AccumulationWindow, Announced
 
 LIMIT = 1e-12  # float64: only the order of summation differs
 
@@ -36,7 +36,7 @@ def test_the_mean_over_a_window_is_the_mean_over_its_items(lengths: list[int], s
         model.zero_grad()
         loss = model(part).square().mean()
         loss.backward()
-        window.announce(loss.detach(), len(part), 1, closes=False)
+        window.announce(Announced(loss.detach(), len(part), 1))
         assert window.close_if_full(len(lengths)) is (count == len(lengths))
 
     for param, expected in zip(model.parameters(), whole, strict=True):
@@ -72,7 +72,7 @@ def test_a_parameter_that_some_microbatches_do_not_reach_counts_as_zero_there(us
         model.zero_grad()
         loss = model(part, head).square().mean()
         loss.backward()
-        window.announce(loss.detach(), len(part), 1, closes=False)
+        window.announce(Announced(loss.detach(), len(part), 1))
         full = window.close_if_full(len(used))
     assert full
     for param, grad in zip(model.parameters(), expected, strict=True):
@@ -88,7 +88,7 @@ def test_a_window_of_one_hands_the_gradients_through_untouched() -> None:
     model = toy_model()
     before = gradients_of(model, torch.randn(4, 6))
     window = AccumulationWindow(tuple(model.parameters()))
-    window.announce(torch.tensor(1.0), 4, 1, closes=False)
+    window.announce(Announced(torch.tensor(1.0), 4, 1))
     assert window.close_if_full(1)
     assert all(param.grad is grad for param, grad in zip(model.parameters(), before, strict=True))
 
@@ -173,7 +173,7 @@ def test_half_precision_gradients_of_large_counts_do_not_overflow() -> None:
     window = AccumulationWindow((param,))
     for count in (40_000, 60_000, 60_000):
         param.grad = torch.full_like(param, 2.0)
-        window.announce(torch.tensor(2.0), count, 1, closes=False)
+        window.announce(Announced(torch.tensor(2.0), count, 1))
         full = window.close_if_full(3)
     assert full
     torch.testing.assert_close(param.grad, torch.full_like(param, 2.0))
@@ -184,7 +184,7 @@ def test_samples_weigh_where_there_are_no_tokens() -> None:
     window = AccumulationWindow((param,))
     for value, num_samples in ((1.0, 1), (5.0, 3)):
         param.grad = torch.tensor(value)
-        window.announce(torch.tensor(value), 0, num_samples, closes=False)
+        window.announce(Announced(torch.tensor(value), 0, num_samples))
         window.close_if_full(2)
     assert param.grad.item() == window.loss.item() == 4.0
     assert window.num_samples == 4

@@ -225,22 +225,30 @@ def test_after_remove_the_optimizer_is_as_it_was() -> None:
     assert tap.records() == []
 
 
-def test_a_step_that_was_not_announced_is_refused_with_what_to_do() -> None:
-    model = toy_model()
-    optimizer = sgd(model.parameters())
-    with OptimizerTap(model, optimizer):
-        model(torch.ones(3, 6)).sum().backward()
-        with pytest.raises(ConfigError, match=r"OptimizerTap\.microbatch"):
-            optimizer.step()
-
-
-def test_a_step_without_any_gradient_is_refused() -> None:
+def test_a_step_that_was_not_announced_has_a_record_without_a_loss() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
     with OptimizerTap(model, optimizer) as tap:
-        tap.microbatch(torch.tensor(1.0))
-        with pytest.raises(ConfigError, match="no parameter has a gradient"):
+        model(torch.ones(3, 6)).sum().backward()
+        optimizer.step()
+        [record] = tap.records()
+    assert record.loss is None
+    assert record.grad_norm > 0
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_step_without_any_gradient_is_none(accumulate: int) -> None:
+    model = toy_model()
+    optimizer = sgd(model.parameters())
+    with OptimizerTap(model, optimizer, controls=Controls(accumulate=MeanOver(accumulate))) as tap:
+        for _ in range(4):
             optimizer.step()
+        assert (tap.step, tap.records()) == (0, [])
+        for _ in range(accumulate):
+            optimizer.zero_grad()
+            model(torch.ones(3, 6)).sum().backward()
+            optimizer.step()
+        assert [record.num_microbatches for record in tap.records()] == [accumulate]
 
 
 class Detour(nn.Module):

@@ -1,0 +1,104 @@
+"""Reads the gradients of some parameters as dense real tensors, which norms and transforms understand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from vgrad.gradients.grads import Grads, entries
+from vgrad.gradients.norms import NormPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from vgrad.gradients.layers import Layers
+
+
+class GradientReader:
+    """Collects the gradients that are there, with a plan to read their norms that is made once.
+
+    A sparse gradient is read as the entries that are there, a complex one as its real and imaginary parts.
+    Both are views of ``p.grad``, so a transform that changes them changes what the optimizer sees.
+
+    Args:
+        layers: The layers whose parameters are read.
+
+    Attributes:
+        present: Indices of the parameters that had a gradient when it was last collected; None for all.
+        has_sparse: Whether some gradient was sparse then.
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        self.present: list[int] | None = None
+        self.has_sparse = False
+        self._layers = layers
+        self._plan: NormPlan | None = None
+        self._sparse: list[int] = []
+        self._complex: list[int] = []
+
+    def forget_plan(self) -> None:
+        """Plan anew at the next `collect`: dtypes or shapes are no longer what they were."""
+        self._plan = None
+
+    def collect(self, extras: Mapping[nn.Parameter, Tensor], *, will_change: bool) -> Grads | None:
+        """Return the gradients that are there, or None where no parameter has one.
+
+        Args:
+            extras: Gradients of a regulariser, by parameter, which Ω adds.
+            will_change: Whether transforms are going to change them.
+        """
+        layers = self._layers
+        params: Sequence[nn.Parameter] = layers.params
+        found = [grad for param in params if (grad := param.grad) is not None]
+        present: list[int] | None = None
+        if len(found) < len(params):
+            if not found:
+                return None
+            present = [index for index, param in enumerate(params) if param.grad is not None]
+        is_new = self._plan is None or present != self.present
+        if is_new:
+            self._sparse = [i for i, grad in enumerate(found) if grad.layout is torch.sparse_coo]
+            self._complex = [i for i, grad in enumerate(found) if grad.is_complex()]
+            self.has_sparse = bool(self._sparse)
+        for index in self._sparse:
+            param = params[index if present is None else present[index]]
+            found[index] = _entries_of(found[index], param, will_change=will_change)
+        for index in self._complex:
+            found[index] = torch.view_as_real(found[index].resolve_conj())
+        plan = self._plan
+        if plan is None or is_new:
+            plan = self._plan = NormPlan(found, varying=self._sparse)
+            self.present = present
+        names: Sequence[str] = layers.param_names
+        return Grads(
+            found,
+            plan,
+            params=params if present is None else [params[index] for index in present],
+            names=names if present is None else [names[index] for index in present],
+            last_linear=layers.last_linear,
+            extras=extras,
+            has_sparse=bool(self._sparse or self._complex),
+        )
+
+
+def _entries_of(grad: Tensor, param: nn.Parameter, *, will_change: bool) -> Tensor:
+    """The entries of a sparse gradient that are there, each once, as the chain may change them."""
+    grad = grad.coalesce()
+    if will_change:
+        # Only then: adding up what occurs twice, before it is added to a weight, rounds otherwise.
+        param.grad = grad
+    return grad.values()
+
+
+def has_sparse_module(model: nn.Module) -> bool:
+    """Whether some module of ``model`` is made to give a sparse gradient."""
+    return any(getattr(module, "sparse", False) is True for module in model.modules())
+
+
+def readable(grad: Tensor) -> Tensor:
+    """``grad`` as a dense real tensor with the same norm."""
+    grad = entries(grad)
+    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad

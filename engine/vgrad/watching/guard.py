@@ -1,0 +1,52 @@
+"""Keeps an error of ours out of somebody's training step: it is reported once, and watching ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger("vgrad")
+
+is_off = False
+"""Whether errors are raised instead. For our own tests alone, which must see them."""
+
+
+class Guard:
+    """Stands between the hooks and the loop that calls them.
+
+    Args:
+        name: What is watched, for the report.
+        end: Ends watching and puts back all that was changed for the step that is running.
+
+    Attributes:
+        error: The first error, or None.
+    """
+
+    def __init__(self, name: str, end: Callable[[], None]) -> None:
+        self.error: Exception | None = None
+        self._name = name
+        self._end = end
+
+    def caught(self, error: Exception) -> None:
+        """Report ``error`` and end watching.
+
+        Raises:
+            Exception: The same error, where the guard is off.
+        """
+        if is_off:
+            raise error
+        if self.error is not None:
+            return
+        self.error = error
+        _log.error(
+            "watching %s has ended because of an error inside vgrad; training goes on",
+            self._name,
+            exc_info=error,
+        )
+        try:
+            self._end()
+        except Exception:  # noqa: BLE001  # the step must not see this one either
+            _log.exception("vgrad could not end watching %s cleanly", self._name)

@@ -1,0 +1,99 @@
+"""A pair of step hooks on one optimizer, added and removed without disturbing a step that is running.
+
+Torch iterates over an optimizer's hooks while it calls them. Adding one to that dict or removing one from it
+meanwhile, from inside a hook or from another thread, raises "OrderedDict mutated during iteration" in the
+user's step. So while any thread is inside a step, what is to be added or removed waits for `run_deferred`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.utils.hooks import RemovableHandle
+
+Hook = Callable[..., Any]
+
+_OPTIMIZER_FILE = "optim/optimizer.py"
+_deferred: deque[Callable[[], None]] = deque()
+
+
+class StepHooks:
+    """Calls ``before`` and ``after`` around every step of ``optimizer``, until `remove`.
+
+    Dynamo is kept out of both: in a compiled step they run as ordinary Python.
+
+    Args:
+        optimizer: A torch optimizer.
+        before: Called as torch calls a step pre-hook.
+        after: Called as torch calls a step post-hook.
+    """
+
+    def __init__(self, optimizer: Optimizer, before: Hook, after: Hook) -> None:
+        self._optimizer = optimizer
+        self._before: Hook | None = before
+        self._after: Hook | None = after
+        self._handles: tuple[RemovableHandle, ...] = ()
+        _when_no_step_runs(self._add)
+
+    def remove(self) -> None:
+        """Call neither of them any more; the entries are gone at once, or after the step that is running."""
+        self._before = self._after = None
+        _when_no_step_runs(self._take_off)
+
+    def _add(self) -> None:
+        if self._before is not None:
+            self._handles = (
+                self._optimizer.register_step_pre_hook(_outside_dynamo(self._call_before)),
+                self._optimizer.register_step_post_hook(_outside_dynamo(self._call_after)),
+            )
+
+    def _take_off(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = ()
+
+    def _call_before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        return None if self._before is None else self._before(optimizer, args, kwargs)
+
+    def _call_after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._after is not None:
+            self._after(optimizer, args, kwargs)
+
+
+def run_deferred() -> None:
+    """Add and remove what had to wait, if no step is running now. Called between steps; costs nothing."""
+    if _deferred and not is_inside_a_step():
+        while _deferred:
+            _deferred.popleft()()
+
+
+def _when_no_step_runs(action: Callable[[], None]) -> None:
+    if is_inside_a_step():
+        _deferred.append(action)
+    else:
+        run_deferred()
+        action()
+
+
+def is_inside_a_step() -> bool:
+    """Whether some thread is inside `Optimizer.step`, compiled or not."""
+    for top in sys._current_frames().values():
+        frame = top
+        while frame is not None:
+            code = frame.f_code
+            if "wrapper" in code.co_name and code.co_filename.endswith(_OPTIMIZER_FILE):
+                return True
+            frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _outside_dynamo(hook: Hook) -> Hook:
+    disabled: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+    return disabled

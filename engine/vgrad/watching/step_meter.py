@@ -1,0 +1,180 @@
+"""The numbers of one step, from its gradients to its record, with their clock and their budget."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from vgrad.measure.budget import Budget
+from vgrad.measure.host_copy import HostCopy
+from vgrad.measure.layer_stats import LayerStatsProbe
+from vgrad.watching.pending_steps import PendingStep, PendingSteps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.step_record import ChainLink, StepRecord
+    from vgrad.gradients.grads import Grads
+    from vgrad.gradients.layers import Layers
+    from vgrad.watching.accumulation import AccumulationWindow
+    from vgrad.watching.fused_scaling import FusedScaling
+    from vgrad.watching.step_rates import StepRates
+
+
+class StepMeter:
+    """Measures steps. Nothing here waits for a device.
+
+    The order is: `read` before a step's transforms, `before_step` after them, `finish` after the real step.
+
+    Args:
+        layers: The layers.
+        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
+        keep_s: Seconds for which finished steps may be kept back, to be handed over together.
+        part: The part of the run that these are steps of.
+
+    Attributes:
+        step: Number of optimizer steps done so far.
+        step_s: Seconds that the last one took.
+        watch_s: Seconds that watching has taken of the step under way.
+        loss_scale: What the loss of this step was multiplied with, a float or 0-d on its device.
+        budget: What the expensive statistics are paid from.
+    """
+
+    def __init__(self, layers: Layers, *, watch_budget: float, keep_s: float, part: int = 0) -> None:
+        self.step = 0
+        self.step_s = 0.0
+        self.watch_s = 0.0
+        self.loss_scale: float | Tensor = 1.0
+        self.budget = Budget(watch_budget)
+        self._keep_s = keep_s
+        self._part = part
+        self._elapsed_s = 0.0
+        self._norms: tuple[Tensor, Tensor] | None = None
+        self.use_layers(layers)
+        self._began = time.perf_counter()
+
+    def use_layers(self, layers: Layers) -> None:
+        """Measure these layers from the next step on; statistics begin anew."""
+        self._probe = LayerStatsProbe(layers, self.budget)
+        self._pending = PendingSteps(layers, self._probe, self._keep_s, self._part)
+
+    def begin(self) -> None:
+        """Start the clock of the next step here, so that what came before it is not counted."""
+        self._began = time.perf_counter()
+
+    def read(self, grads: Grads, scale: Tensor | None) -> None:
+        """Read the norms, and what the budget affords of the statistics.
+
+        Args:
+            grads: The accumulated gradients, before any transform.
+            scale: What they are still multiplied with, 0-d; None for 1.
+
+        Raises:
+            RuntimeError: If their dtypes or shapes are not those that the plan in ``grads`` was made for.
+        """
+        norms, norm = grads.norms(), grads.norm()
+        self._norms = (norms, norm) if scale is None else (norms / scale, norm / scale)
+        self._probe.loss_scale = self.loss_scale
+        self._probe.grad_scale = scale
+        self._probe.before_transforms()
+
+    def before_step(self) -> None:
+        """Keep what is needed of the weights."""
+        self._probe.before_step()
+
+    def cancel(self) -> None:
+        """Forget the step under way: it raised."""
+        self._probe.cancel()
+        self._norms = None
+
+    def finish(
+        self,
+        *,
+        present: list[int] | None,
+        applied: Sequence[Tensor],
+        links: tuple[ChainLink, ...],
+        skipped: bool,
+        window: AccumulationWindow,
+        scaling: FusedScaling,
+        rates: StepRates,
+    ) -> None:
+        """The real step is done: send its numbers on their way to the host.
+
+        Args:
+            present: Indices of the parameters that had a gradient; None for all.
+            applied: Joint norm after each link of the chain, 0-d.
+            links: What these links are called.
+            skipped: Whether the step was dropped.
+            window: The window that the step has used.
+            scaling: What a `GradScaler` has handed over for it.
+            rates: The learning rates it was made with.
+        """
+        begin = time.perf_counter()
+        assert self._norms is not None  # `read` comes first
+        norms, norm = self._norms
+        measured, vectors = self._probe.after_step()
+        loss, loss_scale = window.loss, self.loss_scale
+        if scaling.full_scale is not None:
+            loss_scale = scaling.full_scale
+        coming: list[str] = []
+        scalars: list[Tensor] = [norm, *applied]
+        for name, value in (
+            ("loss", loss),
+            ("square", window.microbatch_square),
+            ("found_inf", scaling.found_inf),
+            ("scale", loss_scale),
+        ):
+            if isinstance(value, Tensor):
+                coming.append(name)
+                scalars.append(value if value.device == norm.device else value.to(norm.device))
+        copy = HostCopy(scalars, (norms, *vectors))
+        self.step += 1
+        now = time.perf_counter()
+        self.watch_s += now - begin
+        self.step_s = step_s = now - self._began + self._pending.take_waited_s()
+        self._elapsed_s += step_s
+        self._pending.add(
+            PendingStep(
+                step=self.step,
+                copy=copy,
+                coming=coming,
+                loss=None if isinstance(loss, Tensor) else loss,
+                present=present,
+                measured=measured,
+                links=links,
+                skipped=skipped,
+                loss_scale=1.0 if isinstance(loss_scale, Tensor) else loss_scale,
+                lr=rates.lr,
+                base_lr=rates.base_lr,
+                num_tokens=window.num_tokens,
+                num_samples=window.num_samples,
+                num_microbatches=window.num_microbatches,
+                elapsed_s=self._elapsed_s,
+                step_s=step_s,
+                watch_s=self.watch_s,
+            )
+        )
+        probe = self._probe
+        self.budget.earn(step_s, self.watch_s - probe.spent_s, at_most_s=2 * probe.dearest_s)
+        self._norms = None
+        self.watch_s = 0.0
+        self._began = time.perf_counter()
+
+    def records(self, *, wait: bool) -> list[StepRecord]:
+        """Return the steps whose numbers have arrived, as `OptimizerTap.records` says."""
+        return self._pending.land(wait=wait)
+
+    def correct_loss(self, loss: float) -> bool:
+        """Report another loss for the newest step; False if it has been handed over already."""
+        return self._pending.correct_loss(loss)
+
+    def forget_stats(self) -> None:
+        """Forget the expensive statistics: they are of other weights than there are now."""
+        self._probe.forget(self.step)
+
+    def stats(self) -> LayerStats:
+        """The expensive statistics as of the last record that was returned."""
+        return self._probe.snapshot()
