@@ -106,7 +106,7 @@ def watched(subject: Subject, *, budget: float, controls: Controls | None = None
     judge = Judge(RunInfo("bench", "", 0, "cpu", layers.names, layers.sizes, "samples", None, tap.controls))
 
     def step() -> None:
-        tap.begin()
+        tap.meter.begin()
         loss = subject.backward()
         tap.microbatch(loss)
         subject.optimizer.step()

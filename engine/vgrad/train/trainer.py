@@ -147,10 +147,10 @@ class Trainer:
             self._use(self.controls, controls)
             if isinstance(command, Reinit):
                 self._reinits.reinit_(command.scheme, step=self.step)
-                self._tap.forget_stats()
+                self._tap.meter.forget_stats()
             elif isinstance(command, UndoReinit):
                 self._reinits.undo_()
-                self._tap.forget_stats()
+                self._tap.meter.forget_stats()
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
         return CommandApplied(step, as_applied(command, controls), controls)
@@ -180,7 +180,7 @@ class Trainer:
             `finish` gives those that are still to come.
         """
         tap, optimizer = self._tap, self._stepper.optimizer
-        tap.begin()
+        tap.meter.begin()
         goal = tap.step + 1
         while tap.step < goal:
             try:
@@ -205,7 +205,7 @@ class Trainer:
             optimizer.step()
         self._passes.stepped(skipped=tap.was_skipped)
         if self._time is not None:
-            self._time.after_step(batch, step=tap.step, step_s=tap.step_s)
+            self._time.after_step(batch, step=tap.step, step_s=tap.meter.step_s)
         return tap.records()
 
     def train_step(self) -> StepRecord:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vgrad.controls.capabilities import NEEDS_DENSE
 from vgrad.controls.catalog import CONTROLS, label
 from vgrad.errors import ConfigError
 from vgrad.events.step_record import ChainLink
@@ -89,29 +90,19 @@ class Chain:
         # By control, with the class that it belongs to: a changed threshold keeps it.
         self._memories: dict[str, tuple[type, Any]] = {}
 
-    def set(self, controls: Controls, *, has_sparse: bool = False) -> None:
+    def set(self, controls: Controls) -> None:
         """Put the links of ``controls`` in force.
 
-        Args:
-            controls: The controls.
-            has_sparse: Whether some gradients are sparse, or are expected to be.
-
         Raises:
-            ConfigError: If a frozen layer does not exist, all would be frozen, or a link cannot be carried
-                out on sparse gradients or complex parameters.
+            ConfigError: If a frozen layer does not exist, or all would be frozen.
         """
-        links = find_links(controls)
-        if has_sparse or any(param.is_complex() for param in self._layers.params):
-            for link in links:
-                if link not in self.links and getattr(link.value, "needs_dense", False):
-                    raise ConfigError(_why_not_dense(link, self._layers.params))
         frozen: frozenset[nn.Parameter] = frozenset()
         if controls.freeze is not None:
             indices = controls.freeze.matching(self._layers.names)
             frozen = frozenset(param for index in indices for param in self._layers.params_of(index))
         self._frozen = frozen
         self._free = [], None
-        self.links = links
+        self.links = find_links(controls)
         self.names = tuple(ChainLink(link.control, link.label) for link in self.links)
         kept = {link.control: type(link.value) for link in self.links}
         self._memories = {
@@ -177,7 +168,7 @@ class Chain:
                 grads.add_extras_(alpha)
             case GradTransform() as transform:
                 if grads.has_sparse and transform.needs_dense:
-                    self.dropped.append((link.control, _why_not_dense(link, grads.params)))
+                    self.dropped.append((link.control, f"{link.label}: {why_not_dense(grads.params)}"))
                     return grads
                 try:
                     transform.apply_(grads, self._memory(link, transform, grads), step=step)
@@ -215,7 +206,7 @@ class Chain:
         return rest
 
 
-def _why_not_dense(link: Link, params: Iterable[nn.Parameter]) -> str:
-    if any(param.is_complex() for param in params):
-        return f"{link.label} cannot be used on complex parameters"
-    return f"{link.label} needs dense gradients: use Embedding(sparse=False)"
+def why_not_dense(params: Iterable[nn.Parameter]) -> str:
+    """Why a method that needs all entries of a dense gradient cannot be used on ``params``."""
+    is_complex = any(param.is_complex() for param in params)
+    return "cannot be used on complex parameters" if is_complex else NEEDS_DENSE

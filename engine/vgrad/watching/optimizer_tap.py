@@ -27,7 +27,7 @@ from vgrad.watching.accumulation import AccumulationWindow, Announced
 from vgrad.watching.chain import Chain
 from vgrad.watching.closures import closure_of, with_closure
 from vgrad.watching.fused_scaling import FusedScaling
-from vgrad.watching.gradient_reader import GradientReader, has_sparse_module
+from vgrad.watching.gradient_reader import GradientReader
 from vgrad.watching.hooks import StepHooks
 from vgrad.watching.raised_step import WatchedArgs
 from vgrad.watching.step_meter import StepMeter
@@ -67,6 +67,7 @@ class OptimizerTap:
 
     Attributes:
         layers: The layers that records speak of, in their order.
+        meter: Measures the steps.
         guard: Takes errors of ours that must not reach the loop; None lets them through.
         on_boundary: Called as a step begins, where no accumulation window is open.
         on_control_dropped: Called with the name of a control that cannot be carried out, and the reason; it
@@ -96,12 +97,14 @@ class OptimizerTap:
         self.on_control_dropped: Callable[[str, str], None] | None = None
         self._seed = seed
         self._losses = losses
-        self._meter = StepMeter(self.layers, watch_budget=watch_budget, keep_s=keep_s, part=part)
+        self.meter = StepMeter(self.layers, watch_budget=watch_budget, keep_s=keep_s, part=part)
         self._is_stepping = False
         self._is_read = False  # whether the gradients of this step have been looked at
         self._grads: Grads | None = None
-        self._applied: tuple[list[Tensor], tuple[ChainLink, ...]] = ([], ())  # norm after each link, their names
-        self._expects_sparse = has_sparse_module(model)
+        self._applied: tuple[list[Tensor], tuple[ChainLink, ...]] = (
+            [],
+            (),
+        )  # norm after each link, their names
         self._controls = Controls()
         self._watch(self.layers)
         self._rates = StepRates(optimizer)
@@ -116,7 +119,7 @@ class OptimizerTap:
 
         Statistics and the memories of transforms begin anew, and so does an open window.
         """
-        self._meter.use_layers(layers)
+        self.meter.use_layers(layers)
         self._watch(layers)
 
     def _watch(self, layers: Layers) -> None:
@@ -152,12 +155,7 @@ class OptimizerTap:
     @property
     def step(self) -> int:
         """Number of optimizer steps done so far."""
-        return self._meter.step
-
-    @property
-    def step_s(self) -> float:
-        """Seconds that the last step took."""
-        return self._meter.step_s
+        return self.meter.step
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -168,15 +166,13 @@ class OptimizerTap:
     def controls(self) -> Controls:
         """What is done to the gradients. Assign between two optimizer steps only.
 
-        Assigning raises `ConfigError`, and changes nothing, if a layer to freeze does not exist, or a
-        method needs dense gradients and some are sparse.
+        Assigning raises `ConfigError`, and changes nothing, if a layer to freeze does not exist.
         """
         return self._controls
 
     @controls.setter
     def controls(self, controls: Controls) -> None:
-        has_sparse = self._reader.has_sparse if self.step else self._expects_sparse
-        self._chain.set(controls, has_sparse=has_sparse)
+        self._chain.set(controls)
         self._controls = controls
 
     @property
@@ -193,10 +189,6 @@ class OptimizerTap:
     def window_is_open(self) -> bool:
         """Whether microbatches have been accumulated that no step has used yet."""
         return self._window.num_microbatches > 0
-
-    def begin(self) -> None:
-        """Start the clock of the next step here, so that what came before it is not counted."""
-        self._meter.begin()
 
     def microbatch(
         self,
@@ -221,7 +213,7 @@ class OptimizerTap:
         """
         if isinstance(loss, Tensor):
             loss = loss.detach()
-        self._meter.loss_scale = loss_scale
+        self.meter.loss_scale = loss_scale
         self._window.announce(Announced(loss, num_tokens, num_samples, extras or {}), closes=closes_window)
 
     def close_window(self) -> None:
@@ -234,19 +226,11 @@ class OptimizerTap:
         They may be kept back for as long as ``keep_s`` says. Else all steps so far are returned; on an
         accelerator the newest stays pending, so that nobody waits for the device. ``wait`` asks for all.
         """
-        return self._meter.records(wait=wait)
-
-    def correct_loss(self, loss: float) -> bool:
-        """Report another loss for the newest step; False if it has been handed over already."""
-        return self._meter.correct_loss(loss)
-
-    def forget_stats(self) -> None:
-        """Forget the expensive statistics: they are of other weights than there are now."""
-        self._meter.forget_stats()
+        return self.meter.records(wait=wait)
 
     def stats(self) -> LayerStats:
         """The expensive statistics as of the last record that was returned."""
-        return self._meter.stats()
+        return self.meter.stats()
 
     def recover(self) -> None:
         """If the last step raised, put back the learning rates and the gradients that were set aside."""
@@ -254,7 +238,7 @@ class OptimizerTap:
             return
         self._is_stepping = False
         self._grads = None
-        self._meter.cancel()
+        self.meter.cancel()
         self._rates.put_back_()
         self._chain.put_back_()
         self._window.put_back_()
@@ -327,7 +311,7 @@ class OptimizerTap:
         try:
             self._is_read = True
             begin = time.perf_counter()
-            meter, window, chain = self._meter, self._window, self._chain
+            meter, window, chain = self.meter, self._window, self._chain
             if not window.is_announced:
                 self._announce_caught()
             size = 1 if is_over else self._controls.accumulation_steps
@@ -368,7 +352,7 @@ class OptimizerTap:
             self._window.announce(Announced(None))
             return
         caught = self._losses.take()
-        self._meter.loss_scale = 1.0 if caught.scale is None else caught.scale
+        self.meter.loss_scale = 1.0 if caught.scale is None else caught.scale
         self._window.announce(Announced(caught.loss))
 
     def _read(self, *, will_change: bool) -> Grads | None:
@@ -378,7 +362,7 @@ class OptimizerTap:
             if grads is None:
                 return None
             try:
-                self._meter.read(grads, self._scaling.scale)
+                self.meter.read(grads, self._scaling.scale)
             except RuntimeError:
                 if is_last:
                     raise
@@ -398,7 +382,7 @@ class OptimizerTap:
     def _finish(self) -> None:
         """The real step is done."""
         applied, links = self._applied
-        self._meter.finish(
+        self.meter.finish(
             present=self._reader.present,
             applied=applied,
             links=links if applied else (),

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgrad.controls.controls import Controls
-from vgrad.errors import ConfigError
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import AGC
@@ -103,7 +102,7 @@ def test_the_dear_statistics_count_what_is_not_there_as_zeros() -> None:
                 optimizer.zero_grad()
                 loss = F.cross_entropy(model(inputs), targets)
                 loss.backward()
-                tap._meter.budget.earn(1.0, 0.0, at_most_s=10.0)
+                tap.meter.budget.earn(1.0, 0.0, at_most_s=10.0)
                 tap.microbatch(loss)
                 optimizer.step()
             tap.records(wait=True)
@@ -123,6 +122,20 @@ def test_the_dear_statistics_count_what_is_not_there_as_zeros() -> None:
     [Controls(clip=AGC()), Controls(noise=AddGradNoise())],
     ids=["agc", "noise"],
 )
-def test_what_needs_dense_gradients_says_so(controls: Controls) -> None:
-    with pytest.raises(ConfigError, match=r"needs dense gradients: use Embedding\(sparse=False\)"):
-        trained(words(sparse=True), controls)
+def test_what_needs_dense_gradients_is_switched_off_where_they_turn_out_sparse(controls: Controls) -> None:
+    steered, bare = words(sparse=True), words(sparse=True)
+    optimizer = torch.optim.SGD(steered.parameters(), lr=0.5)
+    dropped: list[tuple[str, str]] = []
+    with OptimizerTap(steered, optimizer, controls=controls) as tap:
+        tap.on_control_dropped = lambda *what: dropped.append(what)
+        for inputs, targets in batches(6):
+            optimizer.zero_grad()
+            F.cross_entropy(steered(inputs), targets).backward()
+            optimizer.step()
+        assert tap.controls == Controls()
+    [(control, reason)] = dropped
+    assert getattr(controls, control) is not None
+    assert "needs dense gradients: use Embedding(sparse=False)" in reason
+    trained(bare, None)
+    for one, other in zip(steered.parameters(), bare.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
