@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from vgrad.errors import ConfigError
 from vgrad.task.microbatch import Microbatch, Unit, in_words, read_pair
-from vgrad.task.random_state import kept_random_state
+from vgrad.task.random_state import capture_random, kept_random_state, restore_random_
 
 _END = object()
 
@@ -65,7 +65,9 @@ class PairStream:
         self._num_drawn = 0  # pairs of this epoch
         self._ahead: Microbatch | None = None
         self._began: dict[str, Any] = {}  # random states as this epoch began
-        self._data_state: Any = None  # the data's own, before the pair that is ahead was drawn
+        # Before the pair that is ahead was drawn: the data's own state, and the random states.
+        self._data_state: Any = None
+        self._ahead_random: dict[str, Any] | None = None
 
     def next(self) -> Microbatch:
         """Return the next pair as a microbatch.
@@ -87,6 +89,7 @@ class PairStream:
         if self._ahead is None:
             if self._keeps_position:
                 self._data_state = self._state_of_data()
+            self._ahead_random = capture_random(self._device)
             self._ahead = self._draw()
         return self._ahead
 
@@ -102,7 +105,7 @@ class PairStream:
                 began = {"global": None, "generators": [gen.get_state() for gen in self._generators]}
             else:
                 began = self._began
-            state |= {"is_ahead": self._ahead is not None, **began}
+            state |= {"ahead": None if self._ahead is None else self._ahead_random, **began}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -138,12 +141,15 @@ class PairStream:
         if state["global"] is None:
             return
         self._began = {"global": state["global"], "generators": state["generators"]}
-        with kept_random_state():
+        with kept_random_state(self._device):
             torch.set_rng_state(state["global"])
             self._iterator = self._iterate(0)
             for _ in range(state["position"]):
                 next(self._iterator)
-            if state["is_ahead"]:
+            if state["ahead"] is not None:
+                self._ahead_random = state["ahead"]
+                if state["position"]:  # else the epoch had not begun, and it has just been begun here
+                    restore_random_(state["ahead"], self._device)
                 self._ahead = self._draw()
 
     def _draw(self) -> Microbatch:

@@ -1,7 +1,7 @@
 """What the built-in loop can use on a model and its device, worked out once before the first step.
 
-Precision is the exception: whether a device and a model can train in it is found out by training, so
-`require_precision` asks when it is first wanted.
+Precision is the exception: whether a model can be trained in it on its device is found out by training, so
+`vgrad.train.precision_support` asks when it is first wanted.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING
 from vgrad.controls.capabilities import Capabilities, Refusal, without_dense
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Word
-from vgrad.errors import ConfigError
 from vgrad.measure.hidden_gradients import recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
-from vgrad.methods.precision import supports
 from vgrad.train.model_parts import structure_of
 from vgrad.train.omega_backward import why_no_omega
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import torch
     from torch import nn
-
-    from vgrad.methods.precision import Precision
 
 _PARTS = tuple(control for control in CONTROLS.values() if isinstance(control, Word))
 STRUCTURE = tuple(control.name for control in _PARTS)
@@ -36,17 +31,6 @@ _NO_HIDDEN_MATRICES = "is for hidden-to-hidden matrices and this model has none:
 def capabilities_of(model: nn.Module) -> Capabilities:
     """What the built-in loop can use on ``model``."""
     return Capabilities(tuple(_refusals(model)))
-
-
-def require_precision(precision: Precision, device: torch.device) -> None:
-    """Check that ``device`` can train in ``precision``. Waits for the device; ask between two steps.
-
-    Raises:
-        ConfigError: If it cannot; says why.
-    """
-    reason = supports(precision, device)
-    if reason is not None:
-        raise ConfigError(f"precision: {reason}")
 
 
 def _refusals(model: nn.Module) -> Iterator[Refusal]:

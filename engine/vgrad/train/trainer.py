@@ -24,9 +24,10 @@ from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
-from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_precision
+from vgrad.train.capabilities import STRUCTURE, capabilities_of
 from vgrad.train.current_optimizer import CurrentOptimizer
 from vgrad.train.model_parts import current, set_structure_, structure_of
+from vgrad.train.precision_support import PrecisionSupport
 from vgrad.train.reinit import Reinits
 from vgrad.watching.optimizer_tap import OptimizerTap
 
@@ -78,6 +79,7 @@ class Trainer:
         self._tap = OptimizerTap(
             task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
         )
+        self._precisions = PrecisionSupport(task)
         self._passes = Backward(task, seed=config.seed)
         self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         self._reinits = Reinits(task.model, self._stepper, seed=config.seed)
@@ -161,7 +163,7 @@ class Trainer:
         What can be refused is asked first, so that a refusal leaves everything as it was.
         """
         if before is None or controls.precision != before.precision:
-            require_precision(controls.precision, self._device)
+            self._precisions.require(controls.precision)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
         self._passes.set(before, controls)
         for name in STRUCTURE:
