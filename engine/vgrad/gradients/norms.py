@@ -27,6 +27,10 @@ SMALL = 8192
 # They are copied to the same few entries again and again, which so stay in the cache: 128 KiB of
 # float32, beside which the gradients themselves stay there for the optimizer.
 _SCRATCH = 2**15
+# Squares below the smallest normal number are rounded or lost: of n entries at most n times that
+# number. A norm this many times above the square root of that loses less than 1e-6 of its value.
+_SAFE = 1e3
+_LARGEST = 2**40  # entries, of a tensor whose size is not known beforehand
 
 
 class NormPlan:
@@ -60,9 +64,12 @@ class NormPlan:
         """Return the L2 norm of each tensor, ``(num_tensors,)``, and the joint one, 0-d, on their device.
 
         Norms are float32, or float64 if the tensors are; the joint one is float64 where the
-        device has it. Finite gradients never read as inf on a CPU; on an accelerator a float32
-        norm overflows above 1.8e19, which is reported as non-finite rather than looked into,
-        for that would wait for the device.
+        device has it. On a CPU a norm is right to 1e-5 of its value for all finite entries: where
+        their squares overflow or underflow the tensor is read again, in float64. (Norms too large
+        for float32 come as float64.) A tensor that is zero throughout is thereby read twice.
+
+        On an accelerator float32 norms overflow above 1.8e19, and entries below 1e-19 lose precision
+        until they count as 0 below 2.6e-23: to look into that would wait for the device.
         """
         if self._host is not None:
             norms, norm = self._host.read(tensors)
@@ -79,23 +86,25 @@ class _Chunk:
 
     Attributes:
         pick: Picks them out of all tensors.
+        place: Where they stand in reading order.
         copies: Where they are copied to, one after the other along their first dimension.
         rows: The same entries, ``(num, size)``.
         norms: Where their norms go, ``(num,)``.
     """
 
     pick: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
+    place: slice
     copies: Tensor
     rows: Tensor
     norms: Tensor
 
 
 class _HostPlan:
-    """The same on a CPU, where the number of different calls is what counts.
+    """Reads norms on a CPU, where the number of different calls decides what reading costs.
 
-    A backward pass empties the caches, and each kind of call costs its way through torch or numpy anew:
-    right after one over 102 tensors, reading takes twice as long as in a loop of its own. So small
-    tensors are gathered into one buffer, by as few kinds of calls as will do.
+    A backward pass empties the caches, after which each kind of call loads its code through torch or numpy
+    again: right after one over 102 tensors, reading takes twice as long as in a loop of its own. So small
+    tensors are gathered into one buffer, by as few kinds of calls as possible.
     """
 
     def __init__(self, tensors: Sequence[Tensor], norm_dtype: torch.dtype, varying: Collection[int]) -> None:
@@ -107,15 +116,20 @@ class _HostPlan:
         self._alone_norms = found[: len(alone)]
         self._found: NDArray[np.floating] = found.numpy()  # what all calls write into, in reading order
         self._positions = np.argsort(order)
+        # A lower norm may be that of entries whose squares have underflowed.
+        sizes = np.array([_LARGEST if i in varying else tensors[i].numel() for i in order], dtype=np.float64)
+        floors = _SAFE * np.sqrt(sizes * torch.finfo(norm_dtype).tiny)
+        self._floors = floors.astype(self._found.dtype)
+        self._highest_floor = float(floors.max())
         self._chunks: list[_Chunk] = []
         scratch = torch.empty(_SCRATCH, dtype=norm_dtype)
         start = len(alone)
         for chunk in chunks:
             shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
             rows = scratch[: len(chunk) * size].view(len(chunk), size)
-            norms = found[start : start + len(chunk)]
+            place = slice(start, start + len(chunk))
             copies = rows.view(len(chunk) * shape[0], *shape[1:])
-            self._chunks.append(_Chunk(itemgetter(*chunk), copies, rows, norms))
+            self._chunks.append(_Chunk(itemgetter(*chunk), place, copies, rows, found[place]))
             start += len(chunk)
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
@@ -127,12 +141,34 @@ class _HostPlan:
             torch.cat(chunk.pick(tensors), out=chunk.copies)
             torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
         norms = self._found[self._positions]
-        norm = math.hypot(*norms.tolist())
-        if not math.isfinite(norm):
-            norms = _without_overflow(norms, tensors)
-            # inf would outweigh NaN
-            norm = math.nan if np.isnan(norms).any() else math.hypot(*norms.tolist())
+        values = norms.tolist()
+        norm = math.hypot(*values)
+        if not math.isfinite(norm) or min(values) < self._highest_floor:
+            return self._read_again(tensors)
         return norms, np.array(norm)
+
+    def _read_again(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+        """Correct, in float64, the norms that may be wrong; true zeros, inf and NaN remain."""
+        is_doubtful = ~np.isfinite(self._found) | (self._found < self._floors)
+        exact = self._found.astype(np.float64)
+        for position in np.flatnonzero(is_doubtful[: len(self._alone)]).tolist():
+            exact[position] = exact_norm(tensors[self._alone[position]])
+        for chunk in self._chunks:
+            if not is_doubtful[chunk.place].any():
+                continue
+            torch.cat(chunk.pick(tensors), out=chunk.copies)
+            if _largest(chunk.copies) == 0:
+                continue
+            if self._norm_dtype is torch.float64:  # squares in float64 are what was lost
+                exact[chunk.place] = [exact_norm(row) for row in chunk.rows.unbind()]
+            else:
+                exact[chunk.place] = torch.linalg.vector_norm(chunk.rows, 2, 1, dtype=torch.float64)
+        exact = exact[self._positions]
+        # hypot takes an inf for more than a NaN
+        norm = math.nan if np.isnan(exact).any() else math.hypot(*exact.tolist())
+        with np.errstate(over="ignore"):
+            norms = exact.astype(self._found.dtype)
+        return (norms if (np.isfinite(norms) == np.isfinite(exact)).all() else exact), np.array(norm)
 
 
 def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[int], list[list[int]]]:
@@ -158,9 +194,22 @@ def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[i
     return alone, chunks
 
 
-def _without_overflow(norms: NDArray[np.floating], tensors: Sequence[Tensor]) -> NDArray[np.float64]:
-    """Read again, in float64, the tensors whose norm is not finite; true inf and NaN remain."""
-    exact = norms.astype(np.float64)
-    for index in np.flatnonzero(~np.isfinite(norms)).tolist():
-        exact[index] = torch.linalg.vector_norm(tensors[index], dtype=torch.float64)
-    return exact
+def exact_norm(tensor: Tensor) -> float:
+    """Return the L2 norm of one tensor, right for all finite entries of any floating dtype.
+
+    Costs a transfer to the host, and a second read unless ``tensor`` is zero throughout.
+    """
+    largest = _largest(tensor)
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    if tensor.dtype is not torch.float64:
+        return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
+    return largest * float(torch.linalg.vector_norm(tensor / largest))
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest magnitude among the entries, NaN if there is one; 0 if there are no entries."""
+    if not tensor.numel():
+        return 0.0
+    low, high = torch.aminmax(tensor)  # abs().max() would copy the tensor
+    return max(-float(low), float(high))

@@ -82,6 +82,65 @@ def test_finite_gradients_are_never_reported_as_infinite(dtype: torch.dtype, siz
     assert norms[1].item() == pytest.approx(math.sqrt(3))
 
 
+# From the smallest numbers of each dtype, subnormal ones too, to entries whose norm it can still hold.
+EXPONENTS = {
+    torch.float32: (-40, 36),
+    torch.bfloat16: (-38, 36),
+    torch.float16: (-7, 4),
+    torch.float64: (-310, 305),
+}
+
+
+def exact(tensor: Tensor) -> float:
+    """Python's own arithmetic, which loses nothing on the way."""
+    return math.hypot(*tensor.double().flatten().tolist())
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 7, 7, 7, 300, SMALL + 1]), st.floats(0, 1)), min_size=1, max_size=9
+    ),
+    st.sampled_from(DTYPES),
+    st.integers(0, 99),
+)
+def test_every_finite_tensor_has_its_true_norm(
+    tensors_to_make: list[tuple[int, float]], dtype: torch.dtype, seed: int
+) -> None:
+    low, high = EXPONENTS[dtype]
+    generator = torch.Generator().manual_seed(seed)
+    tensors = [
+        (torch.randn(size, generator=generator, dtype=torch.float64) * 10 ** (low + share * (high - low))).to(
+            dtype
+        )
+        for size, share in tensors_to_make
+    ]
+    norms, norm = NormPlan(tensors).read(tensors)
+    expected = [exact(tensor) for tensor in tensors]
+    # A norm of its own dtype is rounded to a multiple of that dtype's smallest number.
+    smallest = torch.finfo(norms.dtype).smallest_normal * torch.finfo(norms.dtype).eps
+    assert norms.tolist() == pytest.approx(expected, rel=1e-5, abs=smallest)
+    assert float(norm) == pytest.approx(math.hypot(*expected), rel=1e-5, abs=5e-324)
+
+
+@pytest.mark.parametrize("size", [4, SMALL + 4])
+@pytest.mark.parametrize("entry", [1e-23, 1e-30, 1e-40])
+def test_gradients_whose_squares_underflow_are_not_zero(size: int, entry: float) -> None:
+    tensors = [torch.full((size,), entry), torch.full((size,), entry), torch.ones(3), torch.zeros(size)]
+    norms, norm = NormPlan(tensors).read(tensors)
+    small = entry * math.sqrt(size)
+    assert norms.tolist() == pytest.approx([small, small, math.sqrt(3), 0.0], rel=1e-5)
+    assert norms.dtype == torch.float32
+    assert float(norm) == pytest.approx(math.sqrt(3))
+
+
+def test_zeros_stay_zeros_of_the_same_dtype() -> None:
+    tensors = [torch.zeros(64), torch.zeros(64), torch.zeros(2 * SMALL), torch.zeros(())]
+    norms, norm = NormPlan(tensors, varying=[0]).read(tensors)
+    assert norms.tolist() == [0.0] * 4
+    assert norms.dtype == torch.float32
+    assert float(norm) == 0.0
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("size", [4, SMALL + 4])
 def test_what_is_not_finite_stays_visible_and_spoils_no_other_layer(size: int, bad: float) -> None:
@@ -174,7 +233,7 @@ def test_all_finite_means_every_entry(sizes: list[int], dtype: torch.dtype, bad:
     assert grads.all_finite().shape == ()
 
 
-def test_entries_whose_squares_overflow_are_finite() -> None:
-    grads = grads_of([torch.full((4,), 1e200, dtype=torch.float64), torch.ones(0)])
+def test_entries_whose_norm_overflows_are_finite() -> None:
+    grads = grads_of([torch.full((4,), 1.5e308, dtype=torch.float64), torch.ones(0)])
     assert grads.norm() == math.inf
     assert grads.all_finite()
