@@ -1,22 +1,26 @@
-"""A control's value as text and back: ``zclip:2.5,alpha=0.97``, ``adam:1e-3``, ``off``, ``4``.
+"""What a control is: one of several variants, a number, or a word; each read from text and written to it.
 
-A value is a frozen dataclass (or None for "off"); its fields, in order, are its parameters. The
-first may stand without its name. So a flag, a TOML key, a command from a script and the screen all
-read and write one form, and a new method needs a class and a row in the catalog.
+A flag, a TOML key, a command from a script and the screen all read and write one form:
+``zclip:2.5,alpha=0.97``, ``adam:1e-3``, ``off``, ``4``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import dataclass, is_dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
+from vgrad.controls.parameters import defaults, format_parameters, read, read_number, usage
 from vgrad.errors import ConfigError
 from vgrad.validation import brief, positive_float
 
-_TRUE, _FALSE = ("on", "true", "yes"), ("off", "false", "no")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    ControlValue = DataclassInstance | float | str | None
+    """What a control can be set to: a frozen value, a number, a word, or None for off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Variant:
     """
 
     word: str
-    type: type[Any] | None
+    type: type[DataclassInstance] | None
     label: str = ""
     as_printed: bool = False
     helps: str = ""
@@ -44,53 +48,38 @@ class Variant:
     own_loop: bool = False
 
     @property
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> Mapping[str, object]:
         """Default of each parameter."""
-        return {field.name: _default(field) for field in self._fields()}
+        return {} if self.type is None else defaults(self.type)
 
-    def value(self) -> object:
+    def value(self) -> ControlValue:
         """The value with every parameter at its default."""
         return None if self.type is None else self.type()
 
-    def build(self, text: str) -> object:
+    def build(self, text: str) -> ControlValue:
         """Read ``"2.5,alpha=0.97"``.
 
         Raises:
             ConfigError: If a parameter is unknown, unreadable or makes no sense.
         """
-        known = {field.name: field for field in self._fields()}
-        given: dict[str, object] = {}
-        for position, part in enumerate(text.split(",") if text else ()):
-            name, equals, value = (piece.strip() for piece in part.partition("="))
-            if not equals and position == 0 and known:
-                name, value = next(iter(known)), name
-            if name not in known or name in given or not value:
-                raise ConfigError(f"{self.word} takes {self.usage()}, got {brief(text)}")
-            given[name] = _read(known[name], value)
-        return None if self.type is None else self.type(**given)
+        if self.type is not None:
+            return read(self.type, text, word=self.word)
+        if text:
+            raise ConfigError(f"{self.word} takes no parameters, got {brief(text)}")
+        return None
 
     def usage(self) -> str:
         """The parameters with their defaults: ``z=2.5, alpha=0.97``."""
-        shown = (f"{name}={_write(default)}" for name, default in self.parameters.items())
-        return ", ".join(shown) or "no parameters"
+        return "no parameters" if self.type is None else usage(self.type)
 
     def format(self, value: object) -> str:
         """The text that reads back as ``value``."""
-        given = self._given(value)
+        given = self.given(value)
         return f"{self.word}:{','.join(given)}" if given else self.word
 
-    def _given(self, value: object) -> list[str]:
-        given = []
-        for position, field in enumerate(self._fields()):
-            now = getattr(value, field.name)
-            if position == 0 and now is not None:
-                given.append(_write(now))
-            elif now != _default(field):
-                given.append(f"{field.name}={_write(now)}")
-        return given
-
-    def _fields(self) -> tuple[Field[Any], ...]:
-        return () if self.type is None else tuple(f for f in fields(self.type) if f.init)
+    def given(self, value: object) -> list[str]:
+        """The parameters of ``value`` as text, but for those that are left at their defaults."""
+        return format_parameters(value) if is_dataclass(value) and not isinstance(value, type) else []
 
 
 Group = Literal["passes", "chain", "optimizer", "model"]
@@ -135,7 +124,7 @@ class OneOf:
                 return variant
         raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
 
-    def read(self, value: object) -> object:
+    def read(self, value: object) -> ControlValue:
         """Return ``value``, read if it is text, as a value of one of the variants.
 
         Raises:
@@ -145,7 +134,7 @@ class OneOf:
             value = repr(value)
         if not isinstance(value, str):
             self.variant_of(value)
-            return value
+            return cast("ControlValue", value)
         word, colon, rest = (piece.strip() for piece in value.partition(":"))
         variant = self.variants.get(word.lower())
         if variant is None and word == "none":
@@ -165,7 +154,7 @@ class OneOf:
     def shown(self, value: object) -> str:
         """The same for people: ``norm 1``, ``zclip 2.5 alpha=0.9``; the word alone where it says all."""
         variant = self.variant_of(value)
-        given = [_short(text) for text in variant._given(value)]
+        given = [_short(text) for text in variant.given(value)]
         return " ".join(given if given and variant.word == self.shorthand else [variant.word, *given])
 
 
@@ -194,7 +183,7 @@ class Number:
     def read(self, value: object) -> float:
         """Return ``value`` as a float, reading it if it is text; raises `ConfigError` for nonsense."""
         if isinstance(value, str):
-            value = _number(value)
+            value = read_number(value)
         return positive_float(self.name, value, at_least=self.least, at_most=self.most)
 
     def format(self, value: object) -> str:
@@ -252,39 +241,6 @@ Control = OneOf | Number | Word
 def variants(*rows: Variant) -> Mapping[str, Variant]:
     """The variants of a control, by their words."""
     return MappingProxyType({row.word: row for row in rows})
-
-
-def _default(field: Field[Any]) -> object:
-    if field.default is MISSING:
-        raise TypeError(f"parameter {field.name} of a control's value needs a default")
-    return field.default
-
-
-def _read(field: Field[Any], text: str) -> object:
-    """Read a parameter by the type of its default; None stands for a number not given."""
-    default = _default(field)
-    if isinstance(default, bool):
-        if text.lower() not in _TRUE + _FALSE:
-            raise ConfigError(f"{field.name} must be on or off, got {brief(text)}")
-        return text.lower() in _TRUE
-    if isinstance(default, str):
-        return text
-    return _number(text, name=field.name)
-
-
-def _number(text: str, name: str = "the value") -> int | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise ConfigError(f"{name} must be a number, got {brief(text)}")
-
-
-def _write(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return value if isinstance(value, str) else repr(value)
 
 
 def _short(text: str) -> str:

@@ -26,6 +26,7 @@ from vgrad.methods.schedules import Constant
 from vgrad.validation import brief
 
 if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
     from vgrad.methods.accumulate import SumOver
     from vgrad.methods.article import AscendAsCoded, DoubleAsCoded, HoardAsProse, PerturbAsProse
     from vgrad.methods.freeze import Freeze
@@ -113,7 +114,7 @@ class Set:
     """
 
     control: str
-    value: object
+    value: ControlValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,9 @@ COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
 )
 """The name of every command, in its plain-data form and in `Capabilities`."""
 
-_NAMES = {kind: name for name, kind in COMMANDS.items()}
+NAMES: Mapping[type[Command], str] = MappingProxyType({kind: name for name, kind in COMMANDS.items()})
+"""The same, the other way round."""
+
 _DEFAULTS = Controls()
 
 
@@ -194,7 +197,7 @@ def reduce(controls: Controls, command: Command, capabilities: Capabilities = EV
         ConfigError: If the command carries a value that makes no sense, asks for what the run cannot
             use or what does not go with its other controls, or is no command.
     """
-    name = _NAMES.get(type(command))
+    name = NAMES.get(type(command))
     if name is None:
         raise ConfigError(f"not a command: {brief(command)}")
     match command:

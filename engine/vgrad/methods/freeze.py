@@ -25,7 +25,8 @@ class Freeze:
     patterns: str = "*embed*"
 
     def __post_init__(self) -> None:
-        if not str(self.patterns).split():
+        given: object = self.patterns
+        if not isinstance(given, str) or not given.split():
             raise ConfigError("freeze needs a pattern of layer names, such as 'embed' or 'layers.*'")
 
     def matching(self, names: tuple[str, ...]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from vgrad.gradients.grads import Grads
 
 
+@dataclass(frozen=True, slots=True)
 class GradTransform(ABC):
     """Changes all gradients of one optimizer step in place.
 
@@ -24,8 +26,6 @@ class GradTransform(ABC):
     Attributes:
         needs_dense: Whether it is not the same on a sparse gradient's entries alone.
     """
-
-    __slots__ = ()
 
     needs_dense: ClassVar[bool] = False
 

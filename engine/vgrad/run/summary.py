@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vgrad.controls.catalog import find_control
-from vgrad.controls.controls import Command, Reinit, Set, UndoReinit
+from vgrad.controls.codec import command_to_data
+from vgrad.controls.controls import Reinit, Set, UndoReinit
 from vgrad.controls.wording import describe
 from vgrad.errors import ConfigError
 from vgrad.events.batch import Batch
@@ -65,7 +64,7 @@ class RunSummary:
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["commands"] = [
-            {"step": applied.step, **command_to_dict(applied.command)} for applied in self.commands
+            {"step": applied.step, **command_to_data(applied.command)} for applied in self.commands
         ]
         finite = {name: None if _is_non_finite(value) else value for name, value in values.items()}
         return json.dumps(finite, allow_nan=False)
@@ -155,15 +154,6 @@ class Summarizer:
 
     def _update(self, **changes: Any) -> None:
         self._summary = replace(self._summary, **changes)
-
-
-def command_to_dict(command: Command) -> dict[str, object]:
-    """A command as plain values: ``{"command": "set", "control": "clip", "value": "norm:1.0"}``."""
-    values = {field.name: getattr(command, field.name) for field in fields(command)}
-    if isinstance(command, Set):
-        values["value"] = find_control(command.control).format(command.value)
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower()
-    return {"command": name, **values}
 
 
 def check_summary_path(path: Path) -> None:

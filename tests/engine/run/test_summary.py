@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgrad.controls.catalog import CLIP
+from vgrad.controls.codec import command_to_data
 from vgrad.controls.controls import (
     Controls,
     Pause,
@@ -29,7 +30,7 @@ from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
-from vgrad.run.summary import RunSummary, Summarizer, check_summary_path, command_to_dict
+from vgrad.run.summary import RunSummary, Summarizer, check_summary_path
 
 
 def record(step: int, loss: float) -> StepRecord:
@@ -106,7 +107,7 @@ def test_the_end_has_the_last_word() -> None:
         "val_loss": 1.75,
         "verdict": "healthy",
         "steps_per_s": 2.0,
-        "commands": [{"step": 5, "command": "set", "control": "clip", "value": "norm:1.0"}],
+        "commands": [{"step": 5, **command_to_data(applied.command)}],
         "outcome": "done",
         "error": None,
     }
@@ -143,13 +144,13 @@ def test_only_a_failure_is_a_failure(outcome: str) -> None:
     ],
 )
 def test_a_command_as_plain_values(command: object, values: dict[str, object]) -> None:
-    assert command_to_dict(command) == values  # type: ignore[arg-type]
+    assert command_to_data(command) == {"version": 1, **values}  # type: ignore[arg-type]
 
 
 @given(st.floats(min_value=1e-6, max_value=1e6), st.sampled_from(["norm", "value"]))
 def test_a_clip_survives_being_written_down(threshold: float, kind: str) -> None:
     clip = CLIP.read(f"{kind}:{threshold!r}")
-    written = command_to_dict(Set("clip", clip))["value"]
+    written = command_to_data(Set("clip", clip))["value"]
     assert CLIP.read(str(written)) == clip
 
 

@@ -30,6 +30,7 @@ from vgrad_tui.widgets.controls_panel import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
     from vgrad_tui.screens.controls import ControlsScreen
 
 
@@ -167,7 +168,7 @@ class VgradApp(ViewActions):
         """Clip in the next way."""
         self._change_clip(next_value.next_clip_variant(self.state.wanted.clip or self.spare_clip))
 
-    def _change_clip(self, clip: object) -> None:
+    def _change_clip(self, clip: ControlValue) -> None:
         self.spare_clip = clip
         if self.state.wanted.clip is not None:
             self.submit(Set("clip", clip))

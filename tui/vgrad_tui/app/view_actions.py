@@ -7,7 +7,7 @@ need not wait for them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
@@ -21,6 +21,9 @@ from vgrad_tui.terminal.diff_app import DiffApp
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
+
+if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
 
 
 @runtime_checkable
@@ -45,7 +48,7 @@ class ViewActions(DiffApp):
     def __init__(self, pace: RefreshRate) -> None:
         super().__init__()
         self.state = State()
-        self.spare_clip: object = ClipGradNorm(1.0)
+        self.spare_clip: ControlValue = ClipGradNorm(1.0)
         self._pace = pace
         self._until_chart = 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vgrad.controls.catalog import CONTROLS, find_control, label
 from vgrad.controls.choices import Control, Group, Number, OneOf, Variant, Word
@@ -15,6 +16,9 @@ from vgrad.errors import ConfigError
 from vgrad.events.run_info import RunInfo
 from vgrad_tui.state.next_value import next_parameter, next_value, unset_parameter, usual
 from vgrad_tui.state.run_state import State
+
+if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
 
 Row = tuple[Sequence[tuple[str, str]], str]
 """Runs of text and role, and the word that a click on the row sets; empty for none."""
@@ -75,7 +79,7 @@ def words_here(control: Word, info: RunInfo | None) -> tuple[str, ...]:
     return tuple(word for word in control.words if not info.capabilities.why_not(control.name, word))
 
 
-def at_hand(control: Control, state: State, choice: Set | None = None) -> object:
+def at_hand(control: Control, state: State, choice: Set | None = None) -> ControlValue:
     """The value that the next key starts from: what is chosen, was just refused, or is wanted.
 
     So keys move on past a refused value, and a refused text can be put right.
@@ -88,7 +92,8 @@ def at_hand(control: Control, state: State, choice: Set | None = None) -> object
             return control.read(refused.value)
         except ConfigError:
             pass  # no value at all; nothing to go on from
-    return getattr(state.wanted, control.name)
+    value: ControlValue = getattr(state.wanted, control.name)
+    return value
 
 
 def next_variant(name: str, direction: int, state: State, choice: Set | None = None) -> Set:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vgrad.controls.catalog import CLIP, MAX_LR_SCALE
 from vgrad.controls.choices import Control, Number, OneOf, Variant
@@ -14,12 +14,15 @@ from vgrad.errors import ConfigError
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver, SumOver
 
+if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
+
 ACCUMULATIONS = (1, 2, 4, 8, 16)
 _LADDER = (1.0, 2.0, 5.0)
 _SMALLEST, _LARGEST = 1e-6, 1e6
 
 
-def toggled_clip(wanted: Controls, spare: object) -> Set:
+def toggled_clip(wanted: Controls, spare: ControlValue) -> Set:
     """Clipping off if it is on, else ``spare``."""
     return Set("clip", spare if wanted.clip is None else None)
 
@@ -47,7 +50,7 @@ def next_parameter(value: Any, direction: int, *, unset: float = math.nan) -> An
         return value
 
 
-def next_clip_variant(clip: object) -> object:
+def next_clip_variant(clip: object) -> ControlValue:
     """The next variant of clipping, with its usual parameters; after the last comes the first."""
     variants = [variant for variant in CLIP.variants.values() if variant.type is not None]
     position = variants.index(CLIP.variant_of(clip))
@@ -95,11 +98,12 @@ def next_value(
     return Set(control.name, words[(position + direction) % len(words)])
 
 
-def usual(variant: Variant, now: object) -> object:
+def usual(variant: Variant, now: object) -> ControlValue:
     """A variant with its usual parameters, but with as many microbatches as there are ``now``."""
-    value = variant.value()
     steps = getattr(now, "steps", None)
-    return value if steps is None or "steps" not in variant.parameters else replace(value, steps=steps)  # type: ignore[type-var]
+    return (
+        variant.value() if steps is None or "steps" not in variant.parameters else variant.build(str(steps))
+    )
 
 
 def unset_parameter(controls: Controls, record: StepRecord | None) -> float:
