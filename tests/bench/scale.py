@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.batches import make_batch
 from tests.bench.figures import Figure
 from tests.tui.scripted import ScriptedSource, make_info, make_record, make_stats
 
-from vgrad.events.batch import Batch
 from vgrad.events.notices import RunStarted
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.terminal.cell_diff import CellDiff
@@ -80,10 +80,10 @@ async def _frames_ms(case: Case, num_frames: int, turn: asyncio.Barrier) -> Time
     times = []
     async with app.run_test(size=(160, 50)) as pilot:
         names = tuple(f"blocks.{index}.weight" for index in range(num_layers))
-        app.state.take(Batch(notices=(RunStarted(make_info(names, num_steps=None)),)))
+        app.state.take(make_batch(notices=(RunStarted(make_info(names, num_steps=None)),)))
         stride = max(1, step // 2_000)
         for past in range(stride, step + 1, stride):
-            app.state.take(Batch((make_record(past, num_layers),)))
+            app.state.take(make_batch((make_record(past, num_layers),)))
         app.main.choose_view(case.view)
         await pilot.pause()
         random = np.random.default_rng(0)
@@ -93,7 +93,7 @@ async def _frames_ms(case: Case, num_frames: int, turn: asyncio.Barrier) -> Time
                 step += 1
                 norms = (10.0 ** random.normal(-2, 0.5, num_layers)).astype(np.float32)
                 records.append(make_record(step, num_layers, grad_norms=norms))
-            batch = Batch(tuple(records), (), make_stats(step, num_layers))
+            batch = make_batch(tuple(records), (), make_stats(step, num_layers))
             await turn.wait()
             begin = time.thread_time()
             app.state.take(batch)

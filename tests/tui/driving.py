@@ -30,8 +30,8 @@ async def pull(pilot: Pilot[None], source: ScriptedSource, batch: Batch | None =
     """Let a batch arrive and be drawn."""
     if batch is not None:
         source.next_batch = batch
-        if batch.records:
-            source.step = batch.records[-1].step
+        if batch.blocks:
+            source.step = int(batch.blocks[-1].step[-1])
     app = pilot.app
     assert isinstance(app, VgradApp)
     app.screen_stack[0].query_one(Bridge).pull()

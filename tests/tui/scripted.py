@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+from tests.batches import make_batch
 
 from vgrad.controls.capabilities import Capabilities, Refusal
 from vgrad.controls.controls import Command, Controls, reduce
 from vgrad.events.batch import Batch
 from vgrad.events.layer_stats import LayerStats
-from vgrad.events.notices import CommandApplied, NoticeBody, RunEnded, RunStarted, Validated, VerdictChanged
+from vgrad.events.notices import (
+    CommandApplied,
+    CommandRejected,
+    Notice,
+    NoticeBody,
+    RunEnded,
+    RunStarted,
+    Validated,
+    VerdictChanged,
+    new_command_id,
+)
 from vgrad.events.run_info import RunInfo
 from vgrad.events.step_record import ChainLink, StepRecord
 from vgrad.events.time_stats import TimeStats
@@ -107,13 +119,18 @@ class ScriptedSource:
 
     Attributes:
         submitted: Every command, in order.
-        next_batch: What the next `drain` returns.
+        next_batch: What the next `drain` returns. An answer in it that carries no id gets that of the
+            oldest unanswered command, if it is the same command.
+        exception: What ended the run.
         answers: Whether commands are answered at once, as an idle engine would.
     """
 
     def __init__(self, *, answers: bool = False) -> None:
         self.submitted: list[Command] = []
-        self.next_batch = Batch()
+        self.exception: BaseException | None = None
+        self.closed = False
+        self._unanswered: list[tuple[str, Command]] = []
+        self.next_batch = make_batch()
         self.answers = answers
         self.started = False
         self.stopped = False
@@ -123,15 +140,31 @@ class ScriptedSource:
     def start(self) -> None:
         self.started = True
 
-    def submit(self, command: Command) -> None:
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        command_id = command_id or new_command_id()
         self.submitted.append(command)
+        self._unanswered.append((command_id, command))
         if self.answers:
             self.controls = reduce(self.controls, command)
             self.give(notices=(CommandApplied(self.step + 1, command, self.controls),))
+        return command_id
 
     def drain(self) -> Batch:
-        batch, self.next_batch = self.next_batch, Batch()
-        return batch
+        batch, self.next_batch = self.next_batch, make_batch()
+        return replace(batch, notices=tuple(map(self._with_id, batch.notices)))
+
+    def _with_id(self, notice: Notice) -> Notice:
+        is_answer = isinstance(notice.body, CommandApplied | CommandRejected)
+        if not is_answer or notice.command_id is not None or not self._unanswered:
+            return notice
+        command_id, command = self._unanswered[0]
+        if notice.body.command != command:
+            return notice
+        del self._unanswered[0]
+        return replace(notice, command_id=command_id)
+
+    def close(self) -> None:
+        self.closed = True
 
     def stop(self) -> None:
         self.stopped = True
@@ -148,20 +181,24 @@ class ScriptedSource:
         """Add to what the next `drain` returns."""
         if records:
             self.step = records[-1].step
-        before = self.next_batch
-        self.next_batch = Batch(before.records + records, before.notices + notices, stats or before.stats)
+        before, more = self.next_batch, make_batch(records, notices, stats)
+        self.next_batch = Batch(
+            before.blocks + more.blocks,
+            before.notices + more.notices,
+            {**before.snapshots, **more.snapshots},
+        )
 
 
 def script(num_steps: int = 300, layers: tuple[str, ...] = LAYERS) -> Iterator[Batch]:
     """The batches of a run up to ``num_steps``, a start and a verdict among them."""
-    yield Batch(notices=(RunStarted(make_info(layers)),))
+    yield make_batch(notices=(RunStarted(make_info(layers)),))
     for first in range(1, num_steps + 1, 50):
         last = min(first + 49, num_steps)
         notices: tuple[NoticeBody, ...] = (Validated(last, 1.9),)
         if first == 1:
             verdict = Verdict("healthy", "‖g‖ 1.2, first to last layer 0.13")
             notices += (VerdictChanged(20, verdict),)
-        yield Batch(records(first, last, len(layers)), notices, make_stats(last, len(layers)))
+        yield make_batch(records(first, last, len(layers)), notices, make_stats(last, len(layers)))
 
 
 def ended(step: int, **changes: object) -> RunEnded:

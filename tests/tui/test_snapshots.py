@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.batches import make_batch
 from tests.tui.driving import play, pull
 from tests.tui.scripted import (
     LINKS,
@@ -23,7 +24,6 @@ from tests.tui.scripted import (
 from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Set
-from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
@@ -59,15 +59,17 @@ async def steered(pilot: Pilot[None], source: ScriptedSource) -> None:
     """A run with one change applied, one asked for, and a verdict that names a remedy."""
     await play(pilot, source)
     await pilot.press("c")
-    await pull(pilot, source, Batch(notices=(CommandApplied(301, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
-    await pull(pilot, source, Batch(records(301, 420), stats=make_stats(420)))
+    await pull(
+        pilot, source, make_batch(notices=(CommandApplied(301, CLIP, Controls(clip=ClipGradNorm(1.0))),))
+    )
+    await pull(pilot, source, make_batch(records(301, 420), stats=make_stats(420)))
     verdict = Verdict(
         "exploding",
         "at step 415 ‖g‖ was 43× its median",
         remedy=(Set("clip", ClipGradNorm(0.5)),),
         confidence=0.67,
     )
-    await pull(pilot, source, Batch(notices=(VerdictChanged(415, verdict),)))
+    await pull(pilot, source, make_batch(notices=(VerdictChanged(415, verdict),)))
     await pilot.press("a")
     assert source.submitted == [CLIP, Set("accumulate", MeanOver(2))]
 
@@ -92,7 +94,7 @@ def test_the_end(snap_compare: Compare) -> None:
 
     async def run_before(pilot: Pilot[None]) -> None:
         await steered(pilot, source)
-        await pull(pilot, source, Batch(notices=(ended(420),)))
+        await pull(pilot, source, make_batch(notices=(ended(420),)))
 
     assert snap_compare(VgradApp(source), terminal_size=(80, 24), run_before=run_before)
 
@@ -128,7 +130,7 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
         links = LINKS
         norms = np.array([43.1, 1.0, 1.02], dtype=np.float32)
         last = make_record(361, len(layers), grad_norm=43.1, applied_norm=1.02, links=links, link_norms=norms)
-        await pull(pilot, source, Batch((*steps, last), stats=make_stats(361, 40), time=time_stats(350)))
+        await pull(pilot, source, make_batch((*steps, last), stats=make_stats(361, 40), time=time_stats(350)))
         await pull(pilot, source)
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
@@ -147,7 +149,7 @@ def test_all_controls(snap_compare: Compare, size: tuple[int, int]) -> None:
         now = Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2))
         applied = CommandApplied(421, source.submitted[1], now)
         refused = CommandRejected(421, source.submitted[2], "this model cannot be asked twice")
-        await pull(pilot, source, Batch(notices=(applied, refused)))
+        await pull(pilot, source, make_batch(notices=(applied, refused)))
         await pilot.press("up", "right", "enter", "down", "right")
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)
@@ -162,16 +164,16 @@ def test_a_lost_run(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def run_before(pilot: Pilot[None]) -> None:
         await play(pilot, source)
         half = CommandApplied(301, Set("precision", Float16()), controls)
-        await pull(pilot, source, Batch(notices=(half,)))
+        await pull(pilot, source, make_batch(notices=(half,)))
         stats = make_stats(302)
         stats.underflow_share[:] = np.array([0, 0.004, 0.25, 0.6, 0.999, 1], dtype=np.float32)
         lost = make_record(302, loss=np.nan, loss_scale=65536.0, skipped=True)
         lost.grad_norms[:] = np.nan
-        await pull(pilot, source, Batch((make_record(301, loss_scale=65536.0), lost), stats=stats))
+        await pull(pilot, source, make_batch((make_record(301, loss_scale=65536.0), lost), stats=stats))
         remedy = (Set("clip", ClipGradNorm(0.5)), Reinit("torch"))
         verdict = Verdict("non-finite", "at step 302 the loss is nan", remedy=remedy, confidence=0.89)
-        await pull(pilot, source, Batch(notices=(VerdictChanged(302, verdict),)))
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(302, verdict),)))
         paused = CommandApplied(303, Pause(), replace(controls, paused=True))
-        await pull(pilot, source, Batch(notices=(paused,)))
+        await pull(pilot, source, make_batch(notices=(paused,)))
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)

@@ -42,12 +42,14 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
         TerminalDriver.opening = opened
         session = Session.from_config(config)
         summarizer = Summarizer(config.recipe, config.seed)
-        app = VgradApp(session, frugal=frugal, observe=summarizer.observe)
+        screen = session.attach()
+        app = VgradApp(screen, frugal=frugal, observe=summarizer.observe)
         app.run()
     session.stop()
     if app.state.info is not None and not app.is_impatient:  # while it prepares there is nothing to lose
         session.join(_GRACE_S)
-    summarizer.observe(session.drain())
+    summarizer.observe(screen.drain())
+    screen.close()
     if isinstance(session.exception, VgradError):
         raise session.exception
     summary = summarizer.result()

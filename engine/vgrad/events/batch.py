@@ -1,32 +1,44 @@
-"""What a reader takes at a time."""
+"""What a reader of a run takes at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vgrad.events.layer_stats import LayerStats
-from vgrad.events.notices import NoticeBody
-from vgrad.events.step_record import StepRecord
+from vgrad.events.notices import Notice
+from vgrad.events.step_block import StepBlock
 from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """All that happened since the last drain.
+class Snapshot:
+    """What is known of one part by now: only the newest is of use.
 
     Attributes:
-        records: Steps, oldest first; the newest always among them.
-        notices: Notices, oldest first, none missing.
-        stats: The newest statistics, or None if they have not changed.
+        stats: The newest statistics of the layers, or None if there are none.
+        verdict: The verdict with its newest evidence, or None if there is none.
         time: The newest gradient through time, or None if there is none.
-        verdict: The verdict with its newest evidence, or None if that has not changed.
-        num_dropped: Records that were lost because nobody drained in time.
     """
 
-    records: tuple[StepRecord, ...] = ()
-    notices: tuple[NoticeBody, ...] = ()
     stats: LayerStats | None = None
     verdict: Verdict | None = None
-    num_dropped: int = field(default=0)
     time: TimeStats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """All that happened since a reader last looked.
+
+    Attributes:
+        blocks: Steps. Those of one part are in order, and the newest is always among them.
+        notices: Notices in the order in which they happened, none missing.
+        snapshots: By part, each that has changed.
+        num_dropped: Steps that this reader was too slow for.
+    """
+
+    blocks: tuple[StepBlock, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    snapshots: Mapping[int, Snapshot] = field(default_factory=dict)
+    num_dropped: int = 0

@@ -1,7 +1,11 @@
-"""What the engine reports besides steps: the events of a run, each a frozen value."""
+"""What the engine reports besides steps: what happened, and when.
+
+Each kind of event is a frozen value of its own; a `Notice` is the envelope that carries one.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,3 +122,29 @@ NoticeBody = (
     | VerdictChanged
     | RunEnded
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event of a run, with its place in the order of all.
+
+    Attributes:
+        sequence: Number among all notices of the run, from 0, without gaps.
+        time_s: When it happened in the engine, Unix time in seconds.
+        step: The step that it belongs to; 0 before any.
+        part: The part of the run that it is about.
+        body: What happened.
+        command_id: Id of the command that it answers, or None.
+    """
+
+    sequence: int
+    time_s: float
+    step: int
+    part: int
+    body: NoticeBody
+    command_id: str | None = None
+
+
+def new_command_id() -> str:
+    """An id that no other command has, in this process or in another one."""
+    return os.urandom(8).hex()

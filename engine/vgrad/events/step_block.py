@@ -132,6 +132,15 @@ class StepBlock:
             **{name: column[which] for name in COLUMN_TYPES if (column := getattr(self, name)) is not None},
         )
 
+    def copy(self) -> StepBlock:
+        """The same steps in arrays of their own: a slice keeps the whole block in memory."""
+        columns: dict[str, Any] = {
+            name: column.copy() for name in COLUMN_TYPES if (column := getattr(self, name)) is not None
+        }
+        for column in columns.values():
+            column.setflags(write=False)
+        return replace(self, **columns)
+
     @property
     def kind(self) -> tuple[object, ...]:
         """Blocks that are equal in this can be joined."""

@@ -73,6 +73,7 @@ def run_headless(
 
 def _drive(session: Session, summarizer: Summarizer, progress: ProgressView) -> RunEnded:
     """Watch the run until it has ended."""
+    ended: RunEnded | None = None
     with stop_signals() as interruption:
         session.start()
         try:
@@ -81,8 +82,10 @@ def _drive(session: Session, summarizer: Summarizer, progress: ProgressView) -> 
                 batch = session.drain()
                 summarizer.observe(batch)
                 progress.observe(batch)
-                if has_ended:
-                    [ended] = (notice for notice in batch.notices if isinstance(notice, RunEnded))
+                for notice in batch.notices:
+                    if isinstance(notice.body, RunEnded):  # it may come a look before the thread has ended
+                        ended = notice.body
+                if has_ended and ended is not None:
                     return ended
                 if interruption.asked and not interruption.passed_on:
                     interruption.passed_on = True

@@ -41,10 +41,10 @@ class Status:
 
     def observe(self, batch: Batch) -> None:
         """Take in what happened since the last batch."""
-        if batch.records:
-            self.record = batch.records[-1]
+        if batch.blocks:
+            self.record = batch.blocks[-1].record(-1)
         for notice in batch.notices:
-            match notice:
+            match notice.body:
                 case Preparing(what=what):
                     self.preparing = what
                 case RunStarted(info=info):
@@ -127,7 +127,7 @@ class ProgressLog:
         """Take in ``batch`` and write what is due."""
         self._status.observe(batch)
         for notice in batch.notices:
-            match notice:
+            match notice.body:
                 case Preparing(what=what):
                     self._tell(f"{what} ...")
                 case VerdictChanged(step=step, verdict=verdict):

@@ -1,4 +1,4 @@
-"""Owns the worker thread and the safe point. The screen and headless runs both drive this."""
+"""Owns the worker thread and the safe point. Screens, headless runs and scripts all drive this."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
-from vgrad.controls.controls import CheckGradients, Command, Reinit, StepOnce, Stop, UndoReinit
+from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, StepOnce, Stop, UndoReinit
 from vgrad.errors import VgradError
+from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import (
     Checking,
     CommandApplied,
@@ -22,9 +23,9 @@ from vgrad.events.notices import (
     Preparing,
     RunStarted,
     Validated,
-    VerdictChanged,
+    new_command_id,
 )
-from vgrad.events.outbox import Outbox
+from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.output import Output
 from vgrad.run.totals import Totals
 
@@ -32,17 +33,15 @@ if TYPE_CHECKING:
     from vgrad.config import RunConfig
     from vgrad.diagnose.judge import Judge
     from vgrad.events.batch import Batch
-    from vgrad.events.layer_stats import LayerStats
     from vgrad.events.run_info import RunInfo
     from vgrad.events.step_record import StepRecord
+    from vgrad.events.verdict import Verdict
     from vgrad.train.trainer import Trainer
+    from vgrad.watching.reporter import Reporter
 
 # At Python's exit, how long to wait for the current step without saying so.
 _SILENT_WAIT_S = 10.0
 _INTERRUPTED = 130
-
-# A snapshot of all layers' statistics copies arrays: often enough for the eye is enough.
-_STATS_EVERY_S = 0.25
 
 Prepare = Callable[[Callable[[str], None]], "Trainer"]
 
@@ -50,7 +49,8 @@ Prepare = Callable[[Callable[[str], None]], "Trainer"]
 class Session:
     """Trains in a worker thread, and takes commands between two optimizer steps.
 
-    Nothing here blocks the caller but `join`. The last notice is always `RunEnded`.
+    Nothing here blocks the caller but `join`. The last notice is always `RunEnded`. Any number of
+    readers and clients may use it at the same time: `cursor` and `attach` give each its own view.
 
     A script may end while a session trains: Python's exit then stops the session, waits until its
     current step is done, however long that takes, and skips the last validation. Ctrl-C during this
@@ -66,13 +66,12 @@ class Session:
 
     def __init__(self, trainer: Trainer | Prepare) -> None:
         self._trainer = trainer
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._outbox = Outbox()
+        self._commands: queue.SimpleQueue[tuple[str, Command]] = queue.SimpleQueue()
+        self._hub = Hub()
+        self._cursor = self._hub.cursor()
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
         self._tally = Totals()
-        self._stats: LayerStats | None = None
-        self._stats_at_s = 0.0
-        self._judge: Judge
+        self._reporter: Reporter
         self._judges_before: list[Judge] = []  # of the weights that can be brought back
         self._is_at_exit = False
         self.exception: BaseException | None = None
@@ -95,13 +94,31 @@ class Session:
         atexit.register(self._end_at_exit)
         self._thread.start()
 
-    def submit(self, command: Command) -> None:
-        """Ask for a command; its answer comes as a notice, with the step it took effect at."""
-        self._commands.put(command)
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        """Ask for a command; its answer comes as a notice, with the step it took effect at.
+
+        Args:
+            command: The command.
+            command_id: Id of the command; a new one unless given.
+
+        Returns:
+            The id, which the answer carries, too.
+        """
+        command_id = command_id or new_command_id()
+        self._commands.put((command_id, command))
+        return command_id
 
     def drain(self) -> Batch:
-        """Take everything that happened since the last drain. Never waits."""
-        return self._outbox.drain()
+        """Take everything that happened since the last drain: the session's own cursor. Never waits."""
+        return self._cursor.take()
+
+    def cursor(self, *, from_start: bool = True) -> Cursor:
+        """Another reader, at its own pace; see `vgrad.events.hub.Hub.cursor`."""
+        return self._hub.cursor(from_start=from_start)
+
+    def attach(self) -> AttachedScreen:
+        """The session as a screen sees it. While it is open, somebody can answer a pause."""
+        return AttachedScreen(self, self._hub.cursor(attended=True))
 
     def stop(self) -> None:
         """Ask for the end at the next safe point."""
@@ -131,45 +148,57 @@ class Session:
         try:
             trainer = self._trainer
             if callable(trainer):
-                trainer = trainer(lambda what: self._outbox.notify(Preparing(what)))
+                trainer = trainer(self._say)
                 # Again, because callbacks run in reverse order: before those that torch has registered.
                 atexit.register(self._end_at_exit)
             reason = self._train(trainer)
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
             if isinstance(error, VgradError):  # its message says all that there is to say
-                self._outbox.notify(self._tally.ended("failed", str(error)))
+                self._hub.notify(self._tally.ended("failed", str(error)))
             else:
                 line = f"{type(error).__name__}: {error}"
-                self._outbox.notify(self._tally.ended("failed", line, traceback.format_exc()))
+                self._hub.notify(self._tally.ended("failed", line, traceback.format_exc()))
         else:
-            self._outbox.notify(self._tally.ended(reason))
+            self._hub.notify(self._tally.ended(reason))
         finally:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
 
+    def _say(self, what: str) -> None:
+        self._hub.notify(Preparing(what))
+
     def _train(self, trainer: Trainer) -> Literal["done", "stopped"]:
         from vgrad.diagnose.judge import Judge
+        from vgrad.watching.reporter import Reporter
 
         info = trainer.info()
-        self._outbox.resize(len(info.layers))
-        self._outbox.notify(RunStarted(info))
-        self._judge = Judge(info)
+        self._hub.notify(RunStarted(info))
+
+        def pause_if_lost(verdict: Verdict) -> None:
+            """Wait for somebody at a screen to decide: a run of NaN learns nothing any more.
+
+            Called once per verdict, so that a user who resumes is not paused again.
+            """
+            if verdict.kind == "non-finite" and self._hub.is_attended and not trainer.controls.paused:
+                self.submit(Pause())
+
+        self._reporter = Reporter(self._hub, Judge(info), trainer, on_verdict=pause_if_lost)
         reason: Literal["done", "stopped"] = "stopped"
         try:
             while self._apply_pending(trainer):
                 if trainer.step == info.num_steps or trainer.is_exhausted:
                     reason = "done"
                     break
-                self._report(trainer.advance(), trainer)
+                self._report(trainer.advance())
                 if self._validation_is_due(trainer):
-                    self._report(trainer.finish(), trainer)
+                    self._report(trainer.finish())
                     self._validate(trainer)
-            self._report(trainer.finish(), trainer)
+            self._report(trainer.finish())
             if self._tally.validated_step < trainer.step and not self._is_at_exit:
                 self._validate(trainer)
-            self._outbox.publish(trainer.stats(), self._judge.verdict, trainer.time_stats())
+            self._reporter.publish()
         except BaseException:
-            self._report(trainer.finish(), trainer)  # the steps before it were done
+            self._report(trainer.finish())  # the steps before it were done
             raise
         finally:
             trainer.close()
@@ -179,18 +208,17 @@ class Session:
         """Apply what was asked for, between two optimizer steps. False means stop."""
         while not self._commands.empty() or trainer.controls.paused:
             # What comes next may take long, and concerns none of the steps so far.
-            self._report(trainer.finish(), trainer)
-            command = self._commands.get()  # this thread is the only reader
+            self._report(trainer.finish())
+            command_id, command = self._commands.get()  # this thread is the only reader
             answer = trainer.apply(command)
             if isinstance(command, CheckGradients) and isinstance(answer, CommandApplied):
-                self._check_gradients(trainer, answer)
+                self._check_gradients(trainer, answer, command_id)
                 continue
-            self._outbox.notify(answer)
+            self._hub.notify(answer, command_id=command_id)
             match command:
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
                     self._change_judge(trainer.info(), has_old_weights=isinstance(command, UndoReinit))
-                    self._stats = trainer.stats()
-                    self._outbox.publish(self._stats, self._judge.verdict, trainer.time_stats())
+                    self._reporter.publish()
                 case Stop():
                     return False
                 case StepOnce():
@@ -202,43 +230,31 @@ class Session:
         from vgrad.diagnose.judge import Judge
 
         if has_old_weights:
-            self._judge = self._judges_before.pop()
+            self._reporter.judge = self._judges_before.pop()
         else:
-            self._judges_before.append(self._judge)
-            self._judge = Judge(info)
+            self._judges_before.append(self._reporter.judge)
+            self._reporter.judge = Judge(info)
 
-    def _check_gradients(self, trainer: Trainer, answer: CommandApplied) -> None:
+    def _check_gradients(self, trainer: Trainer, answer: CommandApplied, command_id: str) -> None:
         """Make the check while training waits, and give ``answer`` after it, or say why there is none."""
 
         def say(done: int, total: int) -> None:
-            self._outbox.notify(Checking(done, total))
+            self._hub.notify(Checking(done, total), step=trainer.step, command_id=command_id)
 
         try:
             check = trainer.check_gradients(say)
         except Exception as error:  # noqa: BLE001  # it runs the model in float64, which may fail in any way
             kind = "" if isinstance(error, VgradError) else f"{type(error).__name__}: "
-            self._outbox.notify(CommandRejected(answer.step, answer.command, f"{kind}{error}"))
+            refused = CommandRejected(answer.step, answer.command, f"{kind}{error}")
+            self._hub.notify(refused, command_id=command_id)
         else:
-            self._outbox.notify(answer)
-            self._outbox.notify(GradientsChecked(trainer.step, check))
+            self._hub.notify(answer, command_id=command_id)
+            self._hub.notify(GradientsChecked(trainer.step, check), command_id=command_id)
 
-    def _report(self, records: Sequence[StepRecord], trainer: Trainer) -> None:
+    def _report(self, records: Sequence[StepRecord]) -> None:
         for record in records:
-            self._report_one(record, trainer)
-
-    def _report_one(self, record: StepRecord, trainer: Trainer) -> None:
-        self._outbox.put(record)
-        self._tally.observe(record)
-        now_s = time.perf_counter()
-        stats, is_due = self._stats, now_s - self._stats_at_s > _STATS_EVERY_S
-        if stats is None or is_due:
-            self._stats_at_s = now_s
-            stats = self._stats = trainer.stats()
-        verdict = self._judge.observe(record, stats, trainer.controls, trainer.time_stats())
-        if verdict is not None:
-            self._outbox.notify(VerdictChanged(record.step, verdict))
-        if verdict is not None or is_due:  # what was published before the change must not outlive it
-            self._outbox.publish(stats, self._judge.verdict, trainer.time_stats())
+            self._tally.observe(record)
+        self._reporter.report(records)
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         every, step = trainer.config.eval_every, trainer.step
@@ -250,4 +266,4 @@ class Session:
         if loss is None:  # this task has no validation data
             return
         self._tally.validated(trainer.step, loss)
-        self._outbox.notify(Validated(trainer.step, loss, time.perf_counter() - begin))
+        self._hub.notify(Validated(trainer.step, loss, time.perf_counter() - begin))

@@ -117,21 +117,21 @@ class Summarizer:
 
     def observe(self, batch: Batch) -> None:
         """Take in what happened since the last batch."""
-        if batch.records:
-            first, last = batch.records[0], batch.records[-1]
+        if batch.blocks:
+            first, last = batch.blocks[0].record(0), batch.blocks[-1].record(-1)
             self._update(steps=last.step, loss_last=last.loss, steps_per_s=_rate(last.step, last.elapsed_s))
             if first.step == 1:
                 self._update(loss_first=first.loss)
         for notice in batch.notices:
-            match notice:
-                case CommandApplied():
-                    self._update(commands=(*self._summary.commands, notice))
+            match notice.body:
+                case CommandApplied() as applied:
+                    self._update(commands=(*self._summary.commands, applied))
                 case Validated(loss=loss):
                     self._update(val_loss=loss)
                 case VerdictChanged(verdict=verdict):
                     self._update(verdict=verdict.kind)
-                case RunEnded():
-                    self._end(notice)
+                case RunEnded() as ended:
+                    self._end(ended)
 
     def result(self) -> RunSummary:
         """The summary so far; its ``outcome`` is ``unfinished`` until the run has ended."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
 
 import pytest
+from tests.engine.toys import toy_trainer
 
-from vgrad.run.headless import stop_signals
+from vgrad.run.headless import _drive, stop_signals
+from vgrad.run.output import Output
+from vgrad.run.progress import ProgressLog
+from vgrad.run.session import Session
+from vgrad.run.summary import Summarizer
 
 WAITS_TWICE = """
 import signal, sys, time
@@ -48,3 +54,18 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGTERM) is before[0]
     finally:
         signal.signal(signal.SIGINT, before[1])
+
+
+class EndsEarly(Session):
+    """A session whose last notice can be read before its thread has ended."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        has_ended = super().join(60)
+        self.num_looks = getattr(self, "num_looks", 0) + 1
+        return has_ended and self.num_looks > 3
+
+
+def test_the_last_notice_may_come_a_look_early() -> None:
+    session = EndsEarly(toy_trainer(steps=3))
+    ended = _drive(session, Summarizer("toy", 0), ProgressLog(Output(io.StringIO(), "stderr")))
+    assert (ended.reason, ended.step) == ("done", 3)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.batches import make_batch
 
 from vgrad.controls.controls import Controls
 from vgrad.events.batch import Batch
@@ -24,7 +25,7 @@ from vgrad.run.progress import ProgressLine, ProgressLog, Status, bar, clock_tim
 
 def started(num_steps: int | None) -> Batch:
     info = RunInfo("a", "", 0, "cpu", ("layer",), (1,), "tokens", num_steps, Controls())
-    return Batch(notices=(RunStarted(info),))
+    return make_batch(notices=(RunStarted(info),))
 
 
 def stepped(step: int, loss: float = 2.5) -> Batch:
@@ -33,7 +34,7 @@ def stepped(step: int, loss: float = 2.5) -> Batch:
         grad_norms=np.ones(1, dtype=np.float32), num_tokens=0, num_samples=1, num_microbatches=1,
         elapsed_s=0.01 * step, step_s=0.01, watch_s=0.0,
     )  # fmt: skip
-    return Batch(records=(record,))
+    return make_batch(records=(record,))
 
 
 def status_of(*batches: Batch) -> Status:
@@ -45,7 +46,7 @@ def status_of(*batches: Batch) -> Status:
 
 def test_a_wide_line_tells_everything() -> None:
     verdict = VerdictChanged(300, Verdict("healthy", ""))
-    status = status_of(started(1200), stepped(600), Batch(notices=(Validated(600, 2.75), verdict)))
+    status = status_of(started(1200), stepped(600), make_batch(notices=(Validated(600, 2.75), verdict)))
     assert status.line(200).split("  ") == [
         "[##########----------]", "step 600/1,200", "loss 2.5", "val 2.75", "grad 3.12e-02",
         "100 steps/s", "ETA 0:06", "healthy",
@@ -74,7 +75,7 @@ def test_the_step_and_the_loss_are_the_last_to_go(width: int) -> None:
 
 @given(st.text())
 def test_what_is_prepared_is_printed_safely(what: str) -> None:
-    line = status_of(Batch(notices=(Preparing(what),))).line(40)
+    line = status_of(make_batch(notices=(Preparing(what),))).line(40)
     assert len(line) <= 40
     assert line.isprintable()
 
@@ -102,8 +103,8 @@ def test_a_log_of_a_slow_run_is_never_silent_for_long() -> None:
 def test_a_log_tells_what_it_waits_for_and_what_is_found() -> None:
     stream = io.StringIO()
     log = ProgressLog(Output(stream, "stderr"))
-    log.observe(Batch(notices=(Preparing("importing torch"),)))
-    log.observe(Batch(notices=(VerdictChanged(7, Verdict("exploding", "the loss\x1b[2J is 9")),)))
+    log.observe(make_batch(notices=(Preparing("importing torch"),)))
+    log.observe(make_batch(notices=(VerdictChanged(7, Verdict("exploding", "the loss\x1b[2J is 9")),)))
     assert stream.getvalue() == "importing torch ...\nstep 7: gradients exploding: the loss\\x1b[2J is 9\n"
 
 

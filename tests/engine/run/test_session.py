@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from vgrad.controls.controls import (
     UndoReinit,
 )
 from vgrad.errors import ConfigError
+from vgrad.events.hub import Hub
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.notices import (
     CommandApplied,
@@ -57,11 +59,12 @@ class Listener:
 
     def drain(self) -> None:
         batch = self.session.drain()
-        self.records += batch.records
-        self.notices += batch.notices
+        self.records += [record for block in batch.blocks for record in block.records()]
+        self.notices += [notice.body for notice in batch.notices]
         self.num_dropped += batch.num_dropped
-        self.verdict = batch.verdict or self.verdict
-        self.stats = batch.stats or self.stats
+        for snapshot in batch.snapshots.values():
+            self.verdict = snapshot.verdict or self.verdict
+            self.stats = snapshot.stats or self.stats
 
     def wait_for(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -267,6 +270,8 @@ def test_finite_data_ends_the_run_when_it_ends() -> None:
 
 def test_a_reader_that_never_reads_costs_history_and_no_notice() -> None:
     session = toy_session(steps=6000, eval_every=0)
+    session._hub = Hub(max_bytes=100_000)  # the usual one holds more steps than a test can wait for
+    session._cursor = session.cursor()
     for scale in range(1, 301):
         session.submit(Set("lr_scale", 1 / scale))
     listener = started(session)
@@ -363,3 +368,71 @@ def test_a_weight_too_large_for_the_step_is_not_resolved_and_ends_nothing() -> N
     assert listener.finish().reason == "done"
     [refused] = listener.of(CommandRejected)
     assert "too large" in refused.reason
+
+
+# -- several readers and clients -----------------------------------------------------------------
+
+
+def test_two_clients_never_take_each_others_answer() -> None:
+    session = toy_session()
+    session.submit(Pause())
+    asked: dict[str, list[str]] = {"a": [], "b": []}
+
+    def client(name: str) -> None:
+        for number in range(1, 51):
+            asked[name].append(session.submit(Set("lr_scale", 1 / number)))
+
+    threads = [threading.Thread(target=client, args=(name,)) for name in asked]
+    cursors = [session.cursor(), session.cursor()]
+    session.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    session.stop()
+    assert session.join(PATIENCE_S)
+    streams = [cursor.take().notices for cursor in cursors]
+    assert streams[0] == streams[1] == session.drain().notices, "all see all notices in one order"
+    assert [notice.sequence for notice in streams[0]] == list(range(len(streams[0])))
+    times = [notice.time_s for notice in streams[0]]
+    assert times == sorted(times)
+    answered = [notice.command_id for notice in streams[0] if isinstance(notice.body, CommandApplied)]
+    assert len(set(answered)) == len(answered)
+    for ids in asked.values():
+        assert [command_id for command_id in answered if command_id in ids] == ids, "each its own, in order"
+
+
+def test_a_refusal_carries_the_id_that_the_client_chose() -> None:
+    session = toy_session(steps=1)
+    assert session.submit(Set("accumulate", 0), command_id="mine") == "mine"
+    session.start()
+    assert session.join(PATIENCE_S)
+    [answer] = [notice for notice in session.drain().notices if isinstance(notice.body, CommandRejected)]
+    assert answer.command_id == "mine"
+
+
+def test_leaving_a_screen_is_not_ending_a_run() -> None:
+    session = toy_session(steps=200)
+    screen = session.attach()
+    screen.start()
+    screen.close()
+    listener = Listener(session)
+    ended = listener.finish()
+    assert (ended.reason, ended.step) == ("done", 200)
+    assert not screen.drain().notices
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_lost_run_is_paused_only_while_a_screen_is_attached(attached: bool) -> None:
+    session = Session(toy_trainer(steps=60, lr_scale=1e6))
+    screen = session.attach()
+    if not attached:
+        screen.close()
+    listener = started(session)
+    if attached:
+        listener.wait_for(lambda: any(n.command == Pause() for n in listener.of(CommandApplied)))
+        [paused] = [n for n in listener.of(CommandApplied) if n.command == Pause()]
+        assert listener.records[-1].step == paused.step - 1 < 60
+        session.submit(Resume())  # a user who resumes is not paused again
+    assert listener.finish().step == 60
+    assert sum(n.command == Pause() for n in listener.of(CommandApplied)) == attached

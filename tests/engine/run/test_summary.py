@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.batches import make_batch
 
 from vgrad.controls.catalog import CLIP
 from vgrad.controls.codec import command_to_data
@@ -78,14 +79,14 @@ def test_json_is_strict_whatever_the_numbers_are(
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_json_cannot_write_is_told_by_the_verdict(loss: float) -> None:
-    by_training = summary_of(Batch(notices=(ended(loss),)))
-    by_validation = summary_of(Batch(notices=(ended(1.0, val_loss=loss),)))
+    by_training = summary_of(make_batch(notices=(ended(loss),)))
+    by_validation = summary_of(make_batch(notices=(ended(1.0, val_loss=loss),)))
     assert by_training.verdict == by_validation.verdict == "non-finite"
     assert json.loads(by_training.to_json())["loss_last"] is None
 
 
 def test_a_run_of_no_steps_is_not_called_broken() -> None:
-    summary = summary_of(Batch(notices=(ended(math.nan, step=0),)))
+    summary = summary_of(make_batch(notices=(ended(math.nan, step=0),)))
     assert summary.verdict == "starting"
     assert summary.readable() == "charlm-rnn, seed 7: done after 0 steps, 2 steps/s"
 
@@ -94,9 +95,9 @@ def test_the_end_has_the_last_word() -> None:
     applied = CommandApplied(5, Set("clip", ClipGradNorm(1.0)), Controls(clip=ClipGradNorm(1.0)))
     verdict = VerdictChanged(6, Verdict("healthy", "all is well"))
     summary = summary_of(
-        Batch(records=(record(1, 4.0), record(2, 3.0))),
-        Batch(records=(record(9, 2.0),), notices=(applied, Validated(5, 2.5), verdict)),
-        Batch(notices=(ended(1.5, val_loss=1.75),)),
+        make_batch(records=(record(1, 4.0), record(2, 3.0))),
+        make_batch(records=(record(9, 2.0),), notices=(applied, Validated(5, 2.5), verdict)),
+        make_batch(notices=(ended(1.5, val_loss=1.75),)),
     )
     assert json.loads(summary.to_json()) == {
         "recipe": "charlm-rnn",
@@ -119,13 +120,13 @@ def test_the_end_has_the_last_word() -> None:
 
 
 def test_a_run_that_was_left_behind_is_told_by_its_records() -> None:
-    summary = summary_of(Batch(records=(record(1, 4.0), record(2, 3.0)), notices=(Validated(2, 3.5),)))
+    summary = summary_of(make_batch(records=(record(1, 4.0), record(2, 3.0)), notices=(Validated(2, 3.5),)))
     assert (summary.outcome, summary.steps, summary.steps_per_s) == ("unfinished", 2, 2.0)
     assert (summary.loss_first, summary.loss_last, summary.val_loss) == (4.0, 3.0, 3.5)
 
 
 def test_a_first_loss_that_nobody_drained_is_unknown() -> None:
-    assert summary_of(Batch(records=(record(2, 3.0),), num_dropped=1)).loss_first is None
+    assert summary_of(make_batch(records=(record(2, 3.0),), num_dropped=1)).loss_first is None
 
 
 @pytest.mark.parametrize("outcome", ["done", "stopped", "unfinished"])

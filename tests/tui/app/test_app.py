@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.batches import make_batch
 from tests.tui.driving import line_with, play, pull, screen_lines
 from tests.tui.scripted import ScriptedSource, ended, make_info, make_record, make_stats, records, script
 from textual.widgets import Input
@@ -12,7 +13,6 @@ from vgrad.controls.controls import (
     Set,
     StepOnce,
 )
-from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
@@ -51,7 +51,7 @@ async def test_clip_reads_pending_until_the_engine_confirms() -> None:
         assert "pending" in line_with(app, "c   clip")
         assert "@" not in line_with(app, "c   clip")
         applied = CommandApplied(step=301, command=CLIP, controls=Controls(clip=ClipGradNorm(1.0)))
-        await pull(pilot, source, Batch(notices=(applied,)))
+        await pull(pilot, source, make_batch(notices=(applied,)))
         assert "norm 1  @ 301" in line_with(app, "c   clip")
         assert "pending" not in line_with(app, "c   clip")
 
@@ -62,7 +62,9 @@ async def test_a_refusal_is_told_and_nothing_reads_applied() -> None:
     async with app.run_test(size=(120, 30)) as pilot:
         await play(pilot, source)
         await pilot.press("c")
-        await pull(pilot, source, Batch(notices=(CommandRejected(301, CLIP, "not while the moon is full"),)))
+        await pull(
+            pilot, source, make_batch(notices=(CommandRejected(301, CLIP, "not while the moon is full"),))
+        )
         assert "not while the moon is full" in line_with(app, "refused")
         assert "off" in line_with(app, "c   clip") and "@" not in line_with(app, "c   clip")
 
@@ -162,7 +164,7 @@ async def test_the_remedy_is_one_key_away() -> None:
     verdict = Verdict("exploding", "‖g‖ was 43× its median", remedy=(Set("clip", ClipGradNorm(0.5)),))
     async with app.run_test(size=(120, 30)) as pilot:
         await play(pilot, source)
-        await pull(pilot, source, Batch(notices=(VerdictChanged(301, verdict),)))
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(301, verdict),)))
         assert "r clip norm 0.5" in line_with(app, "EXPLODING")
         await pilot.press("r")
         assert source.submitted == [Set("clip", ClipGradNorm(0.5))]
@@ -179,7 +181,7 @@ async def test_quitting_asks_while_training_runs_and_stops_it_then() -> None:
         assert not isinstance(app.screen, QuitScreen) and not source.stopped
         await pilot.press("q", "y")
         assert source.stopped
-        await pull(pilot, source, Batch(notices=(ended(300, reason="stopped"),)))
+        await pull(pilot, source, make_batch(notices=(ended(300, reason="stopped"),)))
         assert not app.is_running or app._exit
 
 
@@ -188,7 +190,7 @@ async def test_quitting_after_the_end_does_not_ask() -> None:
     app = VgradApp(source)
     async with app.run_test(size=(80, 24)) as pilot:
         await play(pilot, source)
-        await pull(pilot, source, Batch(notices=(ended(300),)))
+        await pull(pilot, source, make_batch(notices=(ended(300),)))
         assert "DONE after 300 steps" in line_with(app, "DONE")
         await pilot.press("q")
         assert app._exit
@@ -203,7 +205,7 @@ async def test_a_failure_shows_its_traceback_and_the_charts_stay() -> None:
             300, reason="failed", error="RuntimeError: [bold]boom\x1b[2J",
             traceback_text="Traceback …\n  line 7\nRuntimeError: [bold]boom\x1b[2J",
         )  # fmt: skip
-        await pull(pilot, source, Batch(notices=(failed,)))
+        await pull(pilot, source, make_batch(notices=(failed,)))
         assert isinstance(app.screen, ResultScreen)
         assert line_with(app, "line 7")
         assert "[bold]boom\\x1b[2J" in line_with(app, "[bold]boom")
@@ -218,7 +220,7 @@ async def test_a_run_that_cannot_begin_leaves_the_screen() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pull(pilot, source, Batch(notices=(ended(0, reason="failed", error="cannot read x.txt"),)))
+        await pull(pilot, source, make_batch(notices=(ended(0, reason="failed", error="cannot read x.txt"),)))
         assert app._exit
 
 
@@ -371,7 +373,7 @@ async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
     async with app.run_test(size=(columns, 40)) as pilot:
         await play(pilot, source)
         await pilot.press("j")
-        await pull(pilot, source, Batch(notices=(VerdictChanged(301, Verdict("dead", evidence)),)))
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(301, Verdict("dead", evidence)),)))
         journal = app.screen.query_one(Journal)
         for width in (columns, 60):
             await pilot.resize_terminal(width, 40)
@@ -417,7 +419,7 @@ async def test_non_finite_gradients_are_marked_and_never_hidden() -> None:
         await play(pilot, source)
         bad = make_record(301)
         bad.grad_norms[2] = float("nan")
-        await pull(pilot, source, Batch(records=(bad,), stats=make_stats(301)))
+        await pull(pilot, source, make_batch(records=(bad,), stats=make_stats(301)))
         row = line_with(app, "rnn.weight_hh_l0")
         assert "×" in row and "nan" in row and "non-finite" in row
 
@@ -427,7 +429,9 @@ async def test_an_idle_run_writes_nothing() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
-        await play(pilot, source, [Batch(notices=(RunStarted(make_info()),)), Batch(records(1, 50))])
+        await play(
+            pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(records(1, 50))]
+        )
         for _ in range(6):
             await pull(pilot, source)
         app.screen._compositor._dirty_regions.clear()

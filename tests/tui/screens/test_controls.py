@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from tests.batches import make_batch, make_notice
 from tests.tui.driving import line_with, play, pull, screen_lines
 from tests.tui.scripted import PLAIN, ScriptedSource, make_info, make_record, records
 from textual.widgets import Input
@@ -19,7 +20,6 @@ from vgrad.controls.controls import (
     reduce,
 )
 from vgrad.controls.wording import describe
-from vgrad.events.batch import Batch
 from vgrad.events.notices import (
     Checking,
     CommandApplied,
@@ -27,6 +27,7 @@ from vgrad.events.notices import (
     GradientsChecked,
     RunStarted,
     VerdictChanged,
+    new_command_id,
 )
 from vgrad.events.verdict import Verdict
 from vgrad.gradcheck.check import CheckedEntry, GradCheck
@@ -80,7 +81,7 @@ ABLE = make_info(recurrent=True, structure=STRUCTURE, capabilities=CAPABLE)
 def state_of(controls: Controls = Controls(), **info: object) -> State:  # noqa: B008  # frozen
     """A run with these controls in force."""
     state = State()
-    state.take(Batch(notices=(RunStarted(make_info(controls=controls, **info)),), records=records(1, 3)))
+    state.take(make_batch(notices=(RunStarted(make_info(controls=controls, **info)),), records=records(1, 3)))
     return state
 
 
@@ -90,7 +91,7 @@ def choose(app: VgradApp, name: str) -> None:
 
 async def begin(pilot: object, source: ScriptedSource) -> None:
     """A run whose model can do everything."""
-    batches = [Batch(notices=(RunStarted(ABLE),)), Batch(records=records(1, 50))]
+    batches = [make_batch(notices=(RunStarted(ABLE),)), make_batch(records=records(1, 50))]
     await play(pilot, source, batches)  # type: ignore[arg-type]
 
 
@@ -111,7 +112,7 @@ def test_going_round_meets_every_value_and_ends_where_it_began(name: str) -> Non
     if isinstance(control, Number):
         up = next_variant(name, 1, state)
         assert up == Set(name, 2.0)
-        state.ask(up)
+        state.ask(up, "a")
         assert next_variant(name, -1, state) == Set(name, 1.0)
         return
     seen = []
@@ -119,7 +120,7 @@ def test_going_round_meets_every_value_and_ends_where_it_began(name: str) -> Non
     for _ in expected:
         command = next_variant(name, 1, state)
         reduce(state.wanted, command)  # every one of them can be asked for
-        state.ask(command)
+        state.ask(command, new_command_id())
         value = getattr(state.wanted, name)
         seen.append(control.variant_of(value).word if isinstance(control, OneOf) else control.format(value))
     assert sorted(seen) == sorted(expected)
@@ -138,7 +139,7 @@ def test_a_parameter_moves_and_comes_back_or_stays(name: str) -> None:
             continue
         assert reduce(state.wanted, up) != state.wanted
         assert control.variant_of(up.value) is kind
-        state.ask(up)
+        state.ask(up, "a")
         down = moved_parameter(name, -1, state)
         assert down is not None
 
@@ -146,7 +147,7 @@ def test_a_parameter_moves_and_comes_back_or_stays(name: str) -> None:
 def test_a_rate_that_was_left_out_moves_from_what_it_comes_to() -> None:
     controls = Controls(optimizer=Adam(), schedule=WarmupCosine(100, 1000))
     state = state_of(controls)
-    state.take(Batch(records=(make_record(50, base_lr=0.5e-3, lr=0.5e-3),)))  # half way up to 1e-3
+    state.take(make_batch(records=(make_record(50, base_lr=0.5e-3, lr=0.5e-3),)))  # half way up to 1e-3
     assert moved_parameter("optimizer", 1, state) == Set("optimizer", Adam(lr=2e-3))
     assert moved_parameter("optimizer", -1, state) == Set("optimizer", Adam(lr=5e-4))
 
@@ -160,8 +161,8 @@ def test_as_many_microbatches_remain_whatever_the_kind() -> None:
 def test_keys_move_on_past_what_was_refused() -> None:
     state = state_of()
     first = next_variant("precision", 1, state)
-    state.ask(first)
-    state.take(Batch(notices=(CommandRejected(4, first, "not on this device"),)))
+    state.ask(first, "a")
+    state.take(make_batch(notices=(make_notice(CommandRejected(4, first, "not on this device"), "a"),)))
     assert state.controls == Controls()
     assert at_hand(CONTROLS["precision"], state) == first.value
     second = next_variant("precision", 1, state)
@@ -171,10 +172,11 @@ def test_keys_move_on_past_what_was_refused() -> None:
 def test_undo_forgets_what_was_refused() -> None:
     state = state_of()
     clip, bad = Set("clip", ClipGradNorm(1.0)), Set("omega", "pascanu")
-    state.ask(clip)
-    state.take(Batch(notices=(CommandApplied(4, clip, Controls(clip=ClipGradNorm(1.0))),)))
-    state.ask(bad)
-    state.take(Batch(notices=(CommandRejected(5, bad, "not recurrent"),)))
+    state.ask(clip, "a")
+    applied = CommandApplied(4, clip, Controls(clip=ClipGradNorm(1.0)))
+    state.take(make_batch(notices=(make_notice(applied, "a"),)))
+    state.ask(bad, "b")
+    state.take(make_batch(notices=(make_notice(CommandRejected(5, bad, "not recurrent"), "b"),)))
     assert state.pop_undo() == Set("clip", None)
     assert state.pop_undo() is None
 
@@ -255,10 +257,10 @@ def test_the_noise_scale_is_that_of_the_records(rule: MeanOver | SumOver) -> Non
     for step in range(4, 23):
         record = noisy(step, 4, 3)
         norm = length * record.grad_norm  # type: ignore[attr-defined]
-        state.take(Batch(records=(noisy(step, 4, 3, grad_norm=norm),)))  # type: ignore[arg-type]
+        state.take(make_batch(records=(noisy(step, 4, 3, grad_norm=norm),)))  # type: ignore[arg-type]
     value, why = state.noise_scale()
     assert math.isnan(value) and why == "1 more steps"
-    state.take(Batch(records=(noisy(23, 4, 3, grad_norm=length * math.sqrt(4 + 36 / 12)),)))  # type: ignore[arg-type]
+    state.take(make_batch(records=(noisy(23, 4, 3, grad_norm=length * math.sqrt(4 + 36 / 12)),)))  # type: ignore[arg-type]
     value, why = state.noise_scale()
     assert value == pytest.approx(9.0) and not why
 
@@ -295,13 +297,13 @@ async def test_every_control_is_reached_and_pending_until_confirmed() -> None:
             assert "chosen" not in row
             assert "pending" in row and "@" not in row and "●" not in row
             applied = CommandApplied(51, command, reduce(Controls(), command))
-            await pull(pilot, source, Batch(notices=(applied,)))
+            await pull(pilot, source, make_batch(notices=(applied,)))
             row = line_with(app, title)
             assert "@ 51" in row and "pending" not in row and "●" in row
             await pilot.press("o", "backspace")
             assert source.submitted == [Set(name, getattr(Controls(), name))]  # asked for once
             applied = CommandApplied(52, source.submitted.pop(), Controls())
-            await pull(pilot, source, Batch(notices=(applied,)))
+            await pull(pilot, source, make_batch(notices=(applied,)))
             await pilot.press("down")
 
 
@@ -359,7 +361,9 @@ async def test_a_refusal_says_why_and_changes_nothing() -> None:
         await begin(pilot, source)
         await pilot.press("m", "right", "enter")
         await pilot.pause()
-        await pull(pilot, source, Batch(notices=(CommandRejected(51, source.submitted[0], "no such cores"),)))
+        await pull(
+            pilot, source, make_batch(notices=(CommandRejected(51, source.submitted[0], "no such cores"),))
+        )
         assert "no such cores" in line_with(app, "refused at step 51")
         assert "fp32" in line_with(app, "precision  ") and "@" not in line_with(app, "precision  ")
 
@@ -497,16 +501,16 @@ async def test_the_gradient_check_shows_its_way_and_its_result() -> None:
         assert line_with(app, "asked for")
         command = CheckGradients()
         notices = (CommandApplied(51, command, Controls()), Checking(10, 40))
-        await pull(pilot, source, Batch(notices=notices))
+        await pull(pilot, source, make_batch(notices=notices))
         assert line_with(app, "10 of 40 entries")
-        await pull(pilot, source, Batch(notices=(GradientsChecked(50, make_check(2e-7)),)))
+        await pull(pilot, source, make_batch(notices=(GradientsChecked(50, make_check(2e-7)),)))
         assert "✓ passed" in line_with(app, "@ 50")
         assert "2.0e-7" in line_with(app, "  head")
         assert "nothing to compare" in line_with(app, "embed")
-        await pull(pilot, source, Batch(notices=(GradientsChecked(60, make_check(0.3)),)))
+        await pull(pilot, source, make_batch(notices=(GradientsChecked(60, make_check(0.3)),)))
         assert "✗ FAILED" in line_with(app, "@ 60")
         refused = CommandRejected(61, command, "the loss is nan")
-        await pull(pilot, source, Batch(notices=(Checking(1, 40), refused)))
+        await pull(pilot, source, make_batch(notices=(Checking(1, 40), refused)))
         assert app.state.checking is None
         assert line_with(app, "head.weight[3, 1]")
 
@@ -542,7 +546,7 @@ async def test_dropped_steps_are_told_where_steps_can_be_dropped_and_a_scale_whe
         app.submit(Set("precision", precision))
         app.submit(Set("skip_non_finite", skip))
         await pull(pilot, source)
-        await pull(pilot, source, Batch(records=(make_record(51, loss_scale=65536.0, skipped=True),)))
+        await pull(pilot, source, make_batch(records=(make_record(51, loss_scale=65536.0, skipped=True),)))
         lines = screen_lines(app)
         assert any("loss scale" in line and "65,536" in line for line in lines) == is_half
         assert sum("1 step skipped" in line for line in lines) == (is_half or skip is not None)
@@ -557,7 +561,7 @@ async def test_any_remedy_is_named_before_its_key_applies_it(remedy: object) -> 
     async with app.run_test(size=(120, 30)) as pilot:
         await begin(pilot, source)
         verdict = Verdict("vanishing", "stalled", remedy=(remedy,))  # type: ignore[arg-type]
-        await pull(pilot, source, Batch(notices=(VerdictChanged(50, verdict),)))
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(50, verdict),)))
         assert f"r {describe(remedy)}" in line_with(app, "VANISHING")
         await pilot.press("m")
         await pilot.pause()

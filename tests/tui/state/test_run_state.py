@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from tests.batches import make_batch, make_notice
 from tests.tui.scripted import LAYERS, ended, make_info, make_record, records, script
 
 from vgrad.controls.controls import Controls, Pause, Set
@@ -16,13 +17,17 @@ CLIP = Set("clip", ClipGradNorm(1.0))
 
 def started() -> State:
     state = State()
-    state.take(Batch(notices=(RunStarted(make_info()),)))
+    state.take(make_batch(notices=(RunStarted(make_info()),)))
     return state
+
+
+def answer(body: CommandApplied | CommandRejected, command_id: str) -> Batch:
+    return make_batch(notices=(make_notice(body, command_id),))
 
 
 def test_what_is_asked_is_not_applied() -> None:
     state = started()
-    state.ask(CLIP)
+    state.ask(CLIP, "a")
     assert state.asked("clip") == CLIP
     assert state.controls.clip is None
     assert state.wanted.clip == ClipGradNorm(1.0)
@@ -30,8 +35,8 @@ def test_what_is_asked_is_not_applied() -> None:
 
 def test_an_answer_applies_and_ends_the_waiting() -> None:
     state = started()
-    state.ask(CLIP)
-    state.take(Batch(notices=(CommandApplied(42, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
+    state.ask(CLIP, "a")
+    state.take(answer(CommandApplied(42, CLIP, Controls(clip=ClipGradNorm(1.0))), "a"))
     assert state.asked("clip") is None
     assert state.controls.clip == ClipGradNorm(1.0)
     assert state.applied_at["clip"] == 42
@@ -41,37 +46,44 @@ def test_an_answer_applies_and_ends_the_waiting() -> None:
 def test_a_refusal_leaves_the_controls_and_is_told() -> None:
     state = started()
     bad = Set("accumulate", 0)
-    state.ask(bad)
+    state.ask(bad, "a")
     assert state.wanted == state.controls
-    state.take(Batch(notices=(CommandRejected(7, bad, "must be a whole number"),)))
+    state.take(answer(CommandRejected(7, bad, "must be a whole number"), "a"))
     assert state.controls == Controls() and not state.pending and not state.marks
     assert state.rejected is not None and "whole number" in state.rejected.reason
     assert "whole number" in state.journal[-1].text
 
 
-def test_answers_belong_to_the_oldest_question() -> None:
+def test_an_answer_belongs_to_the_command_whose_id_it_carries() -> None:
     state = started()
-    state.ask(CLIP)
-    state.ask(Set("lr_scale", 0.5))
-    state.take(Batch(notices=(CommandApplied(3, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
-    assert list(state.pending) == [Set("lr_scale", 0.5)]
+    applied = CommandApplied(3, CLIP, Controls(clip=ClipGradNorm(1.0)))
+    state.ask(CLIP, "a")
+    state.ask(Set("lr_scale", 0.5), "b")
+    state.ask(CLIP, "c")
+    state.take(answer(applied, "somebody else's"))
+    assert state.controls.clip == ClipGradNorm(1.0), "what others did is shown, too"
+    assert state.pending == (CLIP, Set("lr_scale", 0.5), CLIP)
+    state.take(answer(applied, "c"))
+    assert state.pending == (CLIP, Set("lr_scale", 0.5))
+    state.take(answer(CommandRejected(4, CLIP, "no"), "a"))
+    assert state.pending == (Set("lr_scale", 0.5),)
 
 
 def test_undo_restores_what_was_wanted_before() -> None:
     state = started()
-    state.ask(Set("lr_scale", 0.5))
-    state.ask(Set("lr_scale", 0.25))
+    state.ask(Set("lr_scale", 0.5), "a")
+    state.ask(Set("lr_scale", 0.25), "b")
     assert state.pop_undo() == Set("lr_scale", 0.5)
     assert state.pop_undo() == Set("lr_scale", 1.0)
     assert state.pop_undo() is None
-    state.ask(Pause())
+    state.ask(Pause(), "c")
     assert state.pop_undo() is None
 
 
 def test_speed_and_time_left_follow_the_records() -> None:
     state = started()
     for first in (1, 101, 201):
-        state.take(Batch(records=records(first, first + 99)))
+        state.take(make_batch(records=records(first, first + 99)))
     assert math.isclose(state.steps_per_s(), 100.0, rel_tol=1e-6)
     assert math.isclose(state.items_per_s(), 102_400.0, rel_tol=1e-6)
     assert math.isclose(state.time_left_s(), 7.0, rel_tol=1e-6)
@@ -83,7 +95,7 @@ def test_clipping_counts_only_steps_that_were_really_clipped() -> None:
         make_record(step, applied_norm=make_record(step).grad_norm * (0.5 if step % 4 == 0 else 1.0))
         for step in range(1, 101)
     ]
-    state.take(Batch(records=tuple(halves)))
+    state.take(make_batch(records=tuple(halves)))
     fires, before, after = state.clipping()
     assert fires == 0.25
     assert before > 0 and after <= before
@@ -93,21 +105,21 @@ def test_the_effect_compares_windows_of_equal_length_and_then_stands() -> None:
     state = started()
     rng = np.random.default_rng(0)
     loss = lambda step: float((3.0 if step < 150 else 1.0) + 0.05 * rng.standard_normal())  # noqa: E731
-    state.take(Batch(records=tuple(make_record(step, loss=loss(step)) for step in range(1, 150))))
-    state.take(Batch(notices=(CommandApplied(150, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
-    state.take(Batch(records=tuple(make_record(step, loss=loss(step)) for step in range(150, 260))))
+    state.take(make_batch(records=tuple(make_record(step, loss=loss(step)) for step in range(1, 150))))
+    state.take(make_batch(notices=(CommandApplied(150, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
+    state.take(make_batch(records=tuple(make_record(step, loss=loss(step)) for step in range(150, 260))))
     found = state.effect()
     assert found is not None
     label, effect = found
     assert label == "clip norm 1"
     assert "3" in effect.words() and "1" in effect.words()
-    state.take(Batch(records=tuple(make_record(step, loss=9.0) for step in range(260, 400))))
+    state.take(make_batch(records=tuple(make_record(step, loss=9.0) for step in range(260, 400))))
     assert state.effect() == found
 
 
 def test_validations_stay_few_and_keep_the_newest() -> None:
     state = started()
-    state.take(Batch(notices=tuple(Validated(step, 1.0) for step in range(10_000))))
+    state.take(make_batch(notices=tuple(Validated(step, 1.0) for step in range(10_000))))
     assert len(state.validations) <= 2_000
     steps = [step for step, _ in state.validations]
     assert steps == sorted(steps) and steps[-1] == 9_999 and steps[0] == 0
@@ -119,16 +131,16 @@ def test_phases_follow_the_run() -> None:
     for batch in script(100):
         state.take(batch)
     assert state.phase == "training"
-    state.take(Batch(notices=(CommandApplied(101, Pause(), Controls(paused=True)),)))
+    state.take(make_batch(notices=(CommandApplied(101, Pause(), Controls(paused=True)),)))
     assert state.phase == "paused"
-    state.ask(CLIP)
-    state.take(Batch(notices=(ended(100, reason="stopped"),)))
+    state.ask(CLIP, "a")
+    state.take(make_batch(notices=(ended(100, reason="stopped"),)))
     assert state.phase == "stopped" and not state.pending
 
 
 def test_layer_history_has_a_channel_per_layer() -> None:
     state = started()
-    state.take(Batch(records=records(1, 20)))
+    state.take(make_batch(records=records(1, 20)))
     assert state.layers is not None and state.layers.num_channels == len(LAYERS)
     tail = state.layers.tail(0, 1, [2])
     assert tail.max[0, 0] == make_record(20).grad_norms[2]
@@ -136,12 +148,12 @@ def test_layer_history_has_a_channel_per_layer() -> None:
 
 def test_clipping_is_counted_from_the_step_that_it_took_effect_at() -> None:
     state = started()
-    state.take(Batch(records=records(1, 100)))
+    state.take(make_batch(records=records(1, 100)))
     halved = tuple(
         make_record(step, applied_norm=make_record(step).grad_norm / 2) for step in range(101, 111)
     )
     applied = CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0)))
-    state.take(Batch(records=(make_record(100), *halved)[1:], notices=(applied,)))
+    state.take(make_batch(records=(make_record(100), *halved)[1:], notices=(applied,)))
     assert state.clipping()[0] == 1.0
 
 
@@ -149,12 +161,12 @@ def test_an_effect_does_not_look_back_beyond_the_change_before() -> None:
     state = started()
     losses = {**dict.fromkeys(range(1, 101), 5.0), **dict.fromkeys(range(101, 201), 2.0)}
     take = lambda first, last: state.take(  # noqa: E731
-        Batch(tuple(make_record(s, loss=losses[s] + 0.01 * (s % 3)) for s in range(first, last + 1)))
+        make_batch(tuple(make_record(s, loss=losses[s] + 0.01 * (s % 3)) for s in range(first, last + 1)))
     )
     take(1, 100)
-    state.take(Batch(notices=(CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
+    state.take(make_batch(notices=(CommandApplied(101, CLIP, Controls(clip=ClipGradNorm(1.0))),)))
     take(101, 140)
-    state.take(Batch(notices=(CommandApplied(141, Set("lr_scale", 0.5), Controls(lr_scale=0.5)),)))
+    state.take(make_batch(notices=(CommandApplied(141, Set("lr_scale", 0.5), Controls(lr_scale=0.5)),)))
     take(141, 200)
     found = state.effect()
     assert found is not None

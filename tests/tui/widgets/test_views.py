@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from tests.batches import make_batch
 from tests.tui.driving import line_with, play, pull, screen_lines
 from tests.tui.scripted import (
     LAYERS,
@@ -23,7 +24,6 @@ from tests.tui.scripted import (
 from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Set
-from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, RunStarted
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.clip import ClipGradNorm
@@ -183,7 +183,7 @@ async def test_what_is_hidden_is_not_computed() -> None:
         assert not any(view._rows for view in hidden)
         await shown(pilot, source, "heat")
         rows = app.main.views["layers"]._rows
-        await pull(pilot, source, Batch(records(301, 350)))
+        await pull(pilot, source, make_batch(records(301, 350)))
         assert app.main.views["layers"]._rows is rows
 
 
@@ -192,8 +192,10 @@ async def test_nothing_is_written_when_nothing_changed(view: str) -> None:
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
-        await play(pilot, source, [Batch(notices=(RunStarted(make_info()),)), Batch(records(1, 50))])
-        await pull(pilot, source, Batch(stats=make_stats(50), time=time_stats(40)))
+        await play(
+            pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(records(1, 50))]
+        )
+        await pull(pilot, source, make_batch(stats=make_stats(50), time=time_stats(40)))
         await shown(pilot, source, view)
         for _ in range(6):
             await pull(pilot, source)
@@ -211,7 +213,7 @@ async def test_every_view_stands_any_size(view: str, layers: tuple[str, ...]) ->
     async with app.run_test(size=(80, 24)) as pilot:
         await shown(pilot, source, view)
         await play(pilot, source, script(60, layers))
-        await pull(pilot, source, Batch((chained(61, len(layers)),), time=time_stats(60)))
+        await pull(pilot, source, make_batch((chained(61, len(layers)),), time=time_stats(60)))
         for size in ((1, 1), (2, 40), (300, 90), (50, 15)):
             await pilot.resize_terminal(*size)
             await pull(pilot, source)
@@ -232,7 +234,7 @@ async def test_a_spike_of_one_layer_at_one_step_is_on_the_map() -> None:
             record.grad_norms[:] = 1e-3
         calm[222].grad_norms[77] = np.nan
         calm[300].grad_norms[11] = np.inf
-        batch = Batch(tuple(calm), notices=(RunStarted(make_info(MANY)),))
+        batch = make_batch(tuple(calm), notices=(RunStarted(make_info(MANY)),))
         await play(pilot, source, [batch])
         lines = screen_lines(app)
         assert sum(line.count("×") for line in lines if "blocks." in line) == 1
@@ -291,7 +293,7 @@ async def test_a_histogram_tells_zeros_the_largest_and_its_age() -> None:
         stats.zero_share[2] = 0.38
         stats.grad_max[2] = np.inf
         stats.measured_step[3] = -1
-        await pull(pilot, source, Batch(stats=stats))
+        await pull(pilot, source, make_batch(stats=stats))
         await shown(pilot, source, "histogram")
         row = line_with(app, "rnn.weight_hh_l0").split()
         assert row[-4:] == ["38", "%", "inf", "2"]
@@ -304,15 +306,15 @@ async def test_time_says_why_there_is_nothing_and_then_shows_it() -> None:
     app = VgradApp(source)
     async with app.run_test(size=(160, 40)) as pilot:
         await shown(pilot, source, "time")
-        await play(pilot, source, [Batch(notices=(RunStarted(make_info()),))])
+        await play(pilot, source, [make_batch(notices=(RunStarted(make_info()),))])
         assert line_with(app, "only recurrent models do")
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(160, 40)) as pilot:
         await shown(pilot, source, "time")
-        await play(pilot, source, [Batch(notices=(RunStarted(make_info(recurrent=True)),))])
+        await play(pilot, source, [make_batch(notices=(RunStarted(make_info(recurrent=True)),))])
         assert line_with(app, "not measured yet")
-        await pull(pilot, source, Batch(records(1, 50), time=time_stats(40)))
+        await pull(pilot, source, make_batch(records(1, 50), time=time_stats(40)))
         await pull(pilot, source)
         title = line_with(app, "4 time")
         for words in (
@@ -334,7 +336,7 @@ async def test_the_chain_shows_each_link_and_how_often_clipping_fires() -> None:
         assert line_with(app, "nothing changes the gradient: ‖g‖ 0.778 goes into the step as it is")
         clip = ClipGradNorm(1.0)
         applied = CommandApplied(301, Set("clip", clip), Controls(clip=clip))
-        await pull(pilot, source, Batch((chained(301),), notices=(applied,)))
+        await pull(pilot, source, make_batch((chained(301),), notices=(applied,)))
         row = line_with(app, "→ clip norm 1").split()
         assert row[row.index("43.1") :][:4] == ["43.1", "→", "1.00", "×0.0232"]
         assert "1.02" in line_with(app, "→ step")
@@ -356,7 +358,7 @@ async def test_what_float16_rounds_to_zero_is_told_where_it_computes(
     async with app.run_test(size=(columns, 36)) as pilot:
         await play(pilot, source, script(60))
         notice = CommandApplied(61, Set("precision", precision), Controls(precision=precision))
-        await pull(pilot, source, Batch(notices=(notice,), stats=stats))
+        await pull(pilot, source, make_batch(notices=(notice,), stats=stats))
         seen = []
         for view in ("layers", "histogram"):
             await shown(pilot, source, view)

@@ -96,8 +96,6 @@ class VgradApp(ViewActions):
         self.state.take(event.batch)
         if self._observe is not None:
             self._observe(event.batch)
-        if remedy.must_pause(event.batch, self.state) and not self._is_quitting:
-            self.submit(Pause())
         if not self.screen_stack:
             return  # it is closing, and there is nothing left to draw on
         if not self.keeps_up():
@@ -122,8 +120,7 @@ class VgradApp(ViewActions):
         if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
             self.notify(f"{label(command.control, command.value)}: it is so already", timeout=2)
             return
-        self.state.ask(command, undoable=undoable)
-        self._source.submit(command)
+        self.state.ask(command, self._source.submit(command), undoable=undoable)
         self._bridge.hurry()
         self.refresh_view(chart=False)
 

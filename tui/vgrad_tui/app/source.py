@@ -9,22 +9,29 @@ from vgrad.events.batch import Batch
 
 
 class Source(Protocol):
-    """A run that can be watched and steered. `vgrad.Session` is one.
+    """A run that can be watched and steered, as one screen sees it: `vgrad.Session.attach` gives one.
 
     No method waits but `join`.
     """
 
+    @property
+    def exception(self) -> BaseException | None:
+        """What ended the run, once it has failed; None where it has not, or is not known."""
+
     def start(self) -> None:
         """Begin; news come out of `drain` from then on."""
 
-    def submit(self, command: Command) -> None:
-        """Ask for a command; its answer comes as a notice."""
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        """Ask for a command and return its id; its answer comes as a notice with that id."""
 
     def drain(self) -> Batch:
         """Take everything that happened since the last drain."""
 
+    def close(self) -> None:
+        """Leave: nothing more is read. The run goes on."""
+
     def stop(self) -> None:
-        """Ask for the end."""
+        """Ask for the end of the run."""
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has ended; True once it has."""

@@ -11,16 +11,17 @@ _MOST_UNDO = 100
 
 
 class PendingCommands:
-    """Commands on their way to the engine, which answers them in the order in which they were asked.
-
-    Attributes:
-        pending: Commands that were asked for and not yet answered, oldest first.
-    """
+    """Commands of this screen that are on their way to the engine. Others may send commands, too."""
 
     def __init__(self) -> None:
-        self.pending: deque[Command] = deque()
-        self._inverses: deque[Command | None] = deque()  # of each pending command
+        # By id, oldest first, each with the command that would take it back.
+        self._asked: dict[str, tuple[Command, Command | None]] = {}
         self._undo: deque[Command] = deque(maxlen=_MOST_UNDO)
+
+    @property
+    def pending(self) -> tuple[Command, ...]:
+        """Commands that were asked for and not yet answered, oldest first."""
+        return tuple(command for command, _ in self._asked.values())
 
     def wanted(self, controls: Controls) -> Controls:
         """``controls`` as they will be once everything asked for has been applied."""
@@ -31,13 +32,12 @@ class PendingCommands:
                 continue  # will be rejected, and changes nothing
         return controls
 
-    def add(self, command: Command, controls: Controls, *, undoable: bool) -> None:
-        """Take note that ``command`` is being submitted to a run with these controls."""
+    def add(self, command: Command, command_id: str, controls: Controls, *, undoable: bool) -> None:
+        """Take note that ``command`` has been submitted to a run with these controls."""
         inverse = _inverse(command, self.wanted(controls)) if undoable else None
         if inverse is not None:
             self._undo.append(inverse)
-        self.pending.append(command)
-        self._inverses.append(inverse)
+        self._asked[command_id] = command, inverse
 
     def about(self, topic_: str) -> Command | None:
         """The newest unanswered command on a topic, or None."""
@@ -47,26 +47,23 @@ class PendingCommands:
         """The command that takes back the last change, or None."""
         return self._undo.pop() if self._undo else None
 
-    def applied(self) -> None:
-        """The oldest command was applied."""
-        self._answered()
+    def applied(self, command_id: str | None) -> None:
+        """A command was applied, perhaps somebody else's."""
+        self._answered(command_id)
 
-    def rejected(self) -> None:
-        """The oldest command was refused: nothing was done, and there is nothing to take back."""
-        inverse = self._answered()
+    def rejected(self, command_id: str | None) -> None:
+        """A command was refused: nothing was done, and there is nothing to take back."""
+        inverse = self._answered(command_id)
         if inverse is not None and inverse in self._undo:  # the newest of its like
             del self._undo[-1 - list(reversed(self._undo)).index(inverse)]
 
-    def _answered(self) -> Command | None:
-        if not self.pending:
-            return None
-        self.pending.popleft()
-        return self._inverses.popleft()
+    def _answered(self, command_id: str | None) -> Command | None:
+        _, inverse = self._asked.pop(command_id or "", (None, None))
+        return inverse
 
     def forget(self) -> None:
         """Nothing will be answered any more."""
-        self.pending.clear()
-        self._inverses.clear()
+        self._asked.clear()
 
 
 def topic(command: Command) -> str:

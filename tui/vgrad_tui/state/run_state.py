@@ -26,7 +26,7 @@ from vgrad.events.notices import (
     CommandApplied,
     CommandRejected,
     GradientsChecked,
-    NoticeBody,
+    Notice,
     Preparing,
     RunEnded,
     RunStarted,
@@ -115,7 +115,7 @@ class State:
     # -- what was asked ----------------------------------------------------------------------
 
     @property
-    def pending(self) -> deque[Command]:
+    def pending(self) -> tuple[Command, ...]:
         """Commands that were asked for and not yet answered, oldest first."""
         return self._asked.pending
 
@@ -124,9 +124,9 @@ class State:
         """The controls as they will be once everything asked for has been applied."""
         return self._asked.wanted(self.controls)
 
-    def ask(self, command: Command, *, undoable: bool = True) -> None:
-        """Take note that ``command`` is being submitted."""
-        self._asked.add(command, self.controls, undoable=undoable)
+    def ask(self, command: Command, command_id: str, *, undoable: bool = True) -> None:
+        """Take note that ``command`` has been submitted, and that its answer will carry this id."""
+        self._asked.add(command, command_id, self.controls, undoable=undoable)
 
     def pop_undo(self) -> Command | None:
         """The command that takes back the last change, or None."""
@@ -143,14 +143,12 @@ class State:
         for notice in batch.notices:
             self._take_notice(notice)
         self.num_dropped += batch.num_dropped
-        if batch.stats is not None:
-            self.stats = batch.stats
-        if batch.time is not None:
-            self.time = batch.time
-        if batch.verdict is not None:
-            self.verdict = batch.verdict
-        if batch.records:
-            self._take_records(batch.records)
+        for snapshot in batch.snapshots.values():
+            self.stats = snapshot.stats or self.stats
+            self.time = snapshot.time or self.time
+            self.verdict = snapshot.verdict or self.verdict
+        for block in batch.blocks:
+            self._take_records(tuple(block.records()))
 
     def _take_records(self, records: tuple[StepRecord, ...]) -> None:
         steps = np.array([record.step for record in records], dtype=np.int64)
@@ -164,8 +162,9 @@ class State:
         self._noise.take(records, self.controls)
         self._speed.take(records, tokens=self.info is not None and self.info.unit == "tokens")
 
-    def _take_notice(self, notice: NoticeBody) -> None:
-        match notice:
+    def _take_notice(self, notice: Notice) -> None:
+        body = notice.body
+        match body:
             case Preparing(what=what):
                 self.preparing = what
                 self._note("run", what)
@@ -176,21 +175,21 @@ class State:
                 self.layers = History.sized(len(info.layers), max_bytes=_LAYER_HISTORY_BYTES)
                 self._note("run", f"{info.recipe} started on {info.device}, seed {info.seed}")
             case CommandApplied():
-                self._take_applied(notice)
+                self._take_applied(body, notice.command_id)
             case CommandRejected():
-                self._take_rejected(notice)
+                self._take_rejected(body, notice.command_id)
             case Validated(step=step, loss=loss):
                 self.validations.append((step, loss))
                 if len(self.validations) > _MAX_VALIDATIONS:
                     half = _MAX_VALIDATIONS // 2
                     self.validations[:half] = self.validations[:half:2]
             case Checking() | GradientsChecked():
-                self._take_check(notice)
+                self._take_check(body)
             case VerdictChanged(step=step, verdict=verdict):
                 self.verdict = verdict
                 self._note("verdict", f"{verdict.kind}: {verdict.evidence}", step)
             case RunEnded(step=step, reason=reason, error=error):
-                self.ended = notice
+                self.ended = body
                 self._asked.forget()
                 self.checking = None
                 self._note("run", f"{reason}: {error}" if error else reason, step)
@@ -202,9 +201,9 @@ class State:
         self.checking, self.checked = None, notice
         self._note("run", f"gradient check: {notice.check.words()}", notice.step)
 
-    def _take_applied(self, applied: CommandApplied) -> None:
+    def _take_applied(self, applied: CommandApplied, command_id: str | None) -> None:
         step, command, label = applied.step, applied.command, describe(applied.command)
-        self._asked.applied()
+        self._asked.applied(command_id)
         self.controls = applied.controls
         self.rejected = None
         self.applied_at[topic(command)] = step
@@ -217,8 +216,8 @@ class State:
             self.marks.append((step, label))
             self._last_change.restart(step, label)
 
-    def _take_rejected(self, rejected: CommandRejected) -> None:
-        self._asked.rejected()
+    def _take_rejected(self, rejected: CommandRejected, command_id: str | None) -> None:
+        self._asked.rejected(command_id)
         self.rejected = rejected
         if isinstance(rejected.command, CheckGradients):
             self.checking = None

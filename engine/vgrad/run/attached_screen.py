@@ -1,0 +1,55 @@
+"""A session as one screen sees it: a reader of its own, and the word that somebody is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vgrad.controls.controls import Command
+    from vgrad.events.batch import Batch
+    from vgrad.events.hub import Cursor
+    from vgrad.run.session import Session
+
+
+class AttachedScreen:
+    """What a screen reads and steers a session by. Made by `Session.attach`.
+
+    While it is open, the engine takes it that somebody can answer, and pauses a run that is lost.
+
+    Args:
+        session: The session.
+        cursor: The screen's own cursor.
+    """
+
+    def __init__(self, session: Session, cursor: Cursor) -> None:
+        self._session = session
+        self._cursor = cursor
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What ended the training, once it has failed."""
+        return self._session.exception
+
+    def start(self) -> None:
+        """Start training."""
+        self._session.start()
+
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        """Ask for a command and return its id, which the answer carries."""
+        return self._session.submit(command, command_id=command_id)
+
+    def drain(self) -> Batch:
+        """Take everything that happened since the last drain."""
+        return self._cursor.take()
+
+    def close(self) -> None:
+        """Leave. Training goes on."""
+        self._cursor.close()
+
+    def stop(self) -> None:
+        """Ask for the end of the run."""
+        self._session.stop()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until training has ended; True once it has."""
+        return self._session.join(timeout)
