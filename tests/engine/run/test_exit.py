@@ -20,7 +20,7 @@ module._SILENT_WAIT_S = 100.0  # a busy machine may take long to import torch
 session = vgrad.Session.from_config(vgrad.RunConfig.make(recipe="charlm-rnn", threads=1))
 session.start()
 def wait_for_steps():
-    while not session.drain().records:
+    while not session.drain().blocks:
         time.sleep(0.01)
 """
 
