@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from vgrad.events.layer_stats import LayerStats
-from vgrad.events.notices import Notice
-from vgrad.events.step_block import StepBlock
-from vgrad.events.time_stats import TimeStats
-from vgrad.events.verdict import Verdict
+if TYPE_CHECKING:
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.notices import Notice
+    from vgrad.events.step_block import StepBlock
+    from vgrad.events.time_stats import TimeStats
+    from vgrad.events.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
