@@ -1,4 +1,4 @@
-"""`RunConfig` describes a run wholly: a TOML file, flags and `vgrad.build` give the same run."""
+"""The whole description of a run: a TOML file, flags and `vgrad.build` give the same one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from vgrad.controls.catalog import CONTROLS, find_control
 from vgrad.controls.controls import Controls
@@ -23,11 +31,17 @@ DEFAULT_RECIPE = "charlm-rnn"
 _NUMBERS = ("seed", "steps", "lr", "batch_size", "eval_every", "watch_budget", "threads")
 
 
-class RunConfig(BaseModel):
+if TYPE_CHECKING:
+    _ControlTexts = BaseModel
+else:  # one field for each control
+    _ControlTexts = create_model("_ControlTexts", **dict.fromkeys(CONTROLS, (str | None, None)))
+
+
+class RunConfig(_ControlTexts):
     """A whole run. Every field has the default of `vgrad-tui run`; None leaves it to the recipe.
 
-    The fields from ``detect`` to ``layer_norm`` are the controls of the first step, as text:
-    `vgrad.controls.catalog.CONTROLS` says what each can be.
+    Besides these there is a field for each control of `vgrad.controls.catalog.CONTROLS`: what the
+    control is at the first step, as text such as ``clip="norm:1"``.
 
     Attributes:
         recipe: Name of a recipe, see `vgrad.recipes.registry`.
@@ -35,26 +49,10 @@ class RunConfig(BaseModel):
         device: ``auto`` (an accelerator where there is one), or a torch device.
         steps: Optimizer steps to run, or None for no end.
         text: Text file for the recipes that read text.
-        detect: ``off``, ``sam:RHO``, or the article's detection.
-        accumulate: ``K`` or ``mean:K`` microbatches per optimizer step, ``sum:K``, or the article's.
-        skip_non_finite: ``on`` or ``off``.
-        freeze: ``off``, or patterns of layer names.
-        centralize: ``on`` or ``off``.
-        normalize: ``off`` or ``lars:TRUST``.
-        omega: ``off``, or the weight of Pascanu's regulariser.
-        clip: ``off``, ``norm:MAX_NORM``, ``value:CLIP_VALUE``, ``agc:CLIPPING`` and others.
-        noise: ``off``, or η of the gradient noise.
-        precision: ``fp32``, ``bf16``, ``fp16:SCALE``.
-        optimizer: ``recipe``, ``sgd:LR``, ``adam:LR`` and others.
-        schedule: ``constant``, ``cosine:WARMUP_STEPS`` or ``step:EVERY``.
         lr: Base learning rate of the recipe's own optimizer.
-        lr_scale: Multiplies the learning rate.
-        activation: The model's nonlinearity, or ``as-built``.
-        skip: Skip connections ``on`` or ``off``, or ``as-built``.
-        layer_norm: ``on`` or ``off``, or ``as-built``.
         batch_size: Samples per microbatch.
         eval_every: Optimizer steps between two validations; 0 for only one at the end.
-        watch_budget: Share of the step time for the dear statistics, 0 for none of them.
+        watch_budget: Share of the step time for the expensive statistics, 0 for none of them.
         threads: CPU threads for torch; 0 leaves torch's own choice.
         options: Settings of the recipe itself, such as ``{"hidden": 256}``.
     """
@@ -66,23 +64,7 @@ class RunConfig(BaseModel):
     device: str = "auto"
     steps: int | None = Field(default=None, ge=1)
     text: Path | None = None
-    detect: str | None = None
-    accumulate: str | None = None
-    skip_non_finite: str | None = None
-    freeze: str | None = None
-    centralize: str | None = None
-    normalize: str | None = None
-    omega: str | None = None
-    clip: str | None = None
-    noise: str | None = None
-    precision: str | None = None
-    optimizer: str | None = None
-    schedule: str | None = None
     lr: float | None = Field(default=None, ge=1e-12, le=1e6, allow_inf_nan=False)
-    lr_scale: str | None = None
-    activation: str | None = None
-    skip: str | None = None
-    layer_norm: str | None = None
     batch_size: int | None = Field(default=None, ge=1, le=1_000_000)
     eval_every: int = Field(default=100, ge=0)
     watch_budget: float = Field(default=0.02, ge=0, le=1, allow_inf_nan=False)
@@ -179,7 +161,8 @@ def _in_words(name: str, finding: ErrorDetails) -> str:
     kind = finding["type"]
     if kind == "extra_forbidden":
         fields = RunConfig.model_fields
-        return f"there is no such setting{did_you_mean(name, fields)} (settings: {', '.join(fields)})"
+        listed = sorted(fields, key=lambda field: field in CONTROLS)  # the controls last
+        return f"there is no such setting{did_you_mean(name, fields)} (settings: {', '.join(listed)})"
     if kind in _IN_WORDS:
         return f"{_IN_WORDS[kind].format(**finding.get('ctx', {}))}, got {brief(finding['input'])}"
     return finding["msg"].removeprefix("Value error, ")
