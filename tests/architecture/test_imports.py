@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.architecture.source import all_imports, imports_at_import_time, modules
 
 HEAVY = {"torch", "textual", "rich", "plotext", "pydantic", "numpy", "click"}
 SCREEN = {"vgrad_tui", "textual", "rich", "plotext", "click"}
@@ -19,6 +20,32 @@ def modules_after(code: str, *argv: str) -> set[str]:
         [sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True, timeout=120
     )
     return set(result.stderr.split())
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Every import is possible in any order: no module needs one that is still being imported."""
+    needs = {name: sorted(set(imports_at_import_time(path)) - {name}) for name, path in modules().items()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for needed in needs[name]:
+                visit(needed, (*path, name))
+            done.add(name)
+
+    for name in needs:
+        visit(name, ())
+
+
+def test_nothing_outside_the_laboratory_imports_it_but_the_two_commands_that_show_it() -> None:
+    users = {
+        name
+        for name, path in modules().items()
+        if not name.startswith("vgrad.lab")
+        and any(used.startswith("vgrad.lab") for used in all_imports(path))
+    }
+    assert users == {"vgrad_tui.commands.study", "vgrad_tui.commands.verdicts"}
 
 
 def test_importing_the_engine_is_cheap() -> None:

@@ -21,7 +21,7 @@ _NUM_POWERS = 200
 _GATES = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3}
 
 
-class Recurrent(Protocol):
+class RecurrentModel(Protocol):
     """A model that can be run step by step; see `RecurrentNet.unrolled`."""
 
     rnn: nn.RNNBase
@@ -30,7 +30,7 @@ class Recurrent(Protocol):
         """Return outputs and ``hiddens[layer][t]``."""
 
 
-def is_recurrent(model: object) -> TypeGuard[Recurrent]:
+def is_recurrent(model: object) -> TypeGuard[RecurrentModel]:
     """Whether `hidden_gradients` can look into ``model``: whether it has ``rnn`` and ``unrolled``."""
     # Not a runtime-checkable protocol: from Python 3.12 on those do not see a module's submodules.
     return isinstance(getattr(model, "rnn", None), nn.RNNBase) and hasattr(model, "unrolled")
@@ -72,7 +72,7 @@ def hidden_gradients(task: Task, batch: Microbatch) -> Tensor:
     return norms
 
 
-def require_recurrent(model: object) -> Recurrent:
+def require_recurrent(model: object) -> RecurrentModel:
     """Return ``model``.
 
     Raises:

@@ -64,7 +64,7 @@ class Switch:
         raise ConfigError(f"{name} must be true or false, got {brief(value)}")
 
 
-Setting = Count | Choice | Switch
+RecipeSetting = Count | Choice | Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Recipe:
     builder: str
     lr: float
     batch_size: int
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, RecipeSetting]
     steps: int
     takes: str
     text: bool = False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vgrad.errors import RecipeError
 from vgrad.methods.init_schemes import INITS
 from vgrad.methods.structure import ACTIVATIONS
-from vgrad.recipes.recipe import Choice, Count, Recipe, Setting, Setup, Switch
+from vgrad.recipes.recipe import Choice, Count, Recipe, RecipeSetting, Setup, Switch
 from vgrad.validation import did_you_mean
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _RNN_ACTIVATIONS = ("tanh", "relu")
 
 
 def _recurrent(
-    cell: str, init: str, *, hidden: int, more: Mapping[str, Setting] | None = None
-) -> dict[str, Setting]:
+    cell: str, init: str, *, hidden: int, more: Mapping[str, RecipeSetting] | None = None
+) -> dict[str, RecipeSetting]:
     return {
         "model.cell": Choice(cell, _CELLS),
         "model.hidden": Count(hidden, at_most=_WIDTH),
@@ -40,14 +40,14 @@ def _recurrent(
     }
 
 
-def _charlm(cell: str, init: str) -> dict[str, Setting]:
+def _charlm(cell: str, init: str) -> dict[str, RecipeSetting]:
     embed = {"model.embed": Count(32, at_most=_WIDTH)}
     return _recurrent(cell, init, hidden=128, more=embed) | {"data.seq_len": _SEQ_LEN}
 
 
 def _deep(
-    depth: int, activation: str, init: str, *, size: Mapping[str, Setting] | None = None
-) -> dict[str, Setting]:
+    depth: int, activation: str, init: str, *, size: Mapping[str, RecipeSetting] | None = None
+) -> dict[str, RecipeSetting]:
     return {
         "model.depth": Count(depth, at_most=500),
         **(size or {"model.width": Count(64, at_most=_WIDTH)}),
@@ -97,7 +97,7 @@ _ALL = (
     Recipe(
         name="charlm-transformer",
         summary="the same text with a small pre-norm transformer: gradients stay even over depth",
-        builder="models.transformer:build",
+        builder="models.transformer:build_transformer",
         lr=3e-3,
         batch_size=16,
         settings={
@@ -179,7 +179,7 @@ _ALL = (
     Recipe(
         name="fp16-underflow",
         summary="an autoencoder with a small loss: in fp16 every gradient is 0 until the loss is scaled",
-        builder="models.autoencoder:build",
+        builder="models.autoencoder:build_autoencoder",
         lr=1e-3,
         batch_size=1024,
         settings={
@@ -196,7 +196,7 @@ _ALL = (
     Recipe(
         name="article-net",
         summary="the article's 784-128-10 net, repaired: learns one random batch by heart",
-        builder="models.article_net:build",
+        builder="models.article_net:build_article_net",
         lr=0.01,
         batch_size=64,
         settings={

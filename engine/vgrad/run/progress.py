@@ -71,7 +71,7 @@ class Status:
         rate = record.step / record.elapsed_s if record.elapsed_s > 0 else math.nan
         remaining_s = (self.num_steps - record.step) / rate if self.num_steps else math.nan
         parts = [  # from left to right, each with its rank: the highest goes first
-            (6, bar(self.share) if self.num_steps else ""),
+            (6, progress_bar(self.share) if self.num_steps else ""),
             (0, f"step {record.step:,}{goal}"),
             (0, "" if record.loss is None else f"loss {record.loss:.4g}"),
             (4, "" if self.val_loss is None else f"val {self.val_loss:.4g}"),
@@ -151,7 +151,7 @@ def progress_on(output: Output) -> ProgressView:
     return ProgressLine(output) if output.is_redrawable else ProgressLog(output)
 
 
-def bar(share: float) -> str:
+def progress_bar(share: float) -> str:
     """``[#####-----]``, plain ASCII, so that it reads the same in every terminal."""
     filled = round(_BAR_WIDTH * min(max(share, 0.0), 1.0))
     return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}]"

@@ -12,7 +12,7 @@ from vgrad.errors import ConfigError
 from vgrad.measure.hidden_gradients import is_recurrent
 
 if TYPE_CHECKING:
-    from vgrad.measure.hidden_gradients import Recurrent
+    from vgrad.measure.hidden_gradients import RecurrentModel
     from vgrad.task import Microbatch, Task
 
 _TOO_SMALL = 1e-20  # squared norm below which a gradient says nothing about its ratio
@@ -96,7 +96,7 @@ def why_no_omega(model: object) -> str | None:
     return None
 
 
-def _with_omega(model: nn.Module) -> Recurrent:
+def _with_omega(model: nn.Module) -> RecurrentModel:
     if (reason := why_no_omega(model)) is not None:
         raise ConfigError(f"omega {reason}")
     assert is_recurrent(model)

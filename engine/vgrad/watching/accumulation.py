@@ -14,7 +14,7 @@ from vgrad.watching.gradient_reader import readable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Number = Tensor | float
+LossValue = Tensor | float
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Announced:
         extras: Gradients of a regulariser, averaged like the others and kept apart from them.
     """
 
-    loss: Number | None
+    loss: LossValue | None
     num_tokens: int = 0
     num_samples: int = 0
     extras: Mapping[nn.Parameter, Tensor] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class AccumulationWindow:
 
     def clear(self) -> None:
         """Forget the window: a step has used it."""
-        self.loss: Number | None = None
+        self.loss: LossValue | None = None
         self.num_tokens = 0
         self.num_samples = 0
         self.num_microbatches = 0
@@ -234,7 +234,7 @@ class AccumulationWindow:
             torch._foreach_lerp_(old, new, weight)
 
 
-def _mixed(loss: Number | None, new: Number | None, share: float) -> Number | None:
+def _mixed(loss: LossValue | None, new: LossValue | None, share: float) -> LossValue | None:
     if loss is None or new is None:
         return None
     if isinstance(loss, Tensor) and isinstance(new, Tensor):

@@ -15,13 +15,13 @@ from vgrad.diagnose.losses import LossTrend
 from vgrad.events.verdict import Verdict
 from vgrad.lab.accuracy.matrix import observations
 from vgrad.lab.accuracy.runs import LabelledRun
-from vgrad.lab.accuracy.store import read
+from vgrad.lab.accuracy.store import read_runs
 
 
 @cache
 def stored() -> list[LabelledRun]:
     """Every eleventh run: all families, healthy and sick ones."""
-    return read()[::11]
+    return read_runs()[::11]
 
 
 def verdicts(run: LabelledRun, interrupt_at: int | None) -> list[Verdict]:

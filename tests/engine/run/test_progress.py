@@ -20,7 +20,7 @@ from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 from vgrad.printable import printable
 from vgrad.run.output import Output
-from vgrad.run.progress import ProgressLine, ProgressLog, Status, bar, clock_time, progress_on
+from vgrad.run.progress import ProgressLine, ProgressLog, Status, clock_time, progress_bar, progress_on
 
 
 def started(num_steps: int | None) -> Batch:
@@ -135,7 +135,7 @@ def test_a_file_and_a_dumb_terminal_get_a_log(monkeypatch: pytest.MonkeyPatch) -
 
 @given(st.floats(0, 1))
 def test_a_bar_has_one_width(share: float) -> None:
-    assert len(bar(share)) == len(bar(0.0))
+    assert len(progress_bar(share)) == len(progress_bar(0.0))
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (62, "1:02"), (11045, "3:04:05")])

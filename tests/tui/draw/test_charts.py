@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgrad_tui.draw.charts import LossChart, Role, Row, SeriesChart, draw_loss, draw_series
+from vgrad_tui.draw.charts import ChartRow, LossChart, Role, SeriesChart, draw_loss, draw_series
 
 EMPTY = LossChart(
     steps=np.empty(0),
@@ -37,11 +37,11 @@ def chart(losses: list[float], **changes: object) -> LossChart:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def text(rows: list[Row]) -> list[str]:
+def text(rows: list[ChartRow]) -> list[str]:
     return ["".join(part for part, _ in row) for row in rows]
 
 
-def cells(rows: list[Row], role: Role) -> str:
+def cells(rows: list[ChartRow], role: Role) -> str:
     """All that is drawn in a role."""
     return "".join(part for row in rows for part, its in row if its == role)
 

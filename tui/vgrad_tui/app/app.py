@@ -277,5 +277,5 @@ class VgradApp(ViewActions):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette, and everything that a control can be."""
-        yield from command_palette.entries(self)
+        yield from command_palette.palette_entries(self)
         yield from (entry for entry in super().get_system_commands(screen) if entry.title in _OF_TEXTUAL)

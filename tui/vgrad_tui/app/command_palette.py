@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vgrad_tui.app.app import VgradApp
 
 
-def entries(app: VgradApp) -> Iterator[SystemCommand]:
+def palette_entries(app: VgradApp) -> Iterator[SystemCommand]:
     """What can be found by name, besides Textual's own."""
     for key in KEYS:
         yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(app.act, key.action))

@@ -79,11 +79,13 @@ def _carry_out(work: Study, jobs: int, messages: Output) -> bool:
 
 
 def _tell(work: Study, paths: list[Path], messages: Output, *, as_json: bool) -> None:
-    from vgrad.lab.study.report import in_short, to_json
+    from vgrad.lab.study.report import in_short, table_to_json
 
     rows = work.rows()
     results = Output(sys.stdout, "stdout")
-    lines = [to_json(rows)] if as_json else [line.replace("**", "") for line in in_short(work.plan, rows)]
+    lines = (
+        [table_to_json(rows)] if as_json else [line.replace("**", "") for line in in_short(work.plan, rows)]
+    )
     for line in lines:
         results.write(f"{line}\n")
     if results.lost:
@@ -118,13 +120,13 @@ class _Line:
         self._num_here += 1
         elapsed_s = time.monotonic() - self._begin_s
         remaining_s = elapsed_s / self._num_here * (self._num_missing - self._num_here)
-        from vgrad.run.progress import bar, clock_time
+        from vgrad.run.progress import clock_time, progress_bar
 
         experiment, method, seed = progress.run.key
         share = progress.num_done / progress.num_planned
         count = f"run {progress.num_done:,}/{progress.num_planned:,}"
         last = f"{experiment}, {method}, seed {seed}"
-        text = f"{bar(share)}  {count}  about {clock_time(remaining_s)} left  {last}"
+        text = f"{progress_bar(share)}  {count}  about {clock_time(remaining_s)} left  {last}"
         if self._redraws:
             text = f"\r{text[: self._output.columns - 1]}\x1b[K"
         self._output.write(text if self._redraws else f"{text}\n")

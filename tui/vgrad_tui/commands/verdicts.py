@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vgrad.run.output import Output
-from vgrad.run.progress import bar, clock_time
+from vgrad.run.progress import clock_time, progress_bar
 
 if TYPE_CHECKING:
     from vgrad.lab.accuracy.runs import LabelledRun
@@ -41,16 +41,16 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
     Counts over the part of the runs that no rule was fitted to.
     """
     from vgrad.lab.accuracy.matrix import judge_all
-    from vgrad.lab.accuracy.report import as_dict, as_text
-    from vgrad.lab.accuracy.store import read, write
+    from vgrad.lab.accuracy.report import report_as_dict, report_as_text
+    from vgrad.lab.accuracy.store import read_runs, write_runs
 
     if not rerun and (processes or directory):
         raise click.UsageError("--processes and --save go with --rerun")
-    runs = _rerun(processes or os.cpu_count() or 1) if rerun else read()
+    runs = _rerun(processes or os.cpu_count() or 1) if rerun else read_runs()
     if directory is not None:
-        write(runs, directory)
+        write_runs(runs, directory)
     judged = judge_all(runs)
-    click.echo(json.dumps(as_dict(judged), indent=2) if as_json else as_text(judged))
+    click.echo(json.dumps(report_as_dict(judged), indent=2) if as_json else report_as_text(judged))
     return 0
 
 
@@ -66,7 +66,7 @@ def _rerun(processes: int) -> list[LabelledRun]:
     def say(what: str, done: int, total: int) -> None:
         took = clock_time(time.monotonic() - begin)
         if messages.is_redrawable:
-            messages.write(f"\r{what:<16} {bar(done / total)} {done} of {total}, {took} ")
+            messages.write(f"\r{what:<16} {progress_bar(done / total)} {done} of {total}, {took} ")
         if done == total:
             messages.write(f"{end}{what}: all {total} after {took}\n")
 

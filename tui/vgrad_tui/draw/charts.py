@@ -24,7 +24,7 @@ from vgrad_tui.draw.braille import Curve, Float64s, band, line
 __all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "draw_through_time", "nice_range"]
 
 Role = Literal["axis", "raw", "smooth", "val", "mark", "mark-label", "text", "plain", "bad"]
-Row = list[tuple[str, str]]
+ChartRow = list[tuple[str, str]]
 
 _BRAILLE, _FULL = 0x2800, 0xFF  # the empty pattern, and the bits of the full one
 _PEN_ROLES: tuple[Role, ...] = ("plain", "raw", "smooth", "val")  # by plotext's colour number
@@ -84,7 +84,7 @@ class LossChart:
     last: int
 
 
-def draw_series(chart: SeriesChart, width: int, height: int) -> list[Row]:
+def draw_series(chart: SeriesChart, width: int, height: int) -> list[ChartRow]:
     """Draw one quantity, as `draw_loss` draws the loss."""
     nothing = np.empty(0)
     loss = LossChart(
@@ -94,7 +94,7 @@ def draw_series(chart: SeriesChart, width: int, height: int) -> list[Row]:
     return draw_loss(loss, width, height)
 
 
-def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
+def draw_loss(chart: LossChart, width: int, height: int) -> list[ChartRow]:
     """Draw the loss in ``width`` x ``height`` cells.
 
     On a logarithmic axis what is exactly zero is a ``·`` at the bottom. Small charts go without the
@@ -131,7 +131,7 @@ def draw_loss(chart: LossChart, width: int, height: int) -> list[Row]:
     return rows + _steps_below(canvas, margin) if height >= _MIN_HEIGHT_FOR_STEPS else rows
 
 
-def draw_through_time(norms: NDArray[np.floating[Any]], width: int, height: int) -> list[Row]:
+def draw_through_time(norms: NDArray[np.floating[Any]], width: int, height: int) -> list[ChartRow]:
     """Draw ‖dE/dh_t‖ on a log axis against t, the first input step on the left.
 
     Of several curves each carries its number, counted from 1. Where a norm is not finite ``×``
@@ -286,16 +286,16 @@ class _Canvas:
         self._cells[row][column : column + len(text)] = text
         self._roles[row][column : column + len(text)] = [role] * len(text)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ChartRow]:
         """The cells as runs of one role each."""
-        rows: list[Row] = []
+        rows: list[ChartRow] = []
         for cells, roles in zip(self._cells, self._roles, strict=True):
             runs = groupby(zip(roles, cells, strict=True), key=itemgetter(0))
             rows.append([("".join(cell for _, cell in run), role) for role, run in runs])
         return rows
 
 
-def _beside_values(rows: list[Row], ticks: list[Tick], margin: int) -> list[Row]:
+def _beside_values(rows: list[ChartRow], ticks: list[Tick], margin: int) -> list[ChartRow]:
     """Put the value axis on the left of the canvas's rows."""
     if not margin:
         return rows
@@ -310,7 +310,7 @@ def _beside_values(rows: list[Row], ticks: list[Tick], margin: int) -> list[Row]
     ]
 
 
-def _steps_below(canvas: _Canvas, margin: int) -> list[Row]:
+def _steps_below(canvas: _Canvas, margin: int) -> list[ChartRow]:
     """The step axis and its labels, those that do not touch."""
     width = len(f"{canvas.last:,}")
     line, labels = ["─"] * canvas.num_columns, " " * canvas.num_columns

@@ -9,6 +9,9 @@ from rich.cells import cell_len, set_cell_size
 Runs = Sequence[tuple[str, str]]
 """Pieces of text from left to right, each with its role: what it means, not how it looks."""
 
+Field = tuple[int, Runs]
+"""A priority, and what stands in the field: the highest priority gets its room first."""
+
 ELLIPSIS = "…"  # where something is missing
 
 _GAP = 2  # cells between two fields
@@ -20,7 +23,7 @@ def width_of(runs: Runs) -> int:
     return sum(cell_len(text) for text, _ in runs)
 
 
-def fit_fields(fields: Sequence[tuple[int, Runs]], width: int, *, cut: bool = False) -> list[tuple[str, str]]:
+def fit_fields(fields: Sequence[Field], width: int, *, cut: bool = False) -> list[tuple[str, str]]:
     """Join the fields that fit into ``width`` cells, in order.
 
     Args:

@@ -20,7 +20,7 @@ from vgrad_tui.state.run_state import State
 if TYPE_CHECKING:
     from vgrad.controls.choices import ControlValue
 
-Row = tuple[Sequence[tuple[str, str]], str]
+GuideRow = tuple[Sequence[tuple[str, str]], str]
 """Runs of text and role, and the word that a click on the row sets; empty for none."""
 
 WEIGHTS, CHECK = "weights", "check"
@@ -171,7 +171,7 @@ def hint(control: Control, text: str) -> str:
     return f"{variant.word}: {_parameters(variant)}"
 
 
-def explain(name: str, state: State, width: int, choice: Set | None = None) -> list[Row]:
+def explain(name: str, state: State, width: int, choice: Set | None = None) -> list[GuideRow]:
     """All that there is to know of a control, in rows of at most ``width`` cells.
 
     ``●`` marks what is in force, ``▸`` what is chosen and not asked for.
@@ -201,7 +201,7 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
     return rows
 
 
-def _variant_rows(variant: Variant, control: OneOf, width: int, mark: str) -> list[Row]:
+def _variant_rows(variant: Variant, control: OneOf, width: int, mark: str) -> list[GuideRow]:
     rows = [_choice(variant.word, variant.label, provenance(variant, control), mark)]
     facts = (
         ("helps", variant.helps),
@@ -219,7 +219,7 @@ def _mark(is_now: bool, is_chosen: bool) -> str:
     return NOW if is_now else CHOSEN if is_chosen else _OTHER
 
 
-def _choice(word: str, words: str, tag: str, mark: str) -> Row:
+def _choice(word: str, words: str, tag: str, mark: str) -> GuideRow:
     runs = [(mark, _MARK_ROLES[mark]), (word, "strong" if mark == NOW else "key")]
     if words and words != word:
         runs.append((f"  {words}", "text"))
@@ -232,7 +232,9 @@ def _parameters(variant: Variant) -> str:
     return variant.usage().replace("=None", " (the usual unless given)")
 
 
-def _wrapped(what: str, text: str, width: int, *, role: str = "dim", text_role: str = "text") -> list[Row]:
+def _wrapped(
+    what: str, text: str, width: int, *, role: str = "dim", text_role: str = "text"
+) -> list[GuideRow]:
     lead = max(_LABEL, len(what)) if role == "dim" else len(what)
     pieces = textwrap.wrap(text, max(10, width - lead)) or [""]
     heads = [f"{what:<{lead}}", *[" " * lead] * (len(pieces) - 1)]

@@ -25,7 +25,7 @@ from vgrad_tui.state.control_guide import (
     GROUPS,
     NOW,
     WEIGHTS,
-    Row,
+    GuideRow,
     explain,
     obstacle,
 )
@@ -220,7 +220,7 @@ class ControlCard(Sheet):
             self._seen = seen
             self.call_after_refresh(self._reveal)
 
-    def _explain(self, entry: str, choice: Set | None) -> list[Row]:
+    def _explain(self, entry: str, choice: Set | None) -> list[GuideRow]:
         width = self.size.width
         if entry == WEIGHTS:
             return [

@@ -23,11 +23,11 @@ from vgrad_tui.draw.heat_cells import (
     stretch,
 )
 from vgrad_tui.draw.numbers import count, number
-from vgrad_tui.draw.runs import Runs
+from vgrad_tui.draw.runs import Field, Runs
 from vgrad_tui.draw.sparklines import Decades, decades_of
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.view import Field, View
+from vgrad_tui.widgets.view import View
 
 _ROLES = ["dim", "dim", "bad", "bad", *(f"heat-{level}" for level in range(len(RAMP)))]  # by code
 _KINDS = np.array([_ROLES.index(role) for role in _ROLES])  # the same for codes of the same role

@@ -12,8 +12,8 @@ from rich.cells import set_cell_size
 from vgrad.events.layer_stats import HISTOGRAM_DECADES
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import age, number, percent
-from vgrad_tui.draw.runs import Runs
-from vgrad_tui.widgets.view import Field, View
+from vgrad_tui.draw.runs import Field, Runs
+from vgrad_tui.widgets.view import View
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _LOW, _HIGH = HISTOGRAM_DECADES

@@ -12,11 +12,11 @@ from vgrad.events.history import History
 from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import age, count, number, percent
-from vgrad_tui.draw.runs import Runs
+from vgrad_tui.draw.runs import Field, Runs
 from vgrad_tui.draw.sparklines import Decades, Resolution, decades_of, draw
 from vgrad_tui.state.layer_order import SORTS, LayerOrder
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.view import Field, View
+from vgrad_tui.widgets.view import View
 
 _MARK_ROLES = {OK: "good", TINY: "warn", ZERO: "warn", HOT: "bad", NON_FINITE: "bad"}
 _MARK_SIGNS = {OK: "●", TINY: "▽", ZERO: "○", HOT: "▲", NON_FINITE: "✗"}

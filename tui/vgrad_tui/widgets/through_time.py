@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from vgrad.events.time_stats import TimeStats
 from vgrad_tui.draw.charts import draw_through_time
 from vgrad_tui.draw.numbers import number, safe
-from vgrad_tui.draw.runs import Runs
+from vgrad_tui.draw.runs import Field, Runs
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.view import Field, View
+from vgrad_tui.widgets.view import View
 
 _WANTED_HEIGHT = 16
 _MOST_NAMES = 4

@@ -13,8 +13,8 @@ from vgrad.controls.controls import Controls
 from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import number, percent, safe
-from vgrad_tui.draw.runs import Runs
-from vgrad_tui.widgets.view import Field, View
+from vgrad_tui.draw.runs import Field, Runs
+from vgrad_tui.widgets.view import View
 
 _LONGEST_LABEL = 28
 _NUMBER = 10  # cells of a column of numbers

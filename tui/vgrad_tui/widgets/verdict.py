@@ -5,13 +5,11 @@ from __future__ import annotations
 from vgrad.events.notices import RunEnded
 from vgrad.events.verdict import Verdict
 from vgrad_tui.draw.numbers import number, percent, safe
-from vgrad_tui.draw.runs import ELLIPSIS, Runs, fit_fields, width_of
+from vgrad_tui.draw.runs import ELLIPSIS, Field, Runs, fit_fields, width_of
 from vgrad_tui.state.glossary import SURE, TAGS
 from vgrad_tui.state.remedy import commands_in_words, remedy
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Lines
-
-Field = tuple[int, Runs]
 
 _REST: Runs = (("  ", "dim"), ("e", "key"), (" all", "text"))
 

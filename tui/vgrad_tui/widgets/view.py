@@ -17,12 +17,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vgrad_tui.draw.runs import Runs
+from vgrad_tui.draw.runs import Field, Runs
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Roles
-
-Field = tuple[int, Runs]
 
 _LEAST_HEIGHT_FOR_HEADER = 4
 

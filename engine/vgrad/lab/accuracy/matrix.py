@@ -93,7 +93,8 @@ class Share:
         n, p = self.total, self.value
         middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
         half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Rounding must not leave p itself outside, where it is 0 or 1.
+        return min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half))
 
 
 def judge_all(runs: Sequence[LabelledRun]) -> list[Judged]:

@@ -31,7 +31,7 @@ def confidence_by_rule(judged: Sequence[Judged]) -> dict[str, Share]:
     return {rule: Share(right[rule], spoke[rule]) for rule in sorted(spoke)}
 
 
-def as_dict(judged: Sequence[Judged]) -> dict[str, Any]:
+def report_as_dict(judged: Sequence[Judged]) -> dict[str, Any]:
     """Both parts in full, as JSON can hold it."""
     return {
         "held_out_families": list(HELD_OUT),
@@ -67,7 +67,7 @@ def _share(share: Share) -> dict[str, Any]:
     }
 
 
-def as_text(judged: Sequence[Judged]) -> str:
+def report_as_text(judged: Sequence[Judged]) -> str:
     """The held-out part as a table, the fitting part in a line."""
     held_out, fit = of_part(judged, "held-out"), of_part(judged, "fit")
     finite = [one for one in held_out if one.label != "non-finite"]

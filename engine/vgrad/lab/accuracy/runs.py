@@ -108,10 +108,10 @@ def train_all(cases: Sequence[Case], *, processes: int, on_progress: OnProgress)
     return runs
 
 
-Task = tuple[Part, str, int]
+TaskKey = tuple[Part, str, int]
 
 
-def task_of(case: Case) -> Task:
+def task_of(case: Case) -> TaskKey:
     """Runs with the same of this compare by their losses: part, task and number of steps.
 
     Nothing crosses between the parts, and no run is measured by one that had more time.
@@ -119,9 +119,9 @@ def task_of(case: Case) -> Task:
     return case.part, case.task, case.steps
 
 
-def scales_of(runs: Iterable[LabelledRun]) -> dict[Task, Scale]:
+def scales_of(runs: Iterable[LabelledRun]) -> dict[TaskKey, Scale]:
     """What learning means on each task: the best of these runs sets the mark."""
-    scales: dict[Task, Scale] = {}
+    scales: dict[TaskKey, Scale] = {}
     for run in runs:
         task, trivial = task_of(run.case), run.case.trivial
         best = scales[task].best if task in scales else math.inf

@@ -25,7 +25,7 @@ _RUNS, _TRACES = "runs.jsonl", "traces.npz"
 _KEPT_BITS = np.uint32(0xFFFF_F800)
 
 
-def write(runs: Sequence[LabelledRun], directory: Path = DATA) -> None:
+def write_runs(runs: Sequence[LabelledRun], directory: Path = DATA) -> None:
     """Write ``runs.jsonl``, a line for each run, and ``traces.npz``, their traces end to end.
 
     Losses, gradient norms and applied norms lose the last 11 bits of float32; what is known by
@@ -50,7 +50,7 @@ def write(runs: Sequence[LabelledRun], directory: Path = DATA) -> None:
     )
 
 
-def read(directory: Path = DATA) -> list[LabelledRun]:
+def read_runs(directory: Path = DATA) -> list[LabelledRun]:
     """Read what `write` wrote.
 
     Raises:

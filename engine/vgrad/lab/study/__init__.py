@@ -9,13 +9,24 @@ plan (what to run, as data) -> run (one run, a frozen result) -> table, report, 
 Importing this needs no torch.
 """
 
-from vgrad.lab.study.catalog import full_plan, quick_plan
+from vgrad.lab.study.experiments import full_plan, quick_plan
 from vgrad.lab.study.plan import Experiment, Method, Plan, Protocol, Run, Solved
 from vgrad.lab.study.run import Result, carry_out
 from vgrad.lab.study.study import Progress, Study
-from vgrad.lab.study.table import Row
+from vgrad.lab.study.table import TableRow
 
 __all__ = [
-    "Experiment", "Method", "Plan", "Progress", "Protocol", "Result", "Row", "Run", "Solved", "Study",
-    "carry_out", "full_plan", "quick_plan",
+    "Experiment",
+    "Method",
+    "Plan",
+    "Progress",
+    "Protocol",
+    "Result",
+    "Run",
+    "Solved",
+    "Study",
+    "TableRow",
+    "carry_out",
+    "full_plan",
+    "quick_plan",
 ]  # fmt: skip

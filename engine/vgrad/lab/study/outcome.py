@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-Outcome = Literal["helped", "did nothing", "did harm", "could not tell"]
+MethodOutcome = Literal["helped", "did nothing", "did harm", "could not tell"]
 
 LEAST = 0.05
 """A change by less than this share is nothing that anybody should care about."""
@@ -46,10 +46,10 @@ class PairedComparison:
     ratio: float
     low: float
     high: float
-    outcome: Outcome
+    outcome: MethodOutcome
 
 
-def compare(method: Sequence[float], control: Sequence[float]) -> PairedComparison:
+def compare_pairs(method: Sequence[float], control: Sequence[float]) -> PairedComparison:
     """Compare paired values, smaller is better, by the rule that `RULE` states.
 
     Args:
@@ -72,7 +72,7 @@ def compare(method: Sequence[float], control: Sequence[float]) -> PairedComparis
     return PairedComparison(median(ratios), low, high, _outcome(len(ratios), low, high))
 
 
-def _outcome(num_pairs: int, low: float, high: float) -> Outcome:
+def _outcome(num_pairs: int, low: float, high: float) -> MethodOutcome:
     if num_pairs < _FEWEST:
         return "could not tell"
     better, worse = 1 / (1 + LEAST), 1 + LEAST

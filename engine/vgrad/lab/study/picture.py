@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from vgrad.lab.study.plan import CONTROL, Experiment, Run
 from vgrad.lab.study.run import Result
-from vgrad.lab.study.table import Row
+from vgrad.lab.study.table import TableRow
 
 _LABELS, _PLOT, _WORDS = 230, 460, 130  # widths of the three columns, in pixels
 _WIDTH = _LABELS + _PLOT + _WORDS
@@ -25,7 +25,7 @@ _COLORS = {
 }
 
 
-def draw(experiment: Experiment, rows: list[Row], done: Mapping[Run, Result]) -> str:
+def draw_experiment(experiment: Experiment, rows: list[TableRow], done: Mapping[Run, Result]) -> str:
     """Return the SVG of an experiment: what is compared, on a log axis.
 
     A hollow dot at the right edge is a run that came to nothing: not finite, or never solved.
@@ -59,7 +59,7 @@ def draw(experiment: Experiment, rows: list[Row], done: Mapping[Run, Result]) ->
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _line(row: Row, values: list[float], axis: _Axis, y: float) -> list[str]:
+def _line(row: TableRow, values: list[float], axis: _Axis, y: float) -> list[str]:
     color = _COLORS[row.outcome]
     parts = [_text(_LABELS - 14, y + 4, row.method, anchor="end")]
     for value in values:

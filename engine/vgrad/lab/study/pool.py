@@ -13,7 +13,7 @@ from typing import Any
 
 from vgrad.errors import VgradError
 from vgrad.lab.study.plan import Run
-from vgrad.lab.study.results import result_from_json, to_json
+from vgrad.lab.study.results import as_plain, result_from_json
 from vgrad.lab.study.run import Result, carry_out
 
 Finished = tuple[Run, Result]
@@ -92,7 +92,7 @@ class _Pool:
             except queue.Empty:
                 return
             try:
-                worker.stdin.write(json.dumps(to_json(run)) + "\n")
+                worker.stdin.write(json.dumps(as_plain(run)) + "\n")
                 worker.stdin.flush()
                 line = worker.stdout.readline()
             except OSError:  # a broken pipe: the process has died

@@ -13,7 +13,7 @@ from typing import Any
 
 from vgrad.lab.study.outcome import RULE
 from vgrad.lab.study.plan import Experiment, Plan
-from vgrad.lab.study.table import Row, Spread
+from vgrad.lab.study.table import Spread, TableRow
 
 _SPREADS = ("train_loss", "val_loss", "metric", "first_grad_norm", "solved_at", "ratio")
 _OUTCOMES = ("helped", "did nothing", "did harm", "could not tell")
@@ -23,7 +23,7 @@ _HEAD = (
 )
 
 
-def to_markdown(plan: Plan, rows: Sequence[Row], *, num_done: int, num_planned: int) -> str:
+def table_to_markdown(plan: Plan, rows: Sequence[TableRow], *, num_done: int, num_planned: int) -> str:
     """The whole report; it shows each experiment's picture, which lies beside it as ``NAME.svg``.
 
     Args:
@@ -49,7 +49,7 @@ def to_markdown(plan: Plan, rows: Sequence[Row], *, num_done: int, num_planned: 
     return "\n".join(parts)
 
 
-def to_csv(rows: Iterable[Row]) -> str:
+def table_to_csv(rows: Iterable[TableRow]) -> str:
     """A line per row, under a line of names; a number that is not there is an empty field."""
     lines = [to_plain(row) for row in rows]
     text = io.StringIO()
@@ -59,7 +59,7 @@ def to_csv(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def to_json(rows: Iterable[Row]) -> str:
+def table_to_json(rows: Iterable[TableRow]) -> str:
     """A list with an object per row. JSON knows no infinity: what is not finite is null."""
     plain = [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in to_plain(row).items()}
@@ -68,7 +68,7 @@ def to_json(rows: Iterable[Row]) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def to_plain(row: Row) -> dict[str, Any]:
+def to_plain(row: TableRow) -> dict[str, Any]:
     """A row as flat values: a spread is three of them; None for what is not there."""
     plain: dict[str, Any] = {}
     for name in (field.name for field in fields(row)):
@@ -83,7 +83,7 @@ def to_plain(row: Row) -> dict[str, Any]:
     return plain
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: TableRow) -> tuple[str, ...]:
     """A row of the Markdown table."""
     solved = "" if row.num_solved is None else f"{row.num_solved} of {row.num_seeds}"
     return (
@@ -114,7 +114,7 @@ rate did as much.
 """
 
 
-def in_short(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
+def in_short(plan: Plan, rows: Sequence[TableRow]) -> Iterator[str]:
     """Yield a line per experiment: which methods helped, did nothing, did harm."""
     for experiment in plan.experiments:
         name = experiment.protocol.name
@@ -129,7 +129,7 @@ def in_short(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{name}: " + "; ".join(found)
 
 
-def _solved_table(plan: Plan, rows: Sequence[Row]) -> str:
+def _solved_table(plan: Plan, rows: Sequence[TableRow]) -> str:
     """Solved runs and updates to solve of the experiments whose runs end once they are solved."""
     names = [e.protocol.name for e in plan.experiments if e.protocol.stops]
     there = [row for row in rows if row.experiment in names]
@@ -144,7 +144,7 @@ def _solved_table(plan: Plan, rows: Sequence[Row]) -> str:
     return _grid(("solved runs, updates to solve", *methods), lines)
 
 
-def _solved_cell(row: Row | None) -> str:
+def _solved_cell(row: TableRow | None) -> str:
     if row is None:
         return ""
     when = f", {_spread(row.solved_at)}" if row.num_solved else ""
@@ -165,7 +165,7 @@ def _about(experiment: Experiment) -> str:
     return " ".join(parts)
 
 
-def _table(rows: Iterable[Row]) -> str:
+def _table(rows: Iterable[TableRow]) -> str:
     """Columns that are empty throughout are left out."""
     lines = [cells(row) for row in rows]
     kept = [index for index in range(len(_HEAD)) if any(line[index] for line in lines)]
@@ -181,7 +181,7 @@ def _bullets(lines: Iterable[str]) -> str:
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _verdicts(row: Row) -> str:
+def _verdicts(row: TableRow) -> str:
     """``vanishing``, or ``exploding 3, healthy 2`` where seeds differ."""
     if len(row.verdicts) == 1:
         return row.verdicts[0][0]

@@ -46,7 +46,7 @@ class Results:
     def add(self, run: Run, result: Result) -> None:
         """Write a finished run down, at once."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(_line({"run": to_json(run), "result": to_json(result)}))
+            file.write(_line({"run": as_plain(run), "result": as_plain(result)}))
         self.done[run] = result
 
     def _read(self) -> None:
@@ -77,7 +77,7 @@ class Results:
                 self.done[run] = result
 
 
-def to_json(value: Run | Result) -> dict[str, Any]:
+def as_plain(value: Run | Result) -> dict[str, Any]:
     """A run or a result as plain values; what is not finite is None, for JSON knows no NaN."""
     plain: dict[str, Any] = _adapters()[type(value)].dump_python(value, mode="json")
     return {
@@ -87,7 +87,7 @@ def to_json(value: Run | Result) -> dict[str, Any]:
 
 
 def run_from_json(plain: object) -> Run:
-    """The run that `to_json` made ``plain`` from.
+    """The run that `as_plain` made ``plain`` from.
 
     Raises:
         ValueError: If it is none.
@@ -97,7 +97,7 @@ def run_from_json(plain: object) -> Run:
 
 
 def result_from_json(plain: dict[str, Any]) -> Result:
-    """The result that `to_json` made ``plain`` from.
+    """The result that `as_plain` made ``plain`` from.
 
     Raises:
         ValueError: If it is none.

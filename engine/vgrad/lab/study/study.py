@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vgrad.lab.study.picture import draw
+from vgrad.lab.study.picture import draw_experiment
 from vgrad.lab.study.plan import Plan, Run
 from vgrad.lab.study.pool import carry_out_all
-from vgrad.lab.study.report import to_csv, to_markdown
+from vgrad.lab.study.report import table_to_csv, table_to_markdown
 from vgrad.lab.study.results import Results
 from vgrad.lab.study.run import Result
-from vgrad.lab.study.table import Row, make_rows
+from vgrad.lab.study.table import TableRow, make_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +79,20 @@ class Study:
                 self._results.add(run, result)
                 yield Progress(run, result, self.num_done, self.num_planned)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """The table of what is done."""
         return make_rows(self.plan, self._results.done)
 
     def write(self) -> list[Path]:
         """Write ``table.md``, ``table.csv`` and a picture of each experiment; returns their paths."""
         rows = self.rows()
-        report = to_markdown(self.plan, rows, num_done=self.num_done, num_planned=self.num_planned)
-        texts = {"table.md": report, "table.csv": to_csv(rows)}
+        report = table_to_markdown(self.plan, rows, num_done=self.num_done, num_planned=self.num_planned)
+        texts = {"table.md": report, "table.csv": table_to_csv(rows)}
         for experiment in self.plan.experiments:
             name = experiment.protocol.name
             there = [row for row in rows if row.experiment == name]
             if there:
-                texts[f"{name}.svg"] = draw(experiment, there, self._results.done)
+                texts[f"{name}.svg"] = draw_experiment(experiment, there, self._results.done)
         paths = [self._folder / name for name in texts]
         for path, text in zip(paths, texts.values(), strict=True):
             path.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from vgrad.lab.study.outcome import Outcome, compare
+from vgrad.lab.study.outcome import MethodOutcome, compare_pairs
 from vgrad.lab.study.plan import CONTROL, Experiment, Method, Plan, Protocol, Run
 from vgrad.lab.study.run import Result
 
@@ -29,7 +29,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A method in an experiment.
 
     Attributes:
@@ -62,10 +62,10 @@ class Row:
     solved_at: Spread
     verdicts: tuple[tuple[str, int], ...]
     ratio: Spread
-    outcome: Outcome | None
+    outcome: MethodOutcome | None
 
 
-def make_rows(plan: Plan, done: Mapping[Run, Result]) -> list[Row]:
+def make_rows(plan: Plan, done: Mapping[Run, Result]) -> list[TableRow]:
     """The rows of every experiment that has finished runs, in the plan's order.
 
     Only whole pairs count: a method's run without its control's says nothing.
@@ -89,14 +89,16 @@ def _pairs(experiment: Experiment, method: Method, done: Mapping[Run, Result]) -
     return pairs
 
 
-def _row(protocol: Protocol, method: Method, pairs: list[tuple[Result, Result]]) -> Row:
+def _row(protocol: Protocol, method: Method, pairs: list[tuple[Result, Result]]) -> TableRow:
     results = [result for result, _ in pairs]
     has_metric = any(math.isfinite(result.metric) for result in results)
     solved = [float(result.solved_at) for result in results if result.solved_at is not None]
-    comparison = compare(*zip(*((a.judged(protocol), b.judged(protocol)) for a, b in pairs), strict=True))
+    comparison = compare_pairs(
+        *zip(*((a.judged(protocol), b.judged(protocol)) for a, b in pairs), strict=True)
+    )
     is_control = method == CONTROL
     ratio = Spread(comparison.ratio, comparison.low, comparison.high)
-    return Row(
+    return TableRow(
         experiment=protocol.name,
         recipe=protocol.recipe,
         method=method.name,

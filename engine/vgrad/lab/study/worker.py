@@ -10,7 +10,7 @@ import sys
 from typing import TextIO
 
 from vgrad.errors import VgradError
-from vgrad.lab.study.results import run_from_json, to_json
+from vgrad.lab.study.results import as_plain, run_from_json
 from vgrad.lab.study.run import carry_out
 
 
@@ -22,7 +22,7 @@ def serve(stdin: TextIO, stdout: TextIO) -> None:
     for line in stdin:
         answer: dict[str, object]
         try:
-            answer = {"result": to_json(carry_out(run_from_json(json.loads(line))))}
+            answer = {"result": as_plain(carry_out(run_from_json(json.loads(line))))}
         except VgradError as error:
             answer = {"error": str(error)}
         stdout.write(json.dumps(answer, allow_nan=False) + "\n")

@@ -44,7 +44,7 @@ class ArticleNet(Structured, nn.Module):
         return [self(images)]
 
 
-def build(setup: Setup) -> Task:
+def build_article_net(setup: Setup) -> Task:
     """Build the net. Noise has no held-out part: it validates on the batch it learns by heart."""
     with seeded(setup.seed):
         model = ArticleNet(**setup.group("model"))

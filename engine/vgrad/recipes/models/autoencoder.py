@@ -53,7 +53,7 @@ def small_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return LOSS_SCALE * mean_squared_error(outputs, targets)
 
 
-def build(setup: Setup) -> Task:
+def build_autoencoder(setup: Setup) -> Task:
     """Build the autoencoder, in float32: half precision is a control.
 
     Raises:

@@ -151,7 +151,7 @@ class CharTransformer(Structured, nn.Module):
         return logits
 
 
-def build(setup: Setup) -> Task:
+def build_transformer(setup: Setup) -> Task:
     """Build the transformer.
 
     Raises:

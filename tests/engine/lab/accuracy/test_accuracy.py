@@ -29,9 +29,9 @@ from vgrad.lab.accuracy.matrix import (
     replay,
     share_right,
 )
-from vgrad.lab.accuracy.report import as_dict, as_text, confidence_by_rule
+from vgrad.lab.accuracy.report import confidence_by_rule, report_as_dict, report_as_text
 from vgrad.lab.accuracy.runs import task_of, train_all, train_case
-from vgrad.lab.accuracy.store import read, write
+from vgrad.lab.accuracy.store import read_runs, write_runs
 from vgrad.recipes.recipe import Recipe
 from vgrad.recipes.registry import build_task, get_recipe
 
@@ -42,7 +42,7 @@ Cures = dict[CureKind, dict[str, float]]
 
 @pytest.fixture(scope="module")
 def stored() -> list[Judged]:
-    return judge_all(read())
+    return judge_all(read_runs())
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def small_case(**settings: object) -> Case:
 def test_runs_that_are_written_and_read_are_the_same_to_rounding(tmp_path: Path) -> None:
     runs = [train_case(small_case()), train_case(replace(small_case(lr=1e6), name="nan"))]
     runs[1].cures["explosion"] = {"clip norm 1": math.nan}
-    write(runs, tmp_path)
-    again = read(tmp_path)
+    write_runs(runs, tmp_path)
+    again = read_runs(tmp_path)
     for run, copy in zip(runs, again, strict=True):
         assert copy.case == run.case
         assert copy.cures.keys() == run.cures.keys()
@@ -156,7 +156,7 @@ def test_runs_that_are_written_and_read_are_the_same_to_rounding(tmp_path: Path)
             np.testing.assert_allclose(getattr(copy.trace, name), getattr(run.trace, name), rtol=0.03)
     assert [replay(run)[0].kind for run in again] == [replay(run)[0].kind for run in runs]
     with pytest.raises(DataError, match="--rerun"):
-        read(tmp_path / "nowhere")
+        read_runs(tmp_path / "nowhere")
 
 
 def test_a_case_that_dies_is_labelled_by_what_cures_it() -> None:
@@ -195,7 +195,7 @@ def test_the_stored_runs_are_what_the_code_trains_today(stored: list[Judged], fa
 
 
 def test_the_matrix_counts_every_stored_run_once(stored: list[Judged]) -> None:
-    numbers = as_dict(stored)
+    numbers = report_as_dict(stored)
     for part in ("fit", "held_out"):
         counts = numbers[part]
         in_matrix = sum(sum(row.values()) for row in counts["matrix"].values())
@@ -207,7 +207,7 @@ def test_the_matrix_counts_every_stored_run_once(stored: list[Judged]) -> None:
 
 
 def test_the_report_says_what_was_held_out(stored: list[Judged]) -> None:
-    text = as_text(stored)
+    text = report_as_text(stored)
     assert all(family in text for family in HELD_OUT)
     assert "wrong" in text or share_right(of_part(stored, "held-out")).value == 1.0
 

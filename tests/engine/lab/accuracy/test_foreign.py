@@ -7,7 +7,7 @@ import math
 import torch
 
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
-from vgrad.lab.accuracy.foreign.loops import Setting
+from vgrad.lab.accuracy.foreign.loops import LoopSetting
 from vgrad.lab.accuracy.foreign.runs import KINDS, LOOPS, run_kind
 
 
@@ -30,7 +30,7 @@ def test_a_label_needs_the_outcome_to_confirm_it() -> None:
 def test_a_loop_is_the_same_watched_or_not() -> None:
     watched = run_kind("lucky_start", 3)
     torch.manual_seed(3)
-    bare = LOOPS["lucky_start"][0](Setting(lambda *_: None, False, torch.Generator().manual_seed(3)))
+    bare = LOOPS["lucky_start"][0](LoopSetting(lambda *_: None, False, torch.Generator().manual_seed(3)))
     assert bare == watched.score
     (part,) = watched.parts
     assert [record.step for record in part.records] == list(range(1, 701))

@@ -10,8 +10,8 @@ from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Number, OneOf
 from vgrad.errors import ConfigError, RecipeError
 from vgrad.lab.study import Method, Plan, Protocol, Solved, full_plan, quick_plan
-from vgrad.lab.study.catalog import NOT_TRIED
-from vgrad.lab.study.methods import AS_PRINTED
+from vgrad.lab.study.experiments import NOT_TRIED
+from vgrad.lab.study.method_table import AS_PRINTED
 from vgrad.lab.study.plan import CONTROL, covered, settings
 from vgrad.recipes.registry import RECIPES
 

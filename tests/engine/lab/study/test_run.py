@@ -11,7 +11,7 @@ from tests.engine.lab.study.toys import SHORT, UNTIL_SOLVED, UP
 import vgrad
 from vgrad.errors import ConfigError
 from vgrad.lab.study import Experiment, Method, Protocol, Run, carry_out, full_plan
-from vgrad.lab.study import methods as m
+from vgrad.lab.study import method_table as m
 from vgrad.lab.study.plan import CONTROL, settings
 from vgrad.train.trainer import Trainer
 

@@ -21,13 +21,12 @@ from tests.engine.lab.study.toys import SHORT, made_up, made_up_results, tiny_pl
 import vgrad
 from vgrad.errors import ConfigError, VgradError
 from vgrad.lab.study import Experiment, Plan, Result, Run, Study, quick_plan
-from vgrad.lab.study import methods as m
-from vgrad.lab.study.picture import draw
+from vgrad.lab.study import method_table as m
+from vgrad.lab.study.picture import draw_experiment
 from vgrad.lab.study.pool import carry_out_all
-from vgrad.lab.study.report import cells, to_csv, to_json, to_markdown
-from vgrad.lab.study.results import FILE_NAME, Results, result_from_json, run_from_json
-from vgrad.lab.study.results import to_json as as_plain
-from vgrad.lab.study.table import Row, make_rows
+from vgrad.lab.study.report import cells, table_to_csv, table_to_json, table_to_markdown
+from vgrad.lab.study.results import FILE_NAME, Results, as_plain, result_from_json, run_from_json
+from vgrad.lab.study.table import TableRow, make_rows
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -39,7 +38,7 @@ def finish(study: Study, jobs: int = 1) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in study.write()}
 
 
-def rows_of(losses: dict[str, list[float]]) -> list[Row]:
+def rows_of(losses: dict[str, list[float]]) -> list[TableRow]:
     plan = tiny_plan(num_seeds=max(map(len, losses.values())))
     return make_rows(plan, made_up_results(plan, losses))
 
@@ -168,9 +167,9 @@ losses = st.floats(1e-6, 1e6) | st.just(math.nan)
 @given(st.lists(losses, min_size=3, max_size=3), st.lists(losses, min_size=3, max_size=3))
 def test_csv_json_and_markdown_agree(clip: list[float], up: list[float]) -> None:
     rows = rows_of({"none": [2.0, 2.5, 3.0], "clip norm 1": clip, "lr × 10": up})
-    lines = list(csv.DictReader(io.StringIO(to_csv(rows))))
-    items = json.loads(to_json(rows))
-    markdown = to_markdown(tiny_plan(), rows, num_done=9, num_planned=18)
+    lines = list(csv.DictReader(io.StringIO(table_to_csv(rows))))
+    items = json.loads(table_to_json(rows))
+    markdown = table_to_markdown(tiny_plan(), rows, num_done=9, num_planned=18)
     assert len(rows) == len(lines) == len(items) == 3
     for row, line, item in zip(rows, lines, items, strict=True):
         assert line["method"] == item["method"] == row.method
@@ -186,7 +185,7 @@ def test_csv_json_and_markdown_agree(clip: list[float], up: list[float]) -> None
 
 def test_the_report_states_its_rule_and_what_was_left_out() -> None:
     quick = quick_plan()
-    report = to_markdown(quick, [], num_done=0, num_planned=len(quick.runs()))
+    report = table_to_markdown(quick, [], num_done=0, num_planned=len(quick.runs()))
     assert "could not tell" in report and "93.75 %" in report
     assert all(line in report for line in quick.left_out)
 
@@ -209,7 +208,7 @@ def test_a_picture_has_a_dot_for_every_run_inside_its_frame(values: list[float],
     plan = tiny_plan()
     experiment = plan.experiments[0]
     done = made_up_results(plan, {"none": values if same else [2.0, 2.5, 3.0], "clip norm 1": values})
-    root = ET.fromstring(draw(experiment, make_rows(plan, done), done))
+    root = ET.fromstring(draw_experiment(experiment, make_rows(plan, done), done))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     dots = root.findall(f"{SVG}circle")
     assert len(dots) == len(done)

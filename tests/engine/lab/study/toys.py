@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from vgrad.lab.study import Experiment, Method, Plan, Protocol, Result, Run, Solved
-from vgrad.lab.study import methods as m
+from vgrad.lab.study import method_table as m
 from vgrad.lab.study.plan import CONTROL, settings
 
 SHORT = Protocol("short", "article-net", 6, prefix=2)

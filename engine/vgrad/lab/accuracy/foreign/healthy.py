@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.loops import Setting, fit, mlp, tail, train_before, two_classes
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, train_before, two_classes
 
 
-def label_noise(s: Setting) -> float:
+def label_noise(s: LoopSetting) -> float:
     """Bayes loss .56 of .69."""
     model = mlp(10, 24, 24, 2)
     return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.25), F.cross_entropy, 1200)
 
 
-def rate_to_zero(s: Setting) -> float:
+def rate_to_zero(s: LoopSetting) -> float:
     """A linear decay that ends in the middle."""
     model = mlp(10, 32, 2)
     optimizer = Adam(model.parameters(), 5e-3)
@@ -27,7 +27,7 @@ def rate_to_zero(s: Setting) -> float:
     return fit(s, model, optimizer, two_classes(s, 0.15), F.cross_entropy, 900, schedule)
 
 
-def continued(s: Setting) -> float:
+def continued(s: LoopSetting) -> float:
     """Trained with the same data and rate before."""
     model = mlp(10, 32, 32, 2, unit=nn.Tanh)
     draw = two_classes(s, 0.1)
@@ -35,7 +35,7 @@ def continued(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.2), draw, F.cross_entropy, 700)
 
 
-def noise_variance(s: Setting) -> float:
+def noise_variance(s: LoopSetting) -> float:
     """A fifth of the variance can be explained."""
     model = mlp(12, 48, 48, 1, unit=nn.GELU)
     direction = F.normalize(s.normal(12), dim=0)[:, None] * math.sqrt(0.2)
@@ -47,7 +47,7 @@ def noise_variance(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.05, momentum=0.9), draw, F.mse_loss, 900)
 
 
-def prior_only(s: Setting) -> float:
+def prior_only(s: LoopSetting) -> float:
     """Three percent are positive, whatever the inputs."""
     model = mlp(8, 32, 32, 1)
 
@@ -72,13 +72,13 @@ class Towers(nn.Module):
         return answer + 0.0 * self.towers[0](x) + 0.0 * self.towers[3](x)
 
 
-def unused_layers(s: Setting) -> float:
+def unused_layers(s: LoopSetting) -> float:
     """Half of the layers are multiplied by 0."""
     model = Towers()
     return fit(s, model, Adam(model.parameters(), 3e-3), two_classes(s, 0.2), F.cross_entropy, 900)
 
 
-def harder_data(s: Setting) -> float:
+def harder_data(s: LoopSetting) -> float:
     """From step 400 on the inputs that matter are hidden in noise."""
     model = mlp(10, 48, 2)
     easy = two_classes(s)
@@ -92,7 +92,7 @@ def harder_data(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.cross_entropy, 1200)
 
 
-def least_squares_gan(s: Setting) -> float:
+def least_squares_gan(s: LoopSetting) -> float:
     """Generator and critic on a mixture of four points."""
     generator, critic = mlp(4, 32, 32, 2), mlp(2, 32, 32, 1, unit=lambda: nn.LeakyReLU(0.2))
     of_generator = Adam(generator.parameters(), 1e-3, betas=(0.5, 0.9))
@@ -115,7 +115,7 @@ def least_squares_gan(s: Setting) -> float:
     return tail(losses)
 
 
-def bandit(s: Setting) -> float:
+def bandit(s: LoopSetting) -> float:
     """REINFORCE with a hidden layer on a bandit with contexts; returns the share of wrong choices."""
     policy = mlp(4, 32, 5)
     optimizer = Adam(policy.parameters(), 5e-3)
@@ -134,7 +134,7 @@ def bandit(s: Setting) -> float:
     return tail(wrong)
 
 
-def single_samples(s: Setting) -> float:
+def single_samples(s: LoopSetting) -> float:
     """Three overlapping clouds, one point at a time."""
     model = mlp(2, 24, 24, 3)
     centres = torch.tensor([[0.0, 2.5], [2.5, -1.5], [-2.5, -1.5]])
@@ -146,7 +146,7 @@ def single_samples(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 5e-3, momentum=0.8), draw, F.cross_entropy, 2000)
 
 
-def tiny_rate(s: Setting) -> float:
+def tiny_rate(s: LoopSetting) -> float:
     """Adam at 1e-6 from weights that are good already."""
     model = mlp(10, 32, 2)
     draw = two_classes(s, 0.1)
@@ -154,14 +154,14 @@ def tiny_rate(s: Setting) -> float:
     return fit(s, model, AdamW(model.parameters(), 1e-6), draw, F.cross_entropy, 700)
 
 
-def loss_near_zero(s: Setting) -> float:
+def loss_near_zero(s: LoopSetting) -> float:
     """More weights than samples, and Adam at a rate at which tiny losses jump."""
     model = mlp(6, 64, 64, 1, unit=nn.Tanh)
     inputs, targets = s.normal(32, 6), 0.5 * s.normal(32, 1)
     return fit(s, model, Adam(model.parameters(), 5e-3), lambda _: (inputs, targets), F.mse_loss, 1500)
 
 
-def negative_loss(s: Setting) -> float:
+def negative_loss(s: LoopSetting) -> float:
     """Mean and log of the spread of a narrow Gaussian."""
     model = mlp(3, 32, 2, unit=nn.Tanh)
 
@@ -176,7 +176,7 @@ def negative_loss(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 3e-3), draw, loss_fn, 1200)
 
 
-def lucky_start(s: Setting) -> float:
+def lucky_start(s: LoopSetting) -> float:
     """The first thirty batches hold few of the hard samples."""
     model = mlp(10, 32, 2)
     usual = two_classes(s, 0.05)
@@ -203,13 +203,13 @@ class ZeroBranch(nn.Module):
         return result
 
 
-def zero_branches(s: Setting) -> float:
+def zero_branches(s: LoopSetting) -> float:
     """Six such branches: their layers get exactly nothing at the first step."""
     model = nn.Sequential(nn.Linear(10, 24), *(ZeroBranch(24) for _ in range(6)), nn.Linear(24, 2))
     return fit(s, model, Adam(model.parameters(), 1e-3), two_classes(s, 0.2), F.cross_entropy, 800)
 
 
-def hinge_satisfied(s: Setting) -> float:
+def hinge_satisfied(s: LoopSetting) -> float:
     """A hinge loss on two clouds far apart: after a while nearly every batch is right by the margin."""
     model = mlp(2, 24, 1)
 
@@ -223,7 +223,7 @@ def hinge_satisfied(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.1), draw, loss_fn, 900)
 
 
-def q_learning(s: Setting) -> float:
+def q_learning(s: LoopSetting) -> float:
     """A walk on ten places with a reward at its end; returns minus the value learnt at the start."""
     online, target = mlp(10, 32, 2), mlp(10, 32, 2)
     target.load_state_dict(online.state_dict())
@@ -259,7 +259,7 @@ class TwoHeads(nn.Module):
         return self.first(h), self.second(h)
 
 
-def late_head(s: Setting) -> float:
+def late_head(s: LoopSetting) -> float:
     """The second head's loss joins at step 400."""
     model = TwoHeads()
     optimizer = Adam(model.parameters(), 2e-3)

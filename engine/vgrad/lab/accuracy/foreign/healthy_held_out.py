@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR
 
-from vgrad.lab.accuracy.foreign.loops import Setting, fit, images, mlp, tail, train_before, two_classes
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, tail, train_before, two_classes
 
 
 def _convolutions(unit: type[nn.Module]) -> nn.Sequential:
@@ -20,14 +20,14 @@ def _convolutions(unit: type[nn.Module]) -> nn.Sequential:
     )  # fmt: skip
 
 
-def noisy_images(s: Setting) -> float:
+def noisy_images(s: LoopSetting) -> float:
     """A third of the labels is drawn again."""
     model = _convolutions(nn.ReLU)
     optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
     return fit(s, model, optimizer, images(s, 1 / 3), F.cross_entropy, 800)
 
 
-def step_decay(s: Setting) -> float:
+def step_decay(s: LoopSetting) -> float:
     """From 1e-2 to 1e-4 to 1e-6."""
     model = mlp(10, 32, 32, 2)
     optimizer = Adam(model.parameters(), 1e-2)
@@ -35,7 +35,7 @@ def step_decay(s: Setting) -> float:
     return fit(s, model, optimizer, two_classes(s, 0.1), F.cross_entropy, 900, schedule)
 
 
-def resumed_with_adam(s: Setting) -> float:
+def resumed_with_adam(s: LoopSetting) -> float:
     """The first steps of Adam are as long as its rate, however small the gradient."""
     model = mlp(10, 32, 32, 2)
     draw = two_classes(s, 0.15)
@@ -43,7 +43,7 @@ def resumed_with_adam(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 2e-3), draw, F.cross_entropy, 700)
 
 
-def heavy_tails(s: Setting) -> float:
+def heavy_tails(s: LoopSetting) -> float:
     """A smooth L1 loss, so that the mean is finite, of targets with Cauchy noise."""
     model = mlp(6, 32, 1)
     weights = s.normal(6, 1)
@@ -75,7 +75,7 @@ class NextSymbol(nn.Module):
         return result
 
 
-def markov_text(s: Setting) -> float:
+def markov_text(s: LoopSetting) -> float:
     """A chain with little order: the entropy rate is not far below log 6."""
     model = NextSymbol()
     chances = F.softmax(1.2 * s.normal(6, 6), dim=1)
@@ -107,7 +107,7 @@ class Vae(nn.Module):
         return self.decode(latent), divergence
 
 
-def vae_annealed(s: Setting) -> float:
+def vae_annealed(s: LoopSetting) -> float:
     """The divergence counts from step 200 on, and in full from step 600 on."""
     model = Vae()
     optimizer = Adam(model.parameters(), 3e-3)
@@ -125,7 +125,7 @@ def vae_annealed(s: Setting) -> float:
     return tail(losses)
 
 
-def wasserstein_gan(s: Setting) -> float:
+def wasserstein_gan(s: LoopSetting) -> float:
     """Weights clipped to .1; returns the distance of the means."""
     generator, critic = mlp(4, 32, 2), mlp(2, 48, 48, 1)
     of_generator, of_critic = RMSprop(generator.parameters(), 5e-4), RMSprop(critic.parameters(), 5e-4)
@@ -148,7 +148,7 @@ def wasserstein_gan(s: Setting) -> float:
     return (made - torch.tensor([1.5, -0.5])).norm().item()
 
 
-def actor_critic(s: Setting) -> float:
+def actor_critic(s: LoopSetting) -> float:
     """Five places in a row, a reward at the right end; returns minus the mean reward of an episode."""
     actor, critic = mlp(5, 24, 2), mlp(5, 24, 1)
     of_actor, of_critic = Adam(actor.parameters(), 5e-3), Adam(critic.parameters(), 1e-2)
@@ -185,7 +185,7 @@ def actor_critic(s: Setting) -> float:
     return tail(returns)
 
 
-def contrastive(s: Setting) -> float:
+def contrastive(s: LoopSetting) -> float:
     """A predictor of one noisy view's projection from another's, with the target's gradient stopped."""
     project, predict = mlp(10, 32, 16), mlp(16, 16, 16)
     model = nn.ModuleList([project, predict])
@@ -206,7 +206,7 @@ def contrastive(s: Setting) -> float:
     return tail(losses)
 
 
-def warm_restarts(s: Setting) -> float:
+def warm_restarts(s: LoopSetting) -> float:
     """Every 200 steps the rate is .5 again."""
     model = mlp(10, 48, 48, 2)
     optimizer = SGD(model.parameters(), 0.5, momentum=0.5)
@@ -214,7 +214,7 @@ def warm_restarts(s: Setting) -> float:
     return fit(s, model, optimizer, two_classes(s, 0.05), F.cross_entropy, 1000, schedule)
 
 
-def denoising(s: Setting) -> float:
+def denoising(s: LoopSetting) -> float:
     """Predicts the noise of a random level in points on a ring, as diffusion models do."""
     model = mlp(3, 48, 48, 2, unit=nn.SiLU)
 
@@ -245,7 +245,7 @@ class Factors(nn.Module):
         return result
 
 
-def recommender(s: Setting) -> float:
+def recommender(s: LoopSetting) -> float:
     """Ratings of two factors and noise of twice their spread."""
     model = Factors()
     users, items = s.normal(300, 2), s.normal(200, 2)
@@ -281,7 +281,7 @@ class Routed(nn.Module):
         return result
 
 
-def rare_experts(s: Setting) -> float:
+def rare_experts(s: LoopSetting) -> float:
     """From step 300 on the router's bias for one expert is fixed far below zero."""
     model = Routed()
     optimizer = Adam(model.parameters(), 3e-3)
@@ -301,7 +301,7 @@ def rare_experts(s: Setting) -> float:
     return tail(losses)
 
 
-def counts(s: Setting) -> float:
+def counts(s: LoopSetting) -> float:
     """Poisson counts with large means: the loss without its constant is negative."""
     model = mlp(5, 24, 1)
     weights = 0.3 * s.normal(5, 1)

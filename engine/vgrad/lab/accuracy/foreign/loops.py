@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-Watch = Callable[[nn.Module, Optimizer], object]
+OnOptimizer = Callable[[nn.Module, Optimizer], object]
 """Called by a loop for each of its optimizers, before the first step that is watched."""
 
-Draw = Callable[[int], tuple[Tensor, Tensor]]
+MakeBatch = Callable[[int], tuple[Tensor, Tensor]]
 LossFn = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LoopSetting:
     """What a loop is run with.
 
     Attributes:
@@ -29,7 +29,7 @@ class Setting:
         data: Generator of the data; weights are drawn from the global one.
     """
 
-    watch: Watch
+    watch: OnOptimizer
     is_cured: bool
     data: torch.Generator
 
@@ -42,7 +42,7 @@ class Setting:
         return torch.rand(*shape, generator=self.data)
 
 
-Loop = Callable[[Setting], float]
+Loop = Callable[[LoopSetting], float]
 """Trains and returns the mean loss of its last tenth, or another number that is the lower the better."""
 
 
@@ -63,10 +63,10 @@ class Exp(nn.Module):
 
 
 def fit(
-    setting: Setting,
+    setting: LoopSetting,
     model: nn.Module,
     optimizer: Optimizer,
-    draw: Draw,
+    draw: MakeBatch,
     loss_fn: LossFn,
     steps: int,
     schedule: LRScheduler | None = None,
@@ -98,7 +98,7 @@ def tail(losses: list[float]) -> float:
 
 
 def train_before(
-    model: nn.Module, params: Iterable[nn.Parameter], draw: Draw, loss_fn: LossFn, lr: float, steps: int
+    model: nn.Module, params: Iterable[nn.Parameter], draw: MakeBatch, loss_fn: LossFn, lr: float, steps: int
 ) -> None:
     """Plain SGD that nobody watches."""
     params = list(params)
@@ -110,7 +110,7 @@ def train_before(
                 param.sub_(grad, alpha=lr)
 
 
-def two_classes(setting: Setting, flipped: float = 0.0, num: int = 64, width: int = 10) -> Draw:
+def two_classes(setting: LoopSetting, flipped: float = 0.0, num: int = 64, width: int = 10) -> MakeBatch:
     """Batches of points and on which side of a plane they lie, a share of the answers flipped."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ def circles(num: int = 1000, noise: float = 0.1) -> tuple[Tensor, Tensor]:
     return points + noise * torch.randn(num, 2, generator=data), inner.float()[:, None]
 
 
-def batches(setting: Setting, inputs: Tensor, targets: Tensor, num: int) -> Draw:
+def batches(setting: LoopSetting, inputs: Tensor, targets: Tensor, num: int) -> MakeBatch:
     """Batches drawn from a data set."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
@@ -141,7 +141,7 @@ def batches(setting: Setting, inputs: Tensor, targets: Tensor, num: int) -> Draw
     return draw
 
 
-def images(setting: Setting, wrong: float = 0.0, num: int = 32) -> Draw:
+def images(setting: LoopSetting, wrong: float = 0.0, num: int = 32) -> MakeBatch:
     """Batches of 8×8 images of a bright bar in one of four places, a share of them mislabelled."""
 
     def draw(step: int) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from vgrad.events.step_record import StepRecord
 from vgrad.events.time_stats import TimeStats
 from vgrad.lab.accuracy.foreign import healthy, healthy_held_out, sick, sick_held_out
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
-from vgrad.lab.accuracy.foreign.loops import Loop, Setting
+from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
 from vgrad.measure.hidden_gradients import ratio, time_slope
 from vgrad.watching.optimizer_tap import OptimizerTap
 
@@ -92,11 +92,11 @@ def run_kind(name: str, seed: int, *, with_cure: bool = True) -> ForeignRun:
     torch.manual_seed(seed)
     recorder = _Recorder()
     with recorder:
-        score = loop(Setting(recorder.watch, False, torch.Generator().manual_seed(seed)))
+        score = loop(LoopSetting(recorder.watch, False, torch.Generator().manual_seed(seed)))
     cured = None
     if kind.label != "healthy" and with_cure:
         torch.manual_seed(seed)
-        cured = loop(Setting(lambda *_: None, True, torch.Generator().manual_seed(seed)))
+        cured = loop(LoopSetting(lambda *_: None, True, torch.Generator().manual_seed(seed)))
     return ForeignRun(kind, seed, score, cured, recorder.parts)
 
 

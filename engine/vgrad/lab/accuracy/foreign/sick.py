@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from vgrad.lab.accuracy.foreign.loops import Exp, Setting, batches, circles, fit, mlp, two_classes
+from vgrad.lab.accuracy.foreign.loops import Exp, LoopSetting, batches, circles, fit, mlp, two_classes
 
 _BINARY = F.binary_cross_entropy_with_logits
 
 
-def _circles(s: Setting, depth: int, unit: type[nn.Module], steps: int = 900, lr: float = 1e-3) -> float:
+def _circles(s: LoopSetting, depth: int, unit: type[nn.Module], steps: int = 900, lr: float = 1e-3) -> float:
     """The classifier of the circles that AUTOTRAINER (Zhang et al. 2021, arXiv:2102.04525) is tried on."""
     model = mlp(2, *[5] * depth, 1, unit=unit)
     for layer in model:
@@ -24,7 +24,7 @@ def _circles(s: Setting, depth: int, unit: type[nn.Module], steps: int = 900, lr
     return fit(s, model, Adam(model.parameters(), lr), draw, _BINARY, steps)
 
 
-def circles_sigmoid(s: Setting) -> float:
+def circles_sigmoid(s: LoopSetting) -> float:
     """Vanishes; skip connections are not asked for, tanh is enough."""
     depth = 8 + int(torch.randint(0, 6, (), generator=s.data))
     if s.is_cured:
@@ -32,19 +32,19 @@ def circles_sigmoid(s: Setting) -> float:
     return _circles(s, depth, nn.Sigmoid)
 
 
-def circles_exp(s: Setting) -> float:
+def circles_exp(s: LoopSetting) -> float:
     """Overflows."""
     return _circles(s, 8, nn.Tanh if s.is_cured else Exp, 1200 if s.is_cured else 200, 1e-2)
 
 
-def circles_relu(s: Setting) -> float:
+def circles_relu(s: LoopSetting) -> float:
     """May die."""
     if s.is_cured:
         return _circles(s, 5, nn.Tanh, 1200, 1e-2)
     return _circles(s, 15 + int(torch.randint(0, 3, (), generator=s.data)), nn.ReLU, 700)
 
 
-def one_unit_softmax(s: Setting) -> float:
+def one_unit_softmax(s: LoopSetting) -> float:
     """Stack Overflow 31880720: the softmax of one number is 1, whatever the number."""
     draw = two_classes(s, 0.02)
     model = mlp(10, 24, 2 if s.is_cured else 1)
@@ -56,7 +56,7 @@ def one_unit_softmax(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 500)
 
 
-def sigmoid_head(s: Setting) -> float:
+def sigmoid_head(s: LoopSetting) -> float:
     """Stack Overflow 48221692: targets of 3 to 103 behind a sigmoid."""
     body = mlp(6, 24, 1)
     model = body if s.is_cured else nn.Sequential(*body, nn.Sigmoid())
@@ -70,7 +70,7 @@ def sigmoid_head(s: Setting) -> float:
     return fit(s, model, optimizer, draw, F.mse_loss, 800)
 
 
-def large_weights(s: Setting) -> float:
+def large_weights(s: LoopSetting) -> float:
     """Stack Overflow 48385830: N(0, 1) weights, linear units, squared error and SGD at 3."""
     unit = nn.Tanh if s.is_cured else nn.Identity
     model = mlp(64, 30, 10, unit=unit)
@@ -88,21 +88,21 @@ def large_weights(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.1 if s.is_cured else 3.0), draw, F.mse_loss, 400)
 
 
-def rate_too_high(s: Setting) -> float:
+def rate_too_high(s: LoopSetting) -> float:
     """A classifier thrown far off in its first steps, and again and again."""
     model = mlp(10, 48, 48, 2)
     optimizer = SGD(model.parameters(), 0.1 if s.is_cured else 10.0, momentum=0.9)
     return fit(s, model, optimizer, two_classes(s, 0.05), F.cross_entropy, 500)
 
 
-def never_zeroed(s: Setting) -> float:
+def never_zeroed(s: LoopSetting) -> float:
     """Each step uses the sum of all gradients so far."""
     model = mlp(10, 32, 32, 2)
     draw = two_classes(s)
     return fit(s, model, SGD(model.parameters(), 0.1), draw, F.cross_entropy, 600, zeroes=s.is_cured)
 
 
-def dead_biases(s: Setting) -> float:
+def dead_biases(s: LoopSetting) -> float:
     """No unit ever opens."""
     model = mlp(10, 32, 32, 32, 2)
     if not s.is_cured:
@@ -126,7 +126,7 @@ class Residual(nn.Module):
         return result
 
 
-def deep_tanh(s: Setting) -> float:
+def deep_tanh(s: LoopSetting) -> float:
     """Default initialisation shrinks the gradient by a third in each of 30 layers."""
     layers: list[nn.Module] = [nn.Sequential(nn.Linear(20, 20), nn.Tanh()) for _ in range(30)]
     if s.is_cured:
@@ -136,7 +136,7 @@ def deep_tanh(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), rate), two_classes(s, 0.02), F.cross_entropy, 500)
 
 
-class Recurrent(nn.Module):
+class RecurrentClassifier(nn.Module):
     """A recurrent cell, and an answer from its last state."""
 
     def __init__(self, cell: nn.RNNBase, num_out: int) -> None:
@@ -151,13 +151,13 @@ class Recurrent(nn.Module):
         return result
 
 
-def rnn_forgets(s: Setting) -> float:
+def rnn_forgets(s: LoopSetting) -> float:
     """The sign of the first input, 40 steps ago; what comes between is noise."""
     cell: nn.RNNBase = nn.GRU(2, 24, batch_first=True) if s.is_cured else nn.RNN(2, 24, batch_first=True)
     if isinstance(cell, nn.GRU):
         with torch.no_grad():
             cell.get_parameter("bias_ih_l0")[24:48] += 3.0  # keeps its state from the start
-    model = Recurrent(cell, 2)
+    model = RecurrentClassifier(cell, 2)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         inputs = torch.zeros(32, 40, 2)
@@ -170,13 +170,13 @@ def rnn_forgets(s: Setting) -> float:
     return fit(s, model, optimizer, draw, F.cross_entropy, 450)
 
 
-def rnn_explodes(s: Setting) -> float:
+def rnn_explodes(s: LoopSetting) -> float:
     """A running mean, with a recurrent matrix that doubles its state."""
     cell = nn.RNN(1, 32, batch_first=True, nonlinearity="tanh" if s.is_cured else "relu")
     if not s.is_cured:
         with torch.no_grad():
             cell.get_parameter("weight_hh_l0").copy_(1.15 * torch.eye(32) + 0.05 * torch.randn(32, 32))
-    model = Recurrent(cell, 1)
+    model = RecurrentClassifier(cell, 1)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         inputs = s.normal(24, 20, 1)
@@ -185,7 +185,7 @@ def rnn_explodes(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.05 if s.is_cured else 0.3), draw, F.smooth_l1_loss, 500)
 
 
-def killed_units(s: Setting) -> float:
+def killed_units(s: LoopSetting) -> float:
     """Adam at a rate of 1 pushes all biases below zero in its first steps."""
     model = mlp(10, 32, 32, 2)
 
@@ -196,7 +196,7 @@ def killed_units(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 5e-3 if s.is_cured else 1.0), draw, F.cross_entropy, 500)
 
 
-def zero_weights(s: Setting) -> float:
+def zero_weights(s: LoopSetting) -> float:
     """No layer but the last bias gets any gradient."""
     model = mlp(10, 32, 32, 2)
     if not s.is_cured:

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.loops import Setting, batches, fit, images, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.sick import Recurrent, Residual
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, images, mlp, tail, two_classes
+from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier, Residual
 
 
-def _blobs(s: Setting, num: int = 600) -> tuple[Tensor, Tensor]:
+def _blobs(s: LoopSetting, num: int = 600) -> tuple[Tensor, Tensor]:
     """Ten clouds in 64 dimensions, as large as scikit-learn's digits."""
     centres = 1.5 * s.normal(10, 64)
     kinds = torch.randint(0, 10, (num,), generator=s.data)
     return centres[kinds] + s.normal(num, 64), kinds
 
 
-def glorot_relu_34(s: Setting) -> float:
+def glorot_relu_34(s: LoopSetting) -> float:
     """34 layers of 128 units, Glorot: half of the variance is lost in each."""
     unit = nn.ReLU
     model = mlp(64, *[128] * (2 if s.is_cured else 33), 10, unit=unit)
@@ -34,7 +34,7 @@ def glorot_relu_34(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 1e-3), draw, F.cross_entropy, 320)
 
 
-def log_of_zero(s: Setting) -> float:
+def log_of_zero(s: LoopSetting) -> float:
     """The chance of a class as a product that underflows."""
     model = mlp(10, 24, 2)
     draw = two_classes(s)
@@ -48,7 +48,7 @@ def log_of_zero(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.3), draw, loss_fn, 300)
 
 
-def half_precision_overflow(s: Setting) -> float:
+def half_precision_overflow(s: LoopSetting) -> float:
     """The loss is summed in float16."""
     model = mlp(10, 24, 1)
     weights = s.normal(10, 1)
@@ -66,7 +66,7 @@ def half_precision_overflow(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 1e-2), draw, loss_fn, 600 if s.is_cured else 200)
 
 
-def bad_sample(s: Setting) -> float:
+def bad_sample(s: LoopSetting) -> float:
     """The fiftieth batch has a NaN in it."""
     model = mlp(10, 32, 2)
     good = two_classes(s)
@@ -100,7 +100,7 @@ class Transformer(nn.Module):
         return result
 
 
-def transformer_no_warmup(s: Setting) -> float:
+def transformer_no_warmup(s: LoopSetting) -> float:
     """Which of two features is larger on average over eight positions."""
     model = Transformer()
 
@@ -113,7 +113,7 @@ def transformer_no_warmup(s: Setting) -> float:
     return fit(s, model, optimizer, draw, F.cross_entropy, 400)
 
 
-def momentum_diverges(s: Setting) -> float:
+def momentum_diverges(s: LoopSetting) -> float:
     """The steps of the past are added up to a hundred times the rate."""
     model = mlp(8, 48, 1, unit=nn.Tanh)
     weights = s.normal(8, 1)
@@ -126,7 +126,7 @@ def momentum_diverges(s: Setting) -> float:
     return fit(s, model, optimizer, draw, F.mse_loss, 500)
 
 
-def residual_blow_up(s: Setting) -> float:
+def residual_blow_up(s: LoopSetting) -> float:
     """60 blocks double the activations' spread again and again."""
     blocks = [Residual(mlp(16, 16, 16)) for _ in range(60)]
     model = nn.Sequential(nn.Linear(10, 16), *blocks, nn.Linear(16, 2))
@@ -139,7 +139,7 @@ def residual_blow_up(s: Setting) -> float:
     return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 300)
 
 
-def deep_conv_sigmoid(s: Setting) -> float:
+def deep_conv_sigmoid(s: LoopSetting) -> float:
     """Each sigmoid shrinks the gradient to a quarter or less."""
     unit = nn.ReLU if s.is_cured else nn.Sigmoid
     layers: list[nn.Module] = [nn.Conv2d(1, 8, 3, padding=1), unit()]
@@ -149,7 +149,7 @@ def deep_conv_sigmoid(s: Setting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.1), images(s, num=16), F.cross_entropy, 360)
 
 
-def saturated_start(s: Setting) -> float:
+def saturated_start(s: LoopSetting) -> float:
     """Eight tanh layers with weights of spread 8."""
     model = mlp(10, *[24] * 8, 2, unit=nn.Tanh)
     if not s.is_cured:
@@ -160,12 +160,12 @@ def saturated_start(s: Setting) -> float:
     return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 500)
 
 
-def lstm_forgets(s: Setting) -> float:
+def lstm_forgets(s: LoopSetting) -> float:
     """A forget gate's bias of -4: the state is gone after two steps."""
     cell = nn.LSTM(2, 24, batch_first=True)
     with torch.no_grad():
         cell.get_parameter("bias_ih_l0")[24:48] = 4.0 if s.is_cured else -4.0
-    model = Recurrent(cell, 2)
+    model = RecurrentClassifier(cell, 2)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         inputs = torch.zeros(32, 24, 2)
@@ -177,7 +177,7 @@ def lstm_forgets(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.cross_entropy, 450)
 
 
-def relu_after_shift(s: Setting) -> float:
+def relu_after_shift(s: LoopSetting) -> float:
     """Inputs around 30 that nobody has centred, and a first layer of negative weights."""
     model = mlp(10, 32, 32, 2)
     with torch.no_grad():
@@ -194,7 +194,7 @@ def relu_after_shift(s: Setting) -> float:
     return fit(s, model, Adam(model.parameters(), 1e-3), draw, F.cross_entropy, 500)
 
 
-def gan_diverges(s: Setting) -> float:
+def gan_diverges(s: LoopSetting) -> float:
     """The critic's losses grow without bound; returns its mean loss."""
     generator, critic = mlp(4, 32, 2), mlp(2, 48, 48, 1)
     of_generator = Adam(generator.parameters(), 5e-4)
@@ -219,7 +219,7 @@ def gan_diverges(s: Setting) -> float:
     return tail(losses)
 
 
-def late_explosion(s: Setting) -> float:
+def late_explosion(s: LoopSetting) -> float:
     """Learns for 300 steps; then somebody's schedule multiplies the rate by a thousand."""
     model = mlp(8, 32, 32, 1, unit=nn.Tanh)
     weights = s.normal(8, 1)
@@ -234,7 +234,7 @@ def late_explosion(s: Setting) -> float:
     return fit(s, model, optimizer, draw, F.mse_loss, 700, schedule)
 
 
-def never_zeroed_deep(s: Setting) -> float:
+def never_zeroed_deep(s: LoopSetting) -> float:
     """Convolutions, momentum, and gradients that are sums."""
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(),

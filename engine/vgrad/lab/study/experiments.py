@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vgrad.lab.study import methods as m
+from vgrad.lab.study import method_table as m
 from vgrad.lab.study.plan import Experiment, Method, Plan, Protocol, Solved, settings
 
 _TEN_PERCENT = Solved("metric", 0.1, "validation error at most 10 %")
