@@ -29,7 +29,8 @@ class Grads:
     Whoever writes into `tensors` calls `forget_norms` afterwards.
 
     Args:
-        tensors: Gradients in the model's parameter order, at least one, each of any shape.
+        tensors: Gradients in the model's parameter order, at least one, each of any shape; that of a
+            complex weight as its real and imaginary parts, in a last dimension of 2.
         plan: How to read their norms.
         params: The weights that these are the gradients of, in the same order.
         names: What the model calls those weights, in the same order.
@@ -126,7 +127,8 @@ class Grads:
 
     def weight_norms(self) -> Tensor:
         """L2 norm of each weight as it is now, shape ``(num_tensors,)``, on their device."""
-        return self._plan.read([param.detach() for param in self.params])[0]
+        weights = [param.detach() for param in self.params]
+        return self._plan.read([torch.view_as_real(w) if w.is_complex() else w for w in weights])[0]
 
     def add_extras_(self, factor: float) -> None:
         """Add ``factor`` times the regulariser's gradients to those of their parameters, in place."""

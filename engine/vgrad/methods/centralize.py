@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class CentralizeGrads(GradTransform):
     """Take from each output unit's gradient its mean, so that it sums to 0.
 
-    For tensors of two dimensions and more: ``g -= mean of g over dims 1..``; vectors and 0-d
+    For weights of two dimensions and more: ``g -= mean of g over dims 1..``; vectors and 0-d
     parameters are left alone. A unit with a single input has a gradient that is its own mean:
     ``Linear(1, n).weight`` and depthwise 1x1 convolutions stop learning. What is not finite makes
     its own unit NaN.
@@ -28,9 +28,12 @@ class CentralizeGrads(GradTransform):
         """Centre ``grads`` in place."""
         import torch
 
-        matrices = [grad for grad in grads.tensors if grad.dim() >= 2]
+        matrices, means = [], []
+        for grad, param in zip(grads.tensors, grads.params, strict=True):
+            if param.dim() >= 2:  # its own: a complex weight's gradient has one more, for its two parts
+                matrices.append(grad)
+                means.append(grad.mean(dim=tuple(range(1, param.dim())), keepdim=True))
         if not matrices:
             return
-        means = [grad.mean(dim=tuple(range(1, grad.dim())), keepdim=True) for grad in matrices]
         torch._foreach_sub_(matrices, means)
         grads.forget_norms()

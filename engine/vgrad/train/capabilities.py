@@ -15,6 +15,8 @@ from vgrad.measure.hidden_gradients import recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
 from vgrad.train.model_parts import structure_of
 from vgrad.train.omega_backward import why_no_omega
+from vgrad.watching.chain import why_not_dense
+from vgrad.watching.gradient_reader import has_sparse_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +46,8 @@ def _refusals(model: nn.Module) -> Iterator[Refusal]:
     if not recurrent_matrices(model):
         schemes = (scheme for scheme in REINITS if scheme.startswith("hh-"))
         yield from (Refusal("reinit", scheme, _NO_HIDDEN_MATRICES) for scheme in schemes)
-    if any(getattr(module, "sparse", False) is True for module in model.modules()):
-        yield from without_dense()
+    if has_sparse_module(model) or any(param.is_complex() for param in model.parameters()):
+        yield from without_dense(why_not_dense(model.parameters()))
 
 
 def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:

@@ -1,0 +1,127 @@
+"""Whatever the gradients are, an accepted control is carried out, or switched off with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vgrad.controls.capabilities import in_any_loop
+from vgrad.controls.catalog import CONTROLS
+from vgrad.controls.choices import OneOf
+from vgrad.controls.controls import Controls
+from vgrad.watching.optimizer_tap import OptimizerTap
+
+VARIANTS = [
+    (name, variant.word)
+    for name, control in CONTROLS.items()
+    if isinstance(control, OneOf)
+    for variant in control.variants.values()
+    if not in_any_loop().why_not(name, variant.word) and name != "freeze"
+]
+
+
+def params(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    real = [torch.randn((*shape, 2), generator=generator, dtype=torch.float64) for shape in shapes]
+    values = [torch.view_as_complex(x) if dtype.is_complex else x[..., 0] for x in real]
+    return [nn.Parameter(value.to(dtype)) for value in values]
+
+
+class Square(nn.Module):
+    """Half the squared size of every parameter; of a sparse embedding, of three rows."""
+
+    def __init__(self, parts: list[nn.Parameter], *, sparse: bool = False) -> None:
+        super().__init__()
+        self.parts = nn.ParameterList(parts)
+        if sparse:
+            with torch.random.fork_rng(devices=[]):
+                self.embed = nn.Embedding(7, 3, sparse=True)
+
+    def forward(self) -> Tensor:
+        squares = [part.abs().double().square().sum() for part in self.parts]
+        if hasattr(self, "embed"):
+            squares.append(self.embed(torch.tensor([1, 4, 4])).double().square().sum())
+        return torch.stack(squares).sum() / 2
+
+
+SHAPES = ((), (3,), (4, 3), (2, 3, 2), (1, 5), (0,), (0, 3), (3, 0))
+MODELS: dict[str, Callable[[], Square]] = {
+    "float32": lambda: Square(params(*SHAPES)),
+    "float16": lambda: Square(params(*SHAPES, dtype=torch.float16)),
+    "bfloat16": lambda: Square(params(*SHAPES, dtype=torch.bfloat16)),
+    "float64": lambda: Square(params(*SHAPES, dtype=torch.float64)),
+    "0-d": lambda: Square(params(())),
+    "complex": lambda: Square(params(*SHAPES, dtype=torch.complex64)),
+    "mixed": lambda: Square(
+        [
+            *params((3, 2), ()),
+            *params((2, 2), dtype=torch.float16),
+            *params((2, 3), dtype=torch.float64),
+            *params((3,), dtype=torch.bfloat16),
+            *params((2, 2), dtype=torch.complex128),
+        ]
+    ),
+    "sparse": lambda: Square(params((3, 2)), sparse=True),
+    "empty": lambda: Square(params((0,), (0, 3))),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(("name", "word"), VARIANTS)
+def test_an_accepted_control_never_ends_the_training(name: str, word: str, kind: str) -> None:
+    model = MODELS[kind]()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    dropped: dict[str, str] = {}
+    control = CONTROLS[name]
+    assert isinstance(control, OneOf)
+    chosen: dict[str, Any] = {name: control.variants[word].value()}
+    with OptimizerTap(model, optimizer, controls=Controls(**chosen)) as tap:
+        tap.on_control_dropped = dropped.__setitem__
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss = model()
+            loss.backward()
+            tap.microbatch(loss)
+            optimizer.step()
+        assert len(tap.records(wait=True)) == 4
+        needs_dense = getattr(control.variants[word].type, "needs_dense", False)
+        if name == "accumulate" and word in ("mean", "sum"):  # one microbatch asks for nothing
+            needs_dense = False
+        assert set(dropped) == ({name} if needs_dense and kind in ("sparse", "complex", "mixed") else set())
+        for reason in dropped.values():
+            assert "dense" in reason or "complex" in reason
+        assert (getattr(tap.controls, name) == getattr(Controls(), name)) == bool(
+            dropped or word in ("off", "mean")
+        )
+
+
+@pytest.mark.parametrize("word", ["mean", "sum"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_several_microbatches_of_any_gradient_make_a_step_or_are_dropped(word: str, kind: str) -> None:
+    model = MODELS[kind]()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with OptimizerTap(model, optimizer, controls=Controls(accumulate=f"{word}:2")) as tap:  # type: ignore[arg-type]
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss = model()
+            loss.backward()
+            tap.microbatch(loss)
+            optimizer.step()
+        assert len(tap.records(wait=True)) in (2, 4)
+
+
+def test_the_mean_that_is_taken_out_of_a_complex_gradient_is_a_complex_one() -> None:
+    model = Square(params((4, 3), dtype=torch.complex64))
+    [weight] = model.parameters()
+    before = weight.detach().clone()
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    with OptimizerTap(model, optimizer, controls=Controls(centralize="on")):  # type: ignore[arg-type]
+        model().backward()
+        assert weight.grad is not None
+        expected = weight.grad - weight.grad.mean(1, keepdim=True)
+        optimizer.step()
+    torch.testing.assert_close(before - weight.detach(), expected)
