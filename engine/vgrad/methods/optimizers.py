@@ -138,6 +138,7 @@ class Adam:
     """
 
     family: ClassVar[Family] = "adaptive"
+    needs_dense: ClassVar[bool] = True
     lr: float | None = None
     beta1: float = 0.9
     beta2: float = 0.999
@@ -172,6 +173,7 @@ class AdamW:
     """
 
     family: ClassVar[Family] = "adaptive"
+    needs_dense: ClassVar[bool] = True
     lr: float | None = None
     weight_decay: float = 0.01
     beta1: float = 0.9
@@ -206,6 +208,7 @@ class RMSprop:
     """
 
     family: ClassVar[Family] = "adaptive"
+    needs_dense: ClassVar[bool] = True
     lr: float | None = None
     alpha: float = 0.99
     momentum: float = 0.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from vgrad.methods.restored_weights import restored
 from vgrad.validation import positive_float
@@ -30,6 +30,8 @@ class SAM:
     Source:
         Foret et al. 2020, arXiv:2010.01412, eq. 2 and 3 (p = 2), rho = 0.05.
     """
+
+    needs_dense: ClassVar[bool] = True
 
     rho: float = 0.05
 

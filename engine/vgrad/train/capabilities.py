@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vgrad.controls.capabilities import Capabilities, Refusal, without_dense
+from vgrad.controls.capabilities import NEEDS_DENSE, Capabilities, Refusal, without_dense
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Word
+from vgrad.errors import ConfigError
 from vgrad.measure.hidden_gradients import recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
 from vgrad.train.model_parts import structure_of
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
+
+    from vgrad.methods.optimizers import OptimizerChoice
 
 _PARTS = tuple(control for control in CONTROLS.values() if isinstance(control, Word))
 STRUCTURE = tuple(control.name for control in _PARTS)
@@ -35,6 +38,16 @@ def capabilities_of(model: nn.Module) -> Capabilities:
     return Capabilities(tuple(_refusals(model)))
 
 
+def require_optimizer(choice: OptimizerChoice | None, model: nn.Module) -> None:
+    """Check that ``choice`` can train ``model``, where that depends on its parameters.
+
+    Raises:
+        ConfigError: If it cannot; says why.
+    """
+    if getattr(choice, "weight_decay", 0.0) and has_sparse_module(model):
+        raise ConfigError(f"optimizer: weight_decay {NEEDS_DENSE}")
+
+
 def _refusals(model: nn.Module) -> Iterator[Refusal]:
     if reason := why_no_omega(model):
         yield Refusal("omega", "", reason)
@@ -46,8 +59,11 @@ def _refusals(model: nn.Module) -> Iterator[Refusal]:
     if not recurrent_matrices(model):
         schemes = (scheme for scheme in REINITS if scheme.startswith("hh-"))
         yield from (Refusal("reinit", scheme, _NO_HIDDEN_MATRICES) for scheme in schemes)
-    if has_sparse_module(model) or any(param.is_complex() for param in model.parameters()):
-        yield from without_dense(why_not_dense(model.parameters()))
+    if has_sparse_module(model):
+        yield from without_dense()
+    if any(param.is_complex() for param in model.parameters()):
+        reason = why_not_dense(model.parameters())  # torch's optimizers have a form for them
+        yield from (refusal for refusal in without_dense(reason) if refusal.subject != "optimizer")
 
 
 def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:

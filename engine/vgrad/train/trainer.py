@@ -24,7 +24,7 @@ from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
-from vgrad.train.capabilities import STRUCTURE, capabilities_of
+from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_optimizer
 from vgrad.train.current_optimizer import CurrentOptimizer
 from vgrad.train.model_parts import current, set_structure_, structure_of
 from vgrad.train.precision_support import PrecisionSupport
@@ -164,6 +164,7 @@ class Trainer:
         """
         if before is None or controls.precision != before.precision:
             self._precisions.require(controls.precision)
+        require_optimizer(controls.optimizer, self.task.model)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
         self._passes.set(before, controls)
         for name in STRUCTURE:
