@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +15,7 @@ from vgrad.controls.controls import Reinit
 from vgrad.lab.accuracy.cases import Case, Part
 from vgrad.lab.accuracy.counterfactuals import CLIP, Counterfactual, counterfactuals
 from vgrad.lab.accuracy.labels import CureKind, Outcome, Scale, needed_cures
+from vgrad.lab.process_pool import map_in_processes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,28 +84,30 @@ def train_all(cases: Sequence[Case], *, processes: int, on_progress: OnProgress)
     Args:
         cases: What to train.
         processes: How many to train at a time, each in a process of its own with one thread.
-        on_progress: Is told what is done, and how many of how many.
+        on_progress: Called with what is being done, how many are done, and how many there are.
 
     Returns:
         The runs, in the order of ``cases``.
     """
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
 
-        def each(what: str, function: Callable[[_In], _Out], items: Sequence[_In]) -> Iterator[_Out]:
-            for done, result in enumerate(pool.imap(function, items), start=1):
-                on_progress(what, done, len(items))
-                yield result
+    def each(what: str, function: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
+        results: dict[int, _Out] = {}
+        with closing(map_in_processes(function, items, processes=processes)) as finished:
+            for index, result in finished:
+                results[index] = result
+                on_progress(what, len(results), len(items))
+        return [results[index] for index in range(len(items))]
 
-        runs = list(each("runs", train_case, cases))
-        scales = scales_of(runs)
-        sick = [
-            (run, kinds, scale)
-            for run in runs
-            if (kinds := needed_cures(run.outcome, scale := scales[task_of(run.case)]))
-        ]
-        by_case = {case.name: run for case, run in zip(cases, runs, strict=True)}
-        for name, cures in each("counterfactuals", _try_cures, sick):
-            by_case[name].cures.update(cures)
+    runs = each("runs", train_case, cases)
+    scales = scales_of(runs)
+    sick = [
+        (run, kinds, scale)
+        for run in runs
+        if (kinds := needed_cures(run.outcome, scale := scales[task_of(run.case)]))
+    ]
+    by_case = {case.name: run for case, run in zip(cases, runs, strict=True)}
+    for name, cures in each("counterfactuals", _try_cures, sick):
+        by_case[name].cures.update(cures)
     return runs
 
 

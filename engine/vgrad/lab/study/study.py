@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from vgrad.lab.process_pool import map_in_processes
 from vgrad.lab.study.picture import draw_experiment
 from vgrad.lab.study.plan import Plan, Run
-from vgrad.lab.study.pool import carry_out_all
 from vgrad.lab.study.report import table_to_csv, table_to_markdown
 from vgrad.lab.study.results import Results
-from vgrad.lab.study.run import Result
+from vgrad.lab.study.run import Result, carry_out
 from vgrad.lab.study.table import TableRow, make_rows
 
 
@@ -65,19 +65,19 @@ class Study:
     def go_on(self, *, jobs: int = 1) -> Generator[Progress, None, None]:
         """Carry out what is missing; every run is on the disk before it is yielded.
 
+        Closing the generator ends the processes at once; the runs that they were working on are lost.
+
         Args:
             jobs: Processes.
 
         Raises:
-            VgradError: If a run cannot be carried out.
-
-        Closing the iterator ends the processes at once; what is at work is lost.
+            VgradError: If a run cannot be carried out, or a process died.
         """
         missing = [run for run in self._runs if run not in self._results.done]
-        with closing(carry_out_all(missing, jobs=jobs)) as finished:
-            for run, result in finished:
-                self._results.add(run, result)
-                yield Progress(run, result, self.num_done, self.num_planned)
+        with closing(map_in_processes(carry_out, missing, processes=jobs)) as finished:
+            for index, result in finished:
+                self._results.add(missing[index], result)
+                yield Progress(missing[index], result, self.num_done, self.num_planned)
 
     def rows(self) -> list[TableRow]:
         """The table of what is done."""

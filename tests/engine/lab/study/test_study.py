@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import sys
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -20,10 +19,10 @@ from tests.engine.lab.study.toys import SHORT, made_up, made_up_results, tiny_pl
 
 import vgrad
 from vgrad.errors import ConfigError, VgradError
-from vgrad.lab.study import Experiment, Plan, Result, Run, Study, quick_plan
+from vgrad.lab.process_pool import map_in_processes
+from vgrad.lab.study import Experiment, Plan, Result, Run, Study, carry_out, quick_plan
 from vgrad.lab.study import method_table as m
 from vgrad.lab.study.picture import draw_experiment
-from vgrad.lab.study.pool import carry_out_all
 from vgrad.lab.study.report import cells, table_to_csv, table_to_json, table_to_markdown
 from vgrad.lab.study.results import FILE_NAME, Results, as_plain, result_from_json, run_from_json
 from vgrad.lab.study.table import TableRow, make_rows
@@ -64,15 +63,11 @@ def test_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert finish(Study(plan, tmp_path / "two"), jobs=2) == finish(Study(plan, tmp_path / "one"))
 
 
-def test_a_run_that_cannot_be_carried_out_ends_the_study_and_its_processes() -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_that_cannot_be_carried_out_is_reported(processes: int) -> None:
+    runs = [Run(SHORT, m.OMEGA, seed) for seed in range(2)]
     with pytest.raises(VgradError, match="Ω cannot be tried"):
-        list(carry_out_all([Run(SHORT, m.OMEGA, 0)], jobs=2))
-
-
-def test_a_process_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vgrad.lab.study.pool._COMMAND", (sys.executable, "-c", "import os; os.abort()"))
-    with pytest.raises(VgradError, match="died"):
-        list(carry_out_all(tiny_plan().runs(), jobs=2))
+        list(map_in_processes(carry_out, runs, processes=processes))
 
 
 def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
