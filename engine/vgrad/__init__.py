@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from vgrad.task import Task
     from vgrad.train.trainer import Trainer
     from vgrad.watching.optimizer_tap import OptimizerTap
+    from vgrad.watching.watch import CommandQueued, Watch, watch
 
 _HOMES = {
     "config": ("RunConfig",),
@@ -84,6 +85,7 @@ _HOMES = {
     "task": ("Task",),
     "train.trainer": ("Trainer",),
     "watching.optimizer_tap": ("OptimizerTap",),
+    "watching.watch": ("CommandQueued", "Watch", "watch"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -96,6 +98,7 @@ __all__ = [
     "ClipGradValue",
     "Command",
     "CommandApplied",
+    "CommandQueued",
     "CommandRejected",
     "ConfigError",
     "Controls",
@@ -127,9 +130,11 @@ __all__ = [
     "Verdict",
     "VerdictChanged",
     "VgradError",
+    "Watch",
     "build",
     "judge_effect",
     "reduce",
+    "watch",
 ]  # fmt: skip
 
 

@@ -87,6 +87,22 @@ class VerdictChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LayersChanged:
+    """Parameters were added to an optimizer or unfrozen after ``step``; ``info`` has the new layers."""
+
+    step: int
+    info: RunInfo
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsLogged:
+    """The training loop has logged numbers of its own for ``step``, by name."""
+
+    step: int
+    metrics: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Training is over.
 
@@ -120,6 +136,8 @@ NoticeBody = (
     | Checking
     | GradientsChecked
     | VerdictChanged
+    | LayersChanged
+    | MetricsLogged
     | RunEnded
 )
 

@@ -22,7 +22,7 @@ class HostCopy:
 
     Args:
         scalars: Tensors of one number each.
-        vectors: 1-d tensors, at least one, all on the scalars' device; nobody writes into them any more.
+        vectors: 1-d tensors, all on the scalars' device; nobody writes into them any more.
 
     Attributes:
         is_here: Whether reading never waits, for the numbers were on the host from the first.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
 import sys
 import threading
 import time
@@ -23,11 +22,11 @@ from vgrad.events.notices import (
     Preparing,
     RunStarted,
     Validated,
-    new_command_id,
 )
+from vgrad.events.totals import Totals
 from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.output import Output
-from vgrad.run.totals import Totals
+from vgrad.watching.safe_point import SafePoint
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -66,7 +65,7 @@ class Session:
 
     def __init__(self, trainer: Trainer | Prepare) -> None:
         self._trainer = trainer
-        self._commands: queue.SimpleQueue[tuple[str, Command]] = queue.SimpleQueue()
+        self._safe_point = SafePoint()
         self._hub = Hub()
         self._cursor = self._hub.cursor()
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
@@ -104,9 +103,7 @@ class Session:
         Returns:
             The id, which the answer carries, too.
         """
-        command_id = command_id or new_command_id()
-        self._commands.put((command_id, command))
-        return command_id
+        return self._safe_point.submit(command, command_id=command_id)
 
     def drain(self) -> Batch:
         """Take everything that happened since the last drain: the session's own cursor. Never waits."""
@@ -206,10 +203,11 @@ class Session:
 
     def _apply_pending(self, trainer: Trainer) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop."""
-        while not self._commands.empty() or trainer.controls.paused:
+        while not self._safe_point.is_empty or trainer.controls.paused:
             # What comes next may take long, and concerns none of the steps so far.
             self._report(trainer.finish())
-            command_id, command = self._commands.get()  # this thread is the only reader
+            asked = self._safe_point.take()
+            command_id, command = asked.command_id, asked.command
             answer = trainer.apply(command)
             if isinstance(command, CheckGradients) and isinstance(answer, CommandApplied):
                 self._check_gradients(trainer, answer, command_id)

@@ -69,6 +69,11 @@ class LossAtBackward:
         thread.is_used = True
         return thread.caught
 
+    def begin(self) -> None:
+        """Forget losses that no step has used: those to come in this thread make a sum of their own."""
+        _thread.caught = CaughtLoss()
+        _thread.is_used = True
+
     def ended(self) -> None:
         """Called when a backward pass has ended."""
         if self._after_backward is not None:
@@ -91,6 +96,7 @@ class _Wrappers:
     def add(cls, user: LossAtBackward) -> None:
         with cls._lock:
             if not cls._users:
+                user.begin()
                 cls._backward, cls._scale = torch.autograd.backward, torch.amp.GradScaler.scale
                 torch.autograd.backward = _wrapped_backward(cls._backward)
                 torch.amp.GradScaler.scale = _wrapped_scale(cls._scale)  # type: ignore[method-assign]
@@ -105,7 +111,7 @@ class _Wrappers:
             if not cls._users:
                 _put_back(torch.autograd, "backward", cls._backward)
                 _put_back(torch.amp.GradScaler, "scale", cls._scale)
-                _thread.caught = CaughtLoss()
+                user.begin()
 
     @classmethod
     def ended(cls) -> None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from vgrad.controls.controls import Controls
+from vgrad.errors import ConfigError
 from vgrad.gradients.layers import Layers, find_layers
 from vgrad.methods.accumulate import SumOver
 from vgrad.watching.accumulation import AccumulationWindow, Announced
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import ChainLink, StepRecord
     from vgrad.gradients.grads import Grads
     from vgrad.watching.guard import Guard
-    from vgrad.watching.loss_at_backward import LossAtBackward
+    from vgrad.watching.loss_source import LossSource
 
 
 class OptimizerTap:
@@ -89,7 +90,7 @@ class OptimizerTap:
         keep_s: float = 0.0,
         layers: Layers | None = None,
         part: int = 0,
-        losses: LossAtBackward | None = None,
+        losses: LossSource | None = None,
     ) -> None:
         self.layers = find_layers(model) if layers is None else layers
         self.guard: Guard | None = None
@@ -111,7 +112,6 @@ class OptimizerTap:
         self._scaling = FusedScaling(optimizer)
         if controls is not None:
             self.controls = controls
-        self._optimizer = optimizer
         self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
 
     def use_layers(self, layers: Layers) -> None:
@@ -127,7 +127,10 @@ class OptimizerTap:
         self._window = AccumulationWindow(layers.params)
         self._reader = GradientReader(layers)
         self._chain = Chain(layers, self._seed)
-        self._chain.set(self._controls)
+        try:
+            self._chain.set(self._controls)
+        except ConfigError as error:  # the layers to freeze are gone
+            self._drop("freeze", str(error))
 
     def __enter__(self) -> Self:
         return self
@@ -149,18 +152,13 @@ class OptimizerTap:
         """
         rates = StepRates(optimizer)
         self._hooks.remove()
-        self._optimizer, self._rates, self._scaling = optimizer, rates, FusedScaling(optimizer)
+        self._rates, self._scaling = rates, FusedScaling(optimizer)
         self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
 
     @property
     def step(self) -> int:
         """Number of optimizer steps done so far."""
         return self.meter.step
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer that is watched."""
-        return self._optimizer
 
     @property
     def controls(self) -> Controls:
@@ -174,11 +172,6 @@ class OptimizerTap:
     def controls(self, controls: Controls) -> None:
         self._chain.set(controls)
         self._controls = controls
-
-    @property
-    def is_stepping(self) -> bool:
-        """Whether the optimizer is inside a step now."""
-        return self._is_stepping
 
     @property
     def was_skipped(self) -> bool:
@@ -255,6 +248,8 @@ class OptimizerTap:
             if closure is None:
                 self._steer()
             else:
+                if self._losses is not None:
+                    self._losses.begin()
                 args, kwargs = with_closure(args, kwargs, closure, self._after_closure)
             self._rates.set_(self._controls, self.step + 1)
             if closure is None and not (
@@ -375,9 +370,12 @@ class OptimizerTap:
         """Switch off what could not be carried out on these gradients, and say so."""
         dropped, self._chain.dropped = self._chain.dropped, []
         for name, reason in dropped:
-            self.controls = replace(self._controls, **{name: getattr(_NOTHING, name)})
-            if self.on_control_dropped is not None:
-                self.on_control_dropped(name, reason)
+            self._drop(name, reason)
+
+    def _drop(self, name: str, reason: str) -> None:
+        self.controls = replace(self._controls, **{name: getattr(_NOTHING, name)})
+        if self.on_control_dropped is not None:
+            self.on_control_dropped(name, reason)
 
     def _finish(self) -> None:
         """The real step is done."""

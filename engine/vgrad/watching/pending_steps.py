@@ -31,6 +31,7 @@ class PendingStep:
 
     Attributes:
         coming: What the last scalars of ``copy`` are: some of ``loss``, ``square``, ``found_inf``, ``scale``.
+        logged: The loss that the loop has logged for this step; it beats the other one.
     """
 
     step: int
@@ -50,6 +51,7 @@ class PendingStep:
     elapsed_s: float
     step_s: float
     watch_s: float
+    logged: float | HostCopy | None = None
 
 
 class PendingSteps:
@@ -70,17 +72,16 @@ class PendingSteps:
         self._steps: deque[PendingStep] = deque()
         self._landed_s = -math.inf
         self._waited_s = 0.0
-        self._corrected = (0, 0.0)  # step, loss
 
     def add(self, pending_step: PendingStep) -> None:
         """Take a finished step."""
         self._steps.append(pending_step)
 
-    def correct_loss(self, loss: float) -> bool:
+    def correct_loss(self, loss: float | HostCopy) -> bool:
         """Give the newest step another loss; False if it has been landed."""
         if not self._steps:
             return False
-        self._corrected = (self._steps[-1].step, loss)
+        self._steps[-1].logged = loss
         return True
 
     def take_waited_s(self) -> float:
@@ -114,8 +115,9 @@ class PendingSteps:
         (norm, *steering), values = self._arrived(pending_step.copy)
         arrived = {name: steering.pop() for name in reversed(pending_step.coming)}
         loss = arrived.get("loss", pending_step.loss)
-        if pending_step.step == self._corrected[0]:
-            loss = self._corrected[1]
+        logged = pending_step.logged
+        if logged is not None:
+            loss = logged if isinstance(logged, float) else self._arrived(logged)[0][0]
         num_norms = len(self._layers.params) if pending_step.present is None else len(pending_step.present)
         norms = values[:num_norms]
         if pending_step.present is not None:  # no gradient reads as a norm of 0: nothing reached it

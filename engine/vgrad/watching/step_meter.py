@@ -38,6 +38,7 @@ class StepMeter:
     Attributes:
         step: Number of optimizer steps done so far.
         step_s: Seconds that the last one took.
+        ended_s: When the last step ended, by `time.perf_counter`; when the next one began, if it is known.
         watch_s: Seconds that watching has taken of the step under way.
         loss_scale: What the loss of this step was multiplied with, a float or 0-d on its device.
         budget: What the expensive statistics are paid from.
@@ -54,7 +55,7 @@ class StepMeter:
         self._elapsed_s = 0.0
         self._norms: tuple[Tensor, Tensor] | None = None
         self.use_layers(layers)
-        self._began = time.perf_counter()
+        self.ended_s = time.perf_counter()
 
     def use_layers(self, layers: Layers) -> None:
         """Measure these layers from the next step on; statistics begin anew."""
@@ -63,7 +64,7 @@ class StepMeter:
 
     def begin(self) -> None:
         """Start the clock of the next step here, so that what came before it is not counted."""
-        self._began = time.perf_counter()
+        self.ended_s = time.perf_counter()
 
     def read(self, grads: Grads, scale: Tensor | None) -> None:
         """Read the norms, and what the budget affords of the statistics.
@@ -134,7 +135,7 @@ class StepMeter:
         self.step += 1
         now = time.perf_counter()
         self.watch_s += now - begin
-        self.step_s = step_s = now - self._began + self._pending.take_waited_s()
+        self.step_s = step_s = now - self.ended_s + self._pending.take_waited_s()
         self._elapsed_s += step_s
         self._pending.add(
             PendingStep(
@@ -161,15 +162,21 @@ class StepMeter:
         self.budget.earn(step_s, self.watch_s - probe.spent_s, at_most_s=2 * probe.dearest_s)
         self._norms = None
         self.watch_s = 0.0
-        self._began = time.perf_counter()
+        self.ended_s = time.perf_counter()
 
     def records(self, *, wait: bool) -> list[StepRecord]:
         """Return the steps whose numbers have arrived, as `OptimizerTap.records` says."""
         return self._pending.land(wait=wait)
 
-    def correct_loss(self, loss: float) -> bool:
-        """Report another loss for the newest step; False if it has been handed over already."""
-        return self._pending.correct_loss(loss)
+    def correct_loss(self, loss: Tensor | float) -> bool:
+        """Report another loss for the newest step; False if it has been handed over already.
+
+        Args:
+            loss: A float or a tensor of one entry, which is not waited for.
+        """
+        if isinstance(loss, Tensor) and not loss.is_cpu:
+            return self._pending.correct_loss(HostCopy((loss.detach(),), ()))
+        return self._pending.correct_loss(float(loss))
 
     def forget_stats(self) -> None:
         """Forget the expensive statistics: they are of other weights than there are now."""

@@ -1,0 +1,44 @@
+"""Where the losses of a training loop come from that does not announce them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from vgrad.watching.loss_at_backward import CaughtLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class LossSource(Protocol):
+    """Knows the loss of a step as it begins."""
+
+    def take(self) -> CaughtLoss:
+        """The loss of the step about to be done."""
+
+    def begin(self) -> None:
+        """The losses of this step come from here on: its closure is about to be called."""
+
+
+class LossFromCall:
+    """Asks the loop, by a function of its own.
+
+    Args:
+        loss: Returns the loss of the step about to be done, a float or a tensor of one entry; None where it
+            is not known.
+    """
+
+    def __init__(self, loss: Callable[[], Tensor | float | None]) -> None:
+        self._loss = loss
+
+    def take(self) -> CaughtLoss:
+        """The loss of the step about to be done."""
+        loss = self._loss()
+        if isinstance(loss, Tensor):
+            loss = loss.detach().reshape(())
+        return CaughtLoss(loss)
+
+    def begin(self) -> None:
+        """Nothing: the loop knows."""

@@ -1,0 +1,219 @@
+"""A part of a watched run: one optimizer with its layers, its controls and its verdict."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from vgrad.controls.capabilities import in_any_loop, without_dense
+from vgrad.controls.controls import Set, as_applied, reduce, require_usable
+from vgrad.diagnose.judge import Judge
+from vgrad.errors import ConfigError
+from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted
+from vgrad.events.run_info import RunInfo
+from vgrad.events.totals import Totals
+from vgrad.gradients.layers import find_layers
+from vgrad.watching.chain import why_not_dense
+from vgrad.watching.gradient_reader import has_sparse_module
+from vgrad.watching.optimizer_tap import OptimizerTap
+from vgrad.watching.reporter import Reporter
+from vgrad.watching.unwrap import plain_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import nn
+
+    from vgrad.controls.capabilities import Capabilities
+    from vgrad.controls.controls import Command, Controls
+    from vgrad.events.hub import Hub
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.time_stats import TimeStats
+    from vgrad.events.verdict import Verdict
+    from vgrad.gradients.layers import Layers
+    from vgrad.watching.loss_source import LossSource
+
+_KEEP_S = 0.02  # for which finished steps are kept back to be reported together: no eye sees it
+
+
+class WatchedPart:
+    """Watches one optimizer, and says over the hub what it sees. Use it from the training thread.
+
+    Args:
+        model: The model, or all models in one module.
+        optimizer: The optimizer.
+        hub: Gets the steps, the verdicts and the answers.
+        losses: Where the losses come from.
+        controls: What is done to the gradients from the first step on.
+        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
+        id: Number of the part in its run.
+        name: What the part is called.
+        on_verdict: Is called with each verdict that differs in kind from the one before.
+
+    Attributes:
+        id: The same.
+        name: The same.
+        tap: Reads and steers the gradients.
+        totals: The first and the newest numbers.
+
+    Raises:
+        ConfigError: If nothing can be watched, or ``controls`` cannot be carried out.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        hub: Hub,
+        losses: LossSource,
+        *,
+        controls: Controls,
+        watch_budget: float,
+        id: int,
+        name: str,
+        on_verdict: Callable[[Verdict], None] | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self._model = model
+        self._optimizer = optimizer
+        self._hub = hub
+        layers = self._find_layers()
+        self._capabilities = in_any_loop()
+        if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
+            self._refuse_dense(layers)
+        require_usable(controls, self._capabilities)
+        self.tap = OptimizerTap(
+            model,
+            optimizer,
+            controls=controls,
+            watch_budget=watch_budget,
+            keep_s=_KEEP_S,
+            layers=layers,
+            part=id,
+            losses=losses,
+        )
+        self.tap.on_control_dropped = self._control_dropped
+        self.totals = Totals()
+        self._count_params()
+        self._reporter = Reporter(hub, Judge(self.info()), self, part=id, on_verdict=on_verdict)
+        hub.notify(RunStarted(self.info()), part=id)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layer names, in the order of ``StepRecord.grad_norms``."""
+        return self.tap.layers.names
+
+    @property
+    def step(self) -> int:
+        """Number of optimizer steps seen."""
+        return self.tap.step
+
+    @property
+    def verdict(self) -> Verdict:
+        """The newest verdict."""
+        return self._reporter.judge.verdict
+
+    @property
+    def controls(self) -> Controls:
+        """The controls of the next step."""
+        return self.tap.controls
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be used here, and the reason for everything that cannot."""
+        return self._capabilities
+
+    def info(self) -> RunInfo:
+        """What this part is."""
+        layers = self.tap.layers
+        return RunInfo(
+            recipe=self.name,
+            description=f"{type(self._optimizer).__name__} of a training loop that is not vgrad's",
+            seed=0,
+            device=str(layers.params[0].device),
+            layers=layers.names,
+            layer_sizes=layers.sizes,
+            unit="samples",
+            num_steps=None,
+            controls=self.controls,
+            capabilities=self._capabilities,
+        )
+
+    def stats(self) -> LayerStats:
+        """The expensive statistics of every layer."""
+        return self.tap.stats()
+
+    def time_stats(self) -> TimeStats | None:
+        """None: what flows through time needs passes of its own."""
+        return None
+
+    def check(self, command: Command) -> None:
+        """Check that ``command`` can be carried out here.
+
+        Raises:
+            ConfigError: If it cannot; says why.
+        """
+        controls = reduce(self.controls, command, self._capabilities)
+        if controls.freeze is not None:
+            controls.freeze.matching(self.layers)
+
+    def apply(self, command: Command) -> CommandApplied | CommandRejected:
+        """Carry out a command between two optimizer steps; the answer to a bad one says why it is bad."""
+        step = self.step + 1
+        self.report(wait=True)  # the steps so far were made with the controls so far
+        try:
+            controls = reduce(self.controls, command, self._capabilities)
+            self.tap.controls = controls
+        except ConfigError as error:
+            return CommandRejected(step, command, str(error))
+        return CommandApplied(step, as_applied(command, controls), controls)
+
+    def report(self, *, wait: bool = False) -> None:
+        """Report the finished steps whose numbers have arrived; ``wait`` for those of all."""
+        records = self.tap.records(wait=wait)
+        if records:
+            for record in records:
+                self.totals.observe(record)
+            self._reporter.report(records)
+
+    def publish(self) -> None:
+        """Give readers the statistics and the verdict as they are now."""
+        self._reporter.publish()
+
+    def look_for_new_params(self) -> None:
+        """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
+        groups = self._optimizer.param_groups
+        num_held = sum([len(group["params"]) for group in groups])
+        if num_held == self._num_held and not any(param.requires_grad for param in self._frozen):
+            return
+        layers = self._find_layers()
+        self._count_params()
+        if layers.param_names == self.tap.layers.param_names:
+            return
+        self.report(wait=True)
+        self.tap.use_layers(layers)
+        self._reporter.judge = Judge(self.info())
+        self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
+
+    def _find_layers(self) -> Layers:
+        held = chain.from_iterable(group["params"] for group in self._optimizer.param_groups)
+        return find_layers(self._model, held, name_of=plain_names(self._model))
+
+    def _count_params(self) -> None:
+        held = [param for group in self._optimizer.param_groups for param in group["params"]]
+        self._num_held = len(held)
+        self._frozen = [param for param in held if not param.requires_grad]
+
+    def _refuse_dense(self, layers: Layers) -> None:
+        self._capabilities = self._capabilities.without(*without_dense(why_not_dense(layers.params)))
+
+    def _control_dropped(self, control: str, reason: str) -> None:
+        """The tap has switched off what it cannot carry out: it cannot be asked for again either."""
+        if why_not_dense(self.tap.layers.params) in reason:
+            self._refuse_dense(self.tap.layers)
+        step = self.step + 1
+        value = getattr(self.controls, control)
+        self._hub.notify(CommandRejected(step, Set(control, value), reason), part=self.id)
+        self._hub.notify(CommandApplied(step, Set(control, value), self.controls), part=self.id)

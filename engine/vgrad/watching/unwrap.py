@@ -1,0 +1,74 @@
+"""What is inside the wrappers that other libraries put around models and optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from vgrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Optimizers that call the step of an inner one: Accelerate's and Lightning's.
+_OPTIMIZER_WRAPPERS = {"AcceleratedOptimizer", "LightningOptimizer"}
+# Attributes that only a wrapper has: of `torch.compile`, FSDP and activation checkpointing.
+_WRAPPED = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+# Wrappers that call the model ``module``, which a model of somebody's own may do, too.
+_MODULE_WRAPPERS = {"DataParallel", "DistributedDataParallel", "AveragedModel"}
+
+
+def unwrap_optimizer(optimizer: object) -> torch.optim.Optimizer:
+    """Return the torch optimizer whose ``step`` does the work.
+
+    Raises:
+        ConfigError: If ``optimizer`` is none and wraps none.
+    """
+    found = optimizer
+    while not isinstance(found, torch.optim.Optimizer) or _kinds(found) & _OPTIMIZER_WRAPPERS:
+        inner = getattr(found, "optimizer", None)
+        if inner is None or inner is found:
+            raise ConfigError(f"not a torch optimizer, and no wrapper of one: {type(optimizer).__name__}")
+        found = inner
+    return found
+
+
+def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) -> nn.Module:
+    """One module for a model or several; those keep their names, or get their number as a name.
+
+    Raises:
+        ConfigError: If something else is given.
+    """
+    if isinstance(model, nn.Module):
+        return model
+    parts = model if isinstance(model, Mapping) else {str(i): part for i, part in enumerate(model)}
+    if not parts or not all(isinstance(part, nn.Module) for part in parts.values()):
+        raise ConfigError(f"model must be a torch module, or several, got {type(model).__name__}")
+    joined = nn.Module()
+    for name, part in parts.items():
+        joined._modules[name] = part
+    return joined
+
+
+def plain_names(model: nn.Module) -> Callable[[str], str]:
+    """Return what turns a module's name into the one that it has without wrappers."""
+    wrappers = {name for name, module in model.named_modules() if _kinds(module) & _MODULE_WRAPPERS}
+
+    def plain(name: str) -> str:
+        kept: list[str] = []
+        so_far: list[str] = []
+        for word in name.split("."):
+            is_of_wrapper = word in _WRAPPED or (word == "module" and ".".join(so_far) in wrappers)
+            if not is_of_wrapper:
+                kept.append(word)
+            so_far.append(word)
+        return ".".join(kept)
+
+    return plain
+
+
+def _kinds(thing: object) -> set[str]:
+    return {kind.__name__ for kind in type(thing).__mro__}

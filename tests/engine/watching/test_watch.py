@@ -1,0 +1,338 @@
+"""`vgrad.watch` in a loop that knows nothing of it."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from functools import partial
+
+import pytest
+import torch
+from tests.engine.watching.loops import (
+    OPTIMIZERS,
+    Loop,
+    assert_same_bits,
+    batches,
+    loss_of,
+    make_model,
+    plain,
+    run_bare,
+    run_watched,
+    with_closure,
+)
+from torch import nn
+
+import vgrad
+from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Set, Stop
+from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded
+from vgrad.events.verdict import Verdict
+from vgrad.watching import guard
+from vgrad.watching.watch import CommandQueued
+
+SGD = OPTIMIZERS["sgd"]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("loop", [plain, with_closure])
+def test_a_watched_loop_is_bit_identical_to_a_bare_one(name: str, loop: Loop) -> None:
+    bare, losses = run_bare(OPTIMIZERS[name], loop)
+    random_state = torch.get_rng_state()
+    model, same_losses, watch = run_watched(OPTIMIZERS[name], loop)
+    with watch:
+        assert same_losses == losses
+        assert torch.equal(torch.get_rng_state(), random_state)
+        records = watch.records()
+    assert_same_bits(model, bare)
+    assert [record.step for record in records] == list(range(1, 26))
+    assert [record.loss for record in records] == losses
+    assert all(record.grad_norm > 0 for record in records)
+
+
+def test_lbfgs_is_one_step_however_often_it_evaluates() -> None:
+    make = partial(torch.optim.LBFGS, lr=0.1, max_iter=5, line_search_fn="strong_wolfe")
+    bare, losses = run_bare(make, with_closure, 6)
+    model, _, watch = run_watched(make, with_closure, 6)
+    with watch:
+        records = watch.records()
+    assert_same_bits(model, bare)
+    assert [record.loss for record in records] == losses
+
+
+def test_records_are_all_steps_since_the_last_call() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        assert watch.records() == []
+        for count in (1, 3):
+            plain(model, optimizer, batches(count))
+            assert len(watch.records()) == count
+        assert (watch.step, watch.layers) == (4, ("0", "3"))
+        assert watch.verdict.kind == "starting"
+        record = watch.parts[0].tap.records()
+        assert record == []
+
+
+def test_a_record_is_of_its_step() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        loss = loss_of(model, batches(1)[0])
+        loss.backward()
+        norms = [
+            float(torch.cat([param.grad.flatten() for param in model[index].parameters()]).norm())
+            for index in (0, 3)
+        ]
+        optimizer.step()
+        [record] = watch.records()
+    assert record.grad_norms.tolist() == pytest.approx(norms, rel=1e-6)
+    assert record.grad_norm == record.applied_norm == pytest.approx(sum(n * n for n in norms) ** 0.5)
+    assert (record.loss, record.lr, record.skipped, record.part) == (loss.item(), 0.05, False, 0)
+
+
+def test_clipping_is_torchs_from_the_next_step_on() -> None:
+    bare, steered = make_model(), make_model()
+    reference, optimizer = SGD(bare.parameters()), SGD(steered.parameters())
+    for model in (bare, steered):
+        model.eval()
+    with vgrad.watch(steered, optimizer) as watch:
+        plain(bare, reference, batches(2))
+        plain(steered, optimizer, batches(2))
+        answer = watch.apply(Set("clip", "norm:0.1"))
+        assert isinstance(answer, CommandApplied)
+        assert answer.step == 3
+        plain(steered, optimizer, batches(3))
+        records = watch.records()
+    for rows in batches(3):
+        reference.zero_grad()
+        loss_of(bare, rows).backward()
+        nn.utils.clip_grad_norm_(bare.parameters(), 0.1)
+        reference.step()
+    for mine, theirs in zip(steered.parameters(), bare.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert [record.applied_norm < record.grad_norm for record in records] == [False] * 2 + [True] * 3
+    assert records[-1].applied_norm == pytest.approx(0.1, rel=1e-4)
+
+
+def test_accumulation_works_in_a_loop_that_knows_nothing_of_it() -> None:
+    small, large = make_model().eval(), make_model().eval()
+    rows = batches(8)
+    one, other = SGD(small.parameters()), SGD(large.parameters())
+    with vgrad.watch(small, one, controls=vgrad.Controls()) as watch:
+        watch.apply(Set("accumulate", 4))
+        plain(small, one, rows)
+        records = watch.records()
+    plain(large, other, [torch.cat(rows[:4]), torch.cat(rows[4:])])
+    assert [record.num_microbatches for record in records] == [4, 4]
+    for mine, theirs in zip(small.parameters(), large.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Pause(), Stop(), Reinit("he"), CheckGradients(), Set("optimizer", "sgd"), Set("precision", "bf16"),
+        Set("activation", "relu"), Set("omega", "1"), Set("detect", "sam"), Set("clip", "nonsense"),
+        Set("", 1), Set("freeze", "nowhere"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_needs_vgrads_own_loop_is_refused_and_changes_nothing(command: Command) -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        answer = watch.apply(command)
+        assert isinstance(answer, CommandRejected)
+        assert answer.reason
+        assert watch.controls == vgrad.Controls()
+
+
+def test_a_command_of_another_thread_is_answered_by_its_id_at_the_next_step() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        cursor = watch.cursor()
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(watch.apply(Set("lr_scale", 0.5))))
+        thread.start()
+        thread.join()
+        [queued] = answers
+        assert isinstance(queued, CommandQueued)
+        assert watch.controls.lr_scale == 1.0
+        plain(model, optimizer, batches(1))
+        [answer] = [notice for notice in cursor.take().notices if notice.command_id == queued.command_id]
+        assert isinstance(answer.body, CommandApplied)
+        assert answer.body.step == 1
+        [record] = watch.records()
+        assert (record.lr, record.base_lr) == (0.025, 0.05)
+        assert optimizer.param_groups[0]["lr"] == 0.05
+
+
+def test_a_command_from_inside_a_step_waits_for_the_next() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        answers = []
+        handle = optimizer.register_step_pre_hook(
+            lambda *_: answers.append(watch.apply(Set("clip", "norm:1")))
+        )
+        plain(model, optimizer, batches(1))
+        handle.remove()
+        assert isinstance(answers[0], CommandQueued)
+        assert watch.controls.clip is None
+        plain(model, optimizer, batches(1))
+        assert watch.controls.clip is not None
+
+
+def test_what_is_logged_beats_what_was_caught() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        cursor = watch.cursor()
+        for step, rows in enumerate(batches(4)):
+            optimizer.zero_grad()
+            (loss_of(model, rows) * 1000).backward()
+            optimizer.step()
+            if step % 2:
+                watch.log(loss=torch.tensor(float(step)), accuracy=0.5)
+        losses = [record.loss for record in watch.records()]
+        logged = [notice.body for notice in cursor.take().notices if isinstance(notice.body, MetricsLogged)]
+    assert losses[1::2] == [1.0, 3.0]
+    assert all(loss is not None and loss > 1000 for loss in losses[::2])
+    assert logged == [MetricsLogged(2, (("accuracy", 0.5),)), MetricsLogged(4, (("accuracy", 0.5),))]
+
+
+def test_a_loss_that_is_not_known_is_none() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        for rows in batches(3):
+            optimizer.zero_grad()
+            output = model(rows)
+            output.backward(torch.ones_like(output))
+            optimizer.step()
+        assert [record.loss for record in watch.records()] == [None] * 3
+        assert watch.verdict.kind == "starting"
+
+
+def test_a_loss_can_come_from_a_function() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    losses = iter([3.0, None, torch.tensor([2.0])])
+    with vgrad.watch(model, optimizer, loss=lambda: next(losses)) as watch:
+        plain(model, optimizer, batches(3))
+        assert [record.loss for record in watch.records()] == [3.0, None, 2.0]
+
+
+def test_losses_of_several_backward_passes_add_up_as_their_gradients_do() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        expected = []
+        for _ in range(2):
+            optimizer.zero_grad()
+            total = 0.0
+            for rows in batches(4):
+                loss = loss_of(model, rows) / 4
+                loss.backward()
+                total += loss.item()
+            optimizer.step()
+            expected.append(total)
+        assert [record.loss for record in watch.records()] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_verdict_is_told_and_an_error_of_the_callback_stays_out_of_the_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[Verdict] = []
+
+    def on_verdict(verdict: Verdict) -> None:
+        seen.append(verdict)
+        raise ZeroDivisionError("made to fail")
+
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer, on_verdict=on_verdict) as watch:
+        plain(model, optimizer, batches(2))
+        with torch.no_grad():
+            model[0].weight.fill_(torch.nan)
+        plain(model, optimizer, batches(2))
+        assert watch.verdict.kind == "non-finite"
+        assert watch.step == 4
+    assert [verdict.kind for verdict in seen] == ["non-finite"]
+    assert "on_verdict raised an error" in caplog.text
+
+
+def test_an_error_of_ours_ends_watching_and_not_the_training(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "is_off", False)
+    bare, losses = run_bare(SGD, num_steps=8)
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    torch.manual_seed(5)
+    watch = vgrad.watch(model, optimizer, controls=vgrad.Controls(lr_scale=0.25))
+    cursor = watch.cursor()
+    monkeypatch.setattr(watch.parts[0].tap.meter, "read", lambda *_: 1 / 0)
+    assert plain(model, optimizer, batches(8)) == losses
+    assert_same_bits(model, bare)
+    assert optimizer.param_groups[0]["lr"] == 0.05
+    assert watch.is_closed
+    assert caplog.text.count("ended because of an error inside vgrad") == 1
+    [ended] = [notice.body for notice in cursor.take().notices if isinstance(notice.body, RunEnded)]
+    assert ended.reason == "failed"
+    assert "ZeroDivisionError" in (ended.error or "")
+
+
+def test_many_watches_leave_nothing_behind() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    backward, threads = torch.autograd.backward, threading.active_count()
+    gone = []
+    for _ in range(100):
+        watch = vgrad.watch(model, optimizer)
+        plain(model, optimizer, batches(1))
+        watch.close()
+        gone.append(weakref.ref(watch))
+        del watch
+    gc.collect()
+    assert not any(ref() for ref in gone)
+    assert torch.autograd.backward is backward
+    assert threading.active_count() == threads
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+    assert all(not vars(module).get("_forward_hooks") for module in model.modules())
+
+
+def test_a_watch_that_nobody_holds_goes_with_its_optimizer() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    gone = weakref.ref(vgrad.watch(model, optimizer))
+    plain(model, optimizer, batches(2))
+    watch = gone()
+    assert watch is not None
+    assert watch.step == 2
+    watch.close()
+    del watch, optimizer
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("first", ["", "import vgrad.watching.watch", "import vgrad.watching.hooks as h"])
+def test_the_name_is_the_function_whatever_was_imported(first: str) -> None:
+    code = f"import vgrad\n{first}\nassert vgrad.watch.__name__ == 'watch' and callable(vgrad.watch)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_cannot_be_watched_is_refused_with_the_reason() -> None:
+    model = make_model()
+    with pytest.raises(vgrad.ConfigError, match="not a torch optimizer"):
+        vgrad.watch(model, object())
+    with pytest.raises(vgrad.ConfigError, match="no optimizer"):
+        vgrad.watch(model, [])
+    with pytest.raises(vgrad.ConfigError, match="must be a torch module"):
+        vgrad.watch([3], SGD(model.parameters()))  # type: ignore[list-item]
+    with pytest.raises(vgrad.ConfigError, match="needs vgrad's own training loop"):
+        vgrad.watch(model, SGD(model.parameters()), controls=vgrad.Controls(activation="relu"))
