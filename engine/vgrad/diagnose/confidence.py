@@ -13,17 +13,17 @@ from types import MappingProxyType
 CONFIDENCE: Mapping[str, float] = MappingProxyType(
     {
         "dead": 0.90,
-        "depth": 0.98,
+        "depth": 0.96,
         "jump": 0.91,
         "killed": 0.67,
         "learning": 0.97,
         "lost": 0.99,
         "non-finite": 0.98,
-        "overshoot": 0.80,
+        "overshoot": 0.83,
         "stalled": 0.95,
         "stuck": 0.83,
         "time": 0.77,
         "underflow": 0.86,
-        "wreck": 0.86,
+        "wreck": 0.89,
     }
 )

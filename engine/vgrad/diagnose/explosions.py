@@ -12,50 +12,82 @@ _EVERY = 10  # steps between two looks at the medians; jumps this near to each o
 _WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a past
 
 _NORM_JUMP = 10.0
+_BEYOND_NOISE = 2.0  # times the largest norm of the last 100 steps
+_ELEVATED = 3.0  # times the median norm: a step before an explosion may be such a one
 _LOSS_JUMP = 0.5
 _LOSS_BLOW_UP = 100.0
+_BEYOND_RANGE = 10.0  # times the range of the losses so far
+_WORSE_THAN_FIRST_HIGH = 1.5
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
+_NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
 _LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothing to come back to
-_LEARNT = 0.9  # of the first loss: no answer that ignores the inputs is so far down
+_LEARNT = 0.9  # of the first loss: no constant prediction is so far down
+_THROWN = 0.1  # of a layer's weights in one step
+_TRIPLED, _FAR_UP = 3.0, 5.0  # times the first norm or loss, within the first steps
 
 
 class ExplosionWatch(JudgePart):
     """Compares each step with the run's own calm past.
 
-    A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it.
-    It is an explosion when the loss jumps too, and that lasts until the loss is back where it
-    was: weights that were thrown far off have small gradients again, and are no better for it.
-    A loss a hundred times as large needs no other sign: one step can throw a run so far off that
-    its gradient is no larger than before. Nor does one that stays half as large again as the first
-    for twenty steps in a row: layer norm tames the gradient, and a run is thrown off without a jump of
-    it, while deep skip connections start high and come down at once.
-    Nor does a loss that was so high at three of the first twenty steps, and is no better for it a
-    hundred steps later: the first steps of an adaptive optimizer may throw a run up, but one that goes
-    on to learn is well below its first loss by then.
-    What undoes less than a tenth of what was learnt is no explosion.
+    A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it. A jump is
+    ten times the median, and twice the largest of the last 100 steps: with small batches norms jump anyway.
+    It is an explosion when the loss jumps too, beyond all losses of the last 100 steps, at three steps of
+    ten, and that lasts until the loss is back where it was: weights that were thrown far off have small
+    gradients again, and are no better for it. What undoes less than a tenth of what was learnt is no
+    explosion.
+
+    Three findings need no jump of the norm: a loss a hundred times as large, for one step can throw a run so
+    far off that its gradient is no larger than before; one that stays half as large again as the first
+    for twenty steps in a row, for layer norm tames the gradient, and deep skip connections start high and
+    come down at once; and one that was so high at three of the first twenty steps and is no better for it
+    a hundred steps later, for the first steps of an adaptive optimizer may throw a run up, but one that
+    goes on to learn is well below its first loss by then. These three are about the loss alone. Where
+    nobody knows what a constant prediction costs, a loss may rise for many reasons (harder data, another
+    player, a target that moves), so there they count only with evidence that the weights were thrown: a
+    step that moved a layer by a tenth, or a norm that at least doubled.
+
+    For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
+    data became harder.
+
+    Args:
+        is_loss_known: Whether the loss can be compared with that of a constant prediction.
 
     Attributes:
         calm_norm: Median gradient norm of before any explosion; the first step's at first.
         calm_loss: Median loss of before any explosion; the first step's at first.
+        exploded_norm: Largest norm of the last explosion's jumps; NaN where the norm did not jump.
         evidence: The numbers of the last explosion, in words.
         unhealed_since: Step at which the last explosion began, until the run is back where it was
             before; None again from then on. Outlasts the explosion itself: a run may settle down
             and be worth nothing.
         thrown_off_since: The same of an explosion in the first steps, until a tenth of the first
-            loss is left. A first guess may be far worse than an answer that ignores the inputs: a
-            wreck that has come to this answer has learnt nothing, and is well below where it began.
+            loss is left. A first guess may be far worse than a constant prediction: a wreck that has
+            come to this prediction has learnt nothing, and is well below where it began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_loss_known: bool = True) -> None:
+        self.is_loss_known = is_loss_known
         self.calm_norm = math.nan
         self.calm_loss = math.nan
+        self.exploded_norm = math.nan
         self.evidence = ""
         self.unhealed_since: int | None = None
         self.thrown_off_since: int | None = None
+        self._calm_norm_high = math.nan
+        self._calm_loss_high = math.nan
+        self._lowest = math.inf
+        self._highest = -math.inf
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._jumps: deque[int] = deque(maxlen=3)
+        self._high_steps: deque[int] = deque(maxlen=_NUM_HIGH)
+        self._onset_loss = math.nan  # of the first of the high losses that belong together
+        self._is_onset_sudden = False
+        self._longest_update = 0.0
+        self._norm_first = math.nan
+        self._first_peak_loss = -math.inf
+        self._first_peak_norm = -math.inf
         self._step = 0
         self._num_seen = 0
         self._since: int | None = None
@@ -70,13 +102,52 @@ class ExplosionWatch(JudgePart):
         """Whether the norm has jumped in the last 100 steps."""
         return bool(self._jumps) and self._step - self._jumps[-1] < WINDOW
 
-    def observe(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
-        """Take one finite step into account; True while the run explodes."""
+    @property
+    def mean_norm(self) -> float:
+        """Mean gradient norm of the last 100 steps."""
+        return sum(self._norms) / len(self._norms)
+
+    @property
+    def has_thrown(self) -> bool:
+        """Whether a step moved a layer by a tenth of its weights, or the first steps raised norm and loss."""
+        has_risen = self._first_peak_loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
+        return self._longest_update >= _THROWN or (has_risen and self._has_tripled())
+
+    def _has_tripled(self) -> bool:
+        return self._first_peak_norm >= _TRIPLED * self._norm_first
+
+    def _is_thrown_early(self) -> bool:
+        """Whether the first steps have thrown the weights: a loss alone may rise for many reasons."""
+        if self._longest_update >= _THROWN:
+            return True
+        if not min(self._lowest, self._loss_first) > 0:
+            return False  # ratios of losses around zero mean nothing
+        rise = self._first_peak_loss / self._loss_first
+        return rise >= _FAR_UP or (rise >= _TRIPLED and self._has_tripled())
+
+    def observe(
+        self, step: int, loss: float, grad_norm: float, *, clipped: bool, update: float = math.nan
+    ) -> bool:
+        """Take one finite step into account; True while the run explodes.
+
+        Args:
+            step: The step.
+            loss: Its loss.
+            grad_norm: Norm of its gradient.
+            clipped: Whether gradients are clipped.
+            update: Largest share of its weights by which a layer was moved, as measured last; NaN: unknown.
+        """
         if math.isnan(self._loss_first):
-            self._loss_first = self.calm_loss = loss
-            self.calm_norm = grad_norm
+            self._loss_first = self.calm_loss = self._calm_loss_high = loss
+            self.calm_norm = self._calm_norm_high = self._norm_first = grad_norm
+        self._longest_update = max(self._longest_update, update)  # NaN is not larger
         self._step = step
         self._num_seen += 1
+        if self._num_seen <= _WARM_UP:
+            self._first_peak_loss = max(self._first_peak_loss, loss)
+            self._first_peak_norm = max(self._first_peak_norm, grad_norm)
+        if self._since is None:
+            self._look_for_signs(step, loss, grad_norm)
         self._norms.append(grad_norm)
         self._losses.append(loss)
         is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
@@ -87,7 +158,8 @@ class ExplosionWatch(JudgePart):
             if step % _EVERY == 0 and self._is_over(step):
                 self._since = None
                 self._jumps.clear()
-        elif self._begins(step, loss, grad_norm, clipped=clipped):
+                self._high_steps.clear()
+        elif self._begins(step, loss, clipped=clipped):
             self._begin(step)
             self.evidence = self._jump_in_words(step, loss)
         elif self._is_no_better_for_a_blow_up():
@@ -97,27 +169,64 @@ class ExplosionWatch(JudgePart):
                 f" {_WARM_UP} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
             )
         elif step % _EVERY == 0:
-            self.calm_norm = _median(self._norms)
-            self.calm_loss = _median(self._losses)
-            if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
-                self.unhealed_since = None
-            if self._loss_first - self.calm_loss >= _LEARNT * abs(self._loss_first):
-                self.thrown_off_since = None
+            self._take_as_calm()
+        self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
         return self._since is not None
 
-    def _begins(self, step: int, loss: float, grad_norm: float, *, clipped: bool) -> bool:
-        if grad_norm > _NORM_JUMP * self.calm_norm:
+    def _take_as_calm(self) -> None:
+        self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
+        self.calm_loss, self._calm_loss_high = _median(self._losses), max(self._losses)
+        if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
+            self.unhealed_since = None
+        if self._loss_first - self.calm_loss >= _LEARNT * abs(self._loss_first):
+            self.thrown_off_since = None
+
+    def _look_for_signs(self, step: int, loss: float, grad_norm: float) -> None:
+        """Note a high loss or a jump of the norm at this step."""
+        had_jumped = bool(self._jumps) and step - self._jumps[-1] < _EVERY
+        if grad_norm > max(_NORM_JUMP * self.calm_norm, _BEYOND_NOISE * self._calm_norm_high):
             self._jumps.append(step)
+        if not self._is_high(loss):
+            return
+        if not self._high_steps or step - self._high_steps[-1] >= _EVERY:
+            before = self._norms[-1] if self._norms else math.inf
+            is_calm_before = not had_jumped and before <= _ELEVATED * self.calm_norm
+            self._onset_loss = loss
+            self._is_onset_sudden = is_calm_before and self._num_seen > _WARM_UP
+        self._high_steps.append(step)
+
+    def _begins(self, step: int, loss: float, *, clipped: bool) -> bool:
         num_recent = sum(step - jump < _EVERY for jump in self._jumps)
-        if (num_recent and self._is_high(loss)) or self._is_blown_up(loss) or self._num_above >= _WARM_UP:
+        if num_recent and self._stays_high(step):
+            return True
+        is_thrown = self.is_loss_known or num_recent > 0 or self.has_thrown or self._has_doubled()
+        if is_thrown and self._is_blown_up(loss):
+            return True
+        if self._num_above >= _WARM_UP and (self.is_loss_known or self._is_thrown_early()):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
-        return keeps_jumping and not clipped and loss > self.calm_loss
+        undone = _UNDONE * (self._loss_first - self.calm_loss)
+        return keeps_jumping and not clipped and loss - self.calm_loss > max(undone, 0.0)
+
+    def _has_doubled(self) -> bool:
+        return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
+
+    def _stays_high(self, step: int) -> bool:
+        """Whether enough losses of the last ten were high, and not as high before any long step."""
+        if len(self._high_steps) < _NUM_HIGH or step - self._high_steps[0] >= _EVERY:
+            return False
+        if self.is_loss_known or not self._is_onset_sudden:
+            return True
+        recent = sorted(list(self._losses)[-_NUM_HIGH:])[_NUM_HIGH // 2]
+        rise = self._onset_loss - self.calm_loss
+        return recent - self.calm_loss > _WORSE_THAN_FIRST_HIGH * rise
 
     def _is_no_better_for_a_blow_up(self) -> bool:
         is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW
-        return is_time and self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
+        if not is_time or not (self.is_loss_known or self._is_thrown_early()):
+            return False
+        return self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
 
     def _begin(self, step: int) -> None:
         if self.unhealed_since is None:
@@ -129,6 +238,8 @@ class ExplosionWatch(JudgePart):
             if self._num_seen - self._num_above <= _WARM_UP or len(self._highs) >= _FEW:
                 self._loss_over -= _LEARNT_AGAIN * abs(self._loss_first)
         self._since = self.unhealed_since = step
+        highest = max(list(self._norms)[-_EVERY:])
+        self.exploded_norm = highest if highest > self.calm_norm else math.nan
 
     def _jump_in_words(self, step: int, loss: float) -> str:
         norm = max(list(self._norms)[-_EVERY:])
@@ -148,12 +259,16 @@ class ExplosionWatch(JudgePart):
 
     def _is_high(self, loss: float) -> bool:
         # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.
-        undone = _UNDONE * (self._loss_first - self.calm_loss)
-        return loss - self.calm_loss > max(_LOSS_JUMP * abs(self.calm_loss), undone)
+        calm = self.calm_loss
+        undone = _UNDONE * (self._loss_first - calm)
+        return loss - calm > max(_LOSS_JUMP * abs(calm), undone, self._calm_loss_high - calm)
 
     def _is_blown_up(self, loss: float) -> bool:
         # Next to nothing may grow a hundredfold and still be next to nothing: compare with the first, too.
-        return loss > self._loss_first and loss - self.calm_loss > _LOSS_BLOW_UP * abs(self.calm_loss) > 0
+        rise = loss - self.calm_loss
+        if not (loss > self._loss_first and rise > _LOSS_BLOW_UP * abs(self.calm_loss) > 0):
+            return False
+        return self.is_loss_known or rise > _BEYOND_RANGE * (self._highest - self._lowest)
 
 
 def _median(values: deque[float]) -> float:

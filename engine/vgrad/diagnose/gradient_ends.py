@@ -10,31 +10,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgrad.diagnose.explosions import WINDOW
+from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.part import JudgePart
-from vgrad.diagnose.rules import RATIO_VANISHING
+from vgrad.diagnose.symptoms import RATIO_VANISHING
 
 
 class GradientEnds(JudgePart):
-    """The gradients of the first and the last layer over the last 100 steps.
+    """The gradients of the first and the last layer that are used, over the last 100 steps.
 
     Args:
         layer_sizes: Entries of each layer.
 
     Attributes:
+        first: Index of the first layer that ever got a gradient.
+        last: Index of the last one.
         ratio_first: The ratio of the first step; NaN where neither end got anything.
         ratio_early: The ratio when the first steps were over; NaN before that.
     """
 
     def __init__(self, layer_sizes: Sequence[int]) -> None:
+        self.first, self.last = 0, len(layer_sizes) - 1
         self.ratio_first = math.nan
         self.ratio_early = math.nan
-        self._num_entries = (layer_sizes[0], layer_sizes[-1])
-        self._norms: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+        self._roots = tuple(math.sqrt(size) for size in layer_sizes)
+        self._rms: deque[tuple[float, float]] = deque(maxlen=WINDOW)
 
-    def observe(self, grad_norms: NDArray[np.float32]) -> None:
+    def observe(self, grad_norms: NDArray[np.float32], activity: LayerActivity) -> None:
         """Take the finite norms of one step into account, shape ``(num_layers,)``."""
-        is_first = not self._norms
-        self._norms.append((float(grad_norms[0]), float(grad_norms[-1])))
+        first, last = self.first, self.last
+        if not (activity.ever[0] and activity.ever[-1]):
+            self.first, self.last = first, last = activity.ends()
+        is_first = not self._rms
+        self._rms.append(
+            (float(grad_norms[first]) / self._roots[first], float(grad_norms[last]) / self._roots[last])
+        )
         if is_first:
             self.ratio_first = self.ratio()
 
@@ -50,6 +59,6 @@ class GradientEnds(JudgePart):
 
     def ratio(self) -> float:
         """Median ratio of the root-mean-square gradients of the first and the last layer."""
-        ends = np.array(self._norms, dtype=np.float64) / np.sqrt(self._num_entries)
+        rms = np.array(self._rms, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.median(ends[:, 0] / ends[:, 1]))
+            return float(np.median(rms[:, 0] / rms[:, 1]))

@@ -11,9 +11,9 @@ lost trains on, and says so, until somebody acts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,12 +23,16 @@ from vgrad.diagnose.confidence import CONFIDENCE
 from vgrad.diagnose.control_changes import ControlChanges
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
+from vgrad.diagnose.gradient_sums import GradientSums
+from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.part import JudgePart
+from vgrad.diagnose.rates import Rates
 from vgrad.diagnose.recovery import Recovery
-from vgrad.diagnose.remedies import against, against_explosion, against_non_finite, still_due
-from vgrad.diagnose.rules import FINDING_RULES, Symptoms, find, find_underflow, tags
+from vgrad.diagnose.remedies import Explosion, against, against_explosion, against_non_finite, still_due
+from vgrad.diagnose.rules import FINDING_RULES, Finding, find, find_dead, find_underflow, tags
 from vgrad.diagnose.skipped_steps import SkippedSteps
+from vgrad.diagnose.symptoms import Symptoms, is_held_back, natural_updates, reach
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.run_info import RunInfo
 from vgrad.events.step_record import StepRecord
@@ -36,12 +40,7 @@ from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict, VerdictKind
 from vgrad.methods.precision import Float16
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-
-_HELD_BACK = 0.01  # of a step
+_MOST_NAMES = 4
 
 _STARTING = Verdict("starting", f"the first verdict comes after {WARM_UP} steps")
 
@@ -63,18 +62,26 @@ class Judge:
         self._info = info
         self.verdict = _STARTING
         self._losses = LossTrend()
+        self._activity = LayerActivity(len(info.layers))
         self._ends = GradientEnds(info.layer_sizes)
-        self._explosions = ExplosionWatch()
+        self._rates = Rates()
+        self._sums = GradientSums()
+        self._explosions = ExplosionWatch(is_loss_known=not math.isnan(info.baseline))
         self._recovery = Recovery()
         self._against_baseline = BaselineWatch(info.baseline)
         self._skipped_steps = SkippedSteps()
         self._changes = ControlChanges()
+        self._stats: LayerStats | None = None
+        self._update = math.nan  # the largest of these statistics
 
     @property
     def _parts(self) -> Mapping[str, JudgePart]:
         return {
             "losses": self._losses,
+            "activity": self._activity,
             "ends": self._ends,
+            "rates": self._rates,
+            "sums": self._sums,
             "explosions": self._explosions,
             "recovery": self._recovery,
             "baseline": self._against_baseline,
@@ -139,6 +146,9 @@ class Judge:
             is_harmless = self._skipped_steps.is_harmless(skipped=record.skipped)
             return None if is_harmless else self._non_finite(record, controls)
         self._skipped_steps.done()
+        self._rates.observe(record.base_lr)
+        self._activity.observe(record.grad_norms)
+        self._ends.observe(record.grad_norms, self._activity)
         if loss is None:
             return self._without_loss(record, stats, controls, time)
         return self._with_loss(record, loss, stats, controls, time)
@@ -147,11 +157,12 @@ class Judge:
         self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
     ) -> Verdict | None:
         """The verdict where the loss is not known: what the gradients alone can say."""
-        self._ends.observe(record.grad_norms)
         if record.step % LOOK_EVERY:
             return None
         self._ends.look()
-        return self._healthy(self._symptoms(record, stats, controls, time))
+        symptoms = self._symptoms(record, stats, controls, time)
+        finding = find_dead(symptoms)
+        return self._healthy(symptoms) if finding is None else self._found(finding, controls)
 
     def _with_loss(
         self,
@@ -163,10 +174,12 @@ class Judge:
     ) -> Verdict | None:
         """The verdict after a step whose loss is known and finite."""
         self._losses.observe(loss)
-        self._ends.observe(record.grad_norms)
+        self._sums.observe(loss, record.grad_norm)
         clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
-        is_exploding = self._explosions.observe(record.step, loss, record.grad_norm, clipped=clipped)
+        is_exploding = self._explosions.observe(
+            record.step, loss, record.grad_norm, clipped=clipped, update=self._largest_update(stats)
+        )
         self._against_baseline.observe(record.step, loss)
         if is_exploding and was_whole:
             self._recovery.began(self._losses)
@@ -174,6 +187,9 @@ class Judge:
         if is_look:
             self._ends.look()
             self._losses.look()
+            self._sums.look()
+        if self._sums.are_found:
+            return self._never_zeroed() if is_look else None
         is_lost = self._recovery.is_lost(
             record.step,
             self._explosions,
@@ -182,9 +198,9 @@ class Judge:
             has_learnt=self._against_baseline.has_learnt,
         )
         if is_exploding or is_lost:
-            return self._exploding(record.step, controls, is_lost=is_lost)
+            return self._exploding(record, controls, is_lost=is_lost)
         if self._against_baseline.is_wreck(record.step):
-            return self._wreck(record.step, controls)
+            return self._wreck(record, controls)
         if not is_look or self._losses.num_seen < WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
@@ -209,33 +225,53 @@ class Judge:
             advice=advice,
         )
 
+    def _never_zeroed(self) -> Verdict:
+        advice = (
+            "call optimizer.zero_grad() before each backward pass; nothing that can be set here replaces it"
+        )
+        return _verdict("exploding", "sums", self._sums.words(), advice=advice, tags=("never-zeroed",))
+
     def _with_newest_remedy(self, controls: Controls) -> Verdict | None:
         """The latched verdict once a part of its remedy has been taken."""
         remedy = still_due(self.verdict.remedy, controls)
         return None if remedy == self.verdict.remedy else replace(self.verdict, remedy=remedy)
 
-    def _exploding(self, step: int, controls: Controls, *, is_lost: bool) -> Verdict:
+    def _exploding(self, record: StepRecord, controls: Controls, *, is_lost: bool) -> Verdict:
         evidence = self._explosions.evidence
         if is_lost:
             evidence += f"; it never recovered: the loss {self._recovery.words(self._losses)}"
-            return self._blown_up(
-                "lost", evidence, controls, is_lost=True, is_tried=self._changes.are_tried(step)
-            )
+            return self._blown_up("lost", evidence, record, controls, is_tried=self._is_tried(record))
         since = self._explosions.unhealed_since
         is_tried = since is None or since >= self._changes.changed_at
-        return self._blown_up("jump", evidence, controls, is_lost=False, is_tried=is_tried)
+        return self._blown_up("jump", evidence, record, controls, is_tried=is_tried)
 
-    def _wreck(self, step: int, controls: Controls) -> Verdict:
+    def _wreck(self, record: StepRecord, controls: Controls) -> Verdict:
         evidence = self._against_baseline.peak_in_words()
-        return self._blown_up(
-            "wreck", evidence, controls, is_lost=True, is_tried=self._changes.are_tried(step)
-        )
+        return self._blown_up("wreck", evidence, record, controls, is_tried=self._is_tried(record))
+
+    def _is_tried(self, record: StepRecord) -> bool:
+        return self._changes.are_tried(record.step)
 
     def _blown_up(
-        self, rule: str, evidence: str, controls: Controls, *, is_lost: bool, is_tried: bool
+        self,
+        rule: Literal["jump", "lost", "wreck"],
+        evidence: str,
+        record: StepRecord,
+        controls: Controls,
+        *,
+        is_tried: bool,
     ) -> Verdict:
-        calm_norm = self._explosions.calm_norm
-        remedy, advice = against_explosion(controls, calm_norm, is_lost=is_lost, is_tried=is_tried)
+        explosion = Explosion(
+            calm_norm=self._explosions.calm_norm,
+            exploded_norm=self._explosions.exploded_norm,
+            # A loop that is not ours does not say how many samples it takes.
+            num_samples=0
+            if math.isnan(self._info.baseline)
+            else record.num_samples // record.num_microbatches,
+            is_lost=rule != "jump",
+            is_tried=is_tried,
+        )
+        remedy, advice = against_explosion(controls, explosion)
         return _verdict("exploding", rule, evidence, remedy=remedy, advice=advice)
 
     def _stalled(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
@@ -256,6 +292,9 @@ class Judge:
             # Until it learns again: a measurement at a threshold must not flicker.
             is_found = self._losses.is_stalled and self.verdict.rule in FINDING_RULES
             return self.verdict if is_found else None
+        return self._found(finding, controls)
+
+    def _found(self, finding: Finding, controls: Controls) -> Verdict:
         remedy, advice = against(finding, self._info, controls)
         return _verdict(
             finding.kind, finding.rule, finding.evidence, layers=finding.layers, remedy=remedy, advice=advice
@@ -269,10 +308,16 @@ class Judge:
         return Symptoms(
             names=self._info.layers,
             norms=record.grad_norms.astype(np.float64),
+            silent=self._activity.silent,
+            ever=self._activity.ever,
+            has_faded=self._activity.has_faded,
+            first=self._ends.first,
+            last=self._ends.last,
             ratio=self._ends.ratio(),
             ratio_first=self._ends.ratio_first,
             ratio_early=self._ends.ratio_early,
-            updates=unknown if stats is None else self._natural_updates(record, stats, controls),
+            updates=unknown if stats is None else natural_updates(record, stats, controls, self._info.layers),
+            has_thrown=self._explosions.has_thrown,
             zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),
             underflow_shares=stats.underflow_share.astype(np.float64)
             if stats is not None and is_half
@@ -283,7 +328,9 @@ class Judge:
             baseline=self._info.baseline,
             learnt=self._losses.learnt_since(self._losses.early),
             learnt_in_all=self._losses.learnt_since(self._losses.first),
-            is_held_back=controls.freeze is not None or _throttle(record, controls) < _HELD_BACK,
+            progress=self._losses.progress,
+            reach=reach(stats, self._losses, self._explosions.mean_norm),
+            is_held_back=is_held_back(record, controls) or self._rates.is_held_back,
             stalled_for=self._losses.stalled_for,
             stall=f"the loss has not moved in {STALL_STEPS} steps"
             if self._losses.is_stalled
@@ -294,31 +341,36 @@ class Judge:
         evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
         if np.isfinite(symptoms.updates).any():
             evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
-        if self._losses.is_stalled:
-            evidence += f"; {symptoms.stall}, and the gradients do not say why"
-        rule = "stalled" if self._losses.is_stalled else "learning"
         found = tags(symptoms)
+        unused = np.flatnonzero(self._activity.unused)
+        if unused.size:
+            found += ("unused",)
+            evidence += f"; {_listed([self._info.layers[index] for index in unused])} never got a gradient"
+        if self._rates.is_finished:
+            found += ("finished",)
+            evidence += f"; the learning rate is {self._rates.now:.0e}: the run is finished"
         if self._explosions.has_spiked:
             found += ("spike",)
-        return _verdict("healthy", rule, evidence, tags=found)
+        if not self._losses.is_stalled:
+            return _verdict("healthy", "learning", evidence, tags=found)
+        evidence += f"; {symptoms.stall}, and the gradients do not say why"
+        return _verdict("stalled", "stalled", evidence, tags=found)
 
-    def _natural_updates(self, record: StepRecord, stats: LayerStats, controls: Controls) -> Floats:
-        """Update ratios as they would be without clipping and scaling, NaN where not measured.
+    def _largest_update(self, stats: LayerStats | None) -> float:
+        """Largest share of its weights by which a layer was moved, as measured last; NaN: unknown."""
+        if stats is None:
+            return math.nan
+        if stats is not self._stats:
+            self._stats = stats
+            known = stats.update_ratio[np.isfinite(stats.update_ratio)]
+            self._update = float(known.max(initial=0.0)) if known.size else math.nan
+        return self._update
 
-        Small steps that somebody asked for are no sign of a vanishing gradient; nor is a frozen layer.
-        """
-        updates: Floats = stats.update_ratio.astype(np.float64) / max(_throttle(record, controls), 1e-30)
-        if controls.freeze is not None:
-            updates[list(controls.freeze.matching(self._info.layers))] = np.nan
-        return updates
 
-
-def _throttle(record: StepRecord, controls: Controls) -> float:
-    """What clipping and scaling leave of a step, 1 for all of it."""
-    left = controls.lr_scale
-    if record.applied_norm < record.grad_norm:
-        left *= record.applied_norm / record.grad_norm
-    return left
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more layers"
 
 
 def _verdict(kind: VerdictKind, rule: str, evidence: str, **more: Any) -> Verdict:

@@ -27,6 +27,8 @@ class LossTrend(JudgePart):
         now: Mean over the last half of a stall's steps; NaN until there are as many steps.
         is_still: Whether the loss has made no progress in 200 steps.
         is_stalled: Whether it is still, and not far below where the first steps left it.
+        spread: Standard deviation of single losses around their trend; NaN until it is known.
+        error: Standard error of ``now``.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,8 @@ class LossTrend(JudgePart):
         self.is_stalled = False
         self.num_seen = 0
         self._num_stalled = 0  # looks in a row
+        self.spread = math.nan
+        self.error = math.nan
         self._losses: deque[float] = deque(maxlen=STALL_STEPS)
 
     @property
@@ -65,13 +69,21 @@ class LossTrend(JudgePart):
         """By what share of ``loss`` the loss is lower now; negative: it is higher."""
         return (loss - self.now) / max(abs(loss), 1e-30)
 
+    @property
+    def progress(self) -> float:
+        """By how many standard errors the loss is lower now than where the first steps left it."""
+        gone = self.early - self.now
+        return gone / self.error if self.error > 0 else math.copysign(math.inf, gone) if gone else 0.0
+
     def _stands_still(self) -> bool:
         if len(self._losses) < STALL_STEPS:
             return False
         halves = np.array(self._losses).reshape(2, -1)
         before, after = float(halves[0].mean()), float(halves[1].mean())
+        variance = float(halves.var(axis=1).sum())
+        self.spread, self.error = math.sqrt(variance / 2), math.sqrt(variance / 2 / halves.shape[1])
         # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
-        noise = 3.0 * math.sqrt(float(halves.var(axis=1).sum()) / halves.shape[1])
+        noise = 3.0 * math.sqrt(variance / halves.shape[1])
         progress = max(_LEAST_PROGRESS * abs(before), noise)
         self.now = after
         return before - after < progress

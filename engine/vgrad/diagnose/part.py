@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import numpy as np
+
 
 class JudgePart:
     """Remembers something of the steps seen so far, all of it in its attributes.
 
-    Attributes hold numbers, flags, words, frozen values, or lists and deques of these, and nothing that
-    is shared with anybody else. So a state is a copy of the attributes.
+    Attributes hold numbers, flags, words, frozen values, or lists, deques and arrays of these, and nothing
+    that is shared with anybody else. So a state is a copy of the attributes.
     """
 
     def capture(self) -> dict[str, Any]:
-        """The state as plain data, by attribute; deques as lists."""
-        return {
-            name: list(value) if isinstance(value, (deque, list)) else value
-            for name, value in vars(self).items()
-        }
+        """The state as plain data, by attribute; deques and arrays as lists."""
+        return {name: _plain(value) for name, value in vars(self).items()}
 
     def restore_(self, captured: dict[str, Any]) -> None:
         """Put a state back that `capture` returned.
@@ -36,7 +35,15 @@ class JudgePart:
                 value = deque(map(_hashable, value), maxlen=now.maxlen)
             elif isinstance(now, (list, tuple)):
                 value = type(now)(value)
+            elif isinstance(now, np.ndarray):
+                value = np.array(value, dtype=now.dtype)
             setattr(self, name, value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, (deque, list)) else value
 
 
 def _hashable(value: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import Command, Controls, Reinit, Set
+from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.omega import Omega
 from vgrad.methods.precision import Float16, Float32
@@ -18,28 +20,68 @@ Remedy = tuple[tuple[Command, ...], str]
 
 _LIMITS = (1e-3, 1e6)
 _LOWER_LR = 0.1
+_MUCH = 3.0
+_FEW_SAMPLES = 4
+_SAMPLES_WANTED = 16
 _USUAL_SCALE = 65536.0  # torch.amp's first one
 
 
-def against_explosion(controls: Controls, calm_norm: float, *, is_lost: bool, is_tried: bool) -> Remedy:
-    """Clip by the norm that was usual before; where that is done, take shorter steps or start anew.
+@dataclass(frozen=True, slots=True)
+class Explosion:
+    """What a remedy of an explosion depends on.
 
-    Args:
-        controls: As they are.
+    Attributes:
         calm_norm: Gradient norm of before the explosion.
+        exploded_norm: Largest norm of the explosion; NaN where the norm did not rise.
+        num_samples: Samples of a step; 0 where they are not counted.
         is_lost: Whether the run has not found back for long.
         is_tried: Whether what the run does was done under these controls: else they are not to blame.
     """
+
+    calm_norm: float
+    exploded_norm: float
+    num_samples: int
+    is_lost: bool
+    is_tried: bool
+
+    @property
+    def would_have_clipped(self) -> bool:
+        """Whether clipping at the calm norm would have made the exploding steps much shorter."""
+        return self.exploded_norm >= _MUCH * self.calm_norm
+
+
+def against_explosion(controls: Controls, explosion: Explosion) -> Remedy:
+    """Average more samples where there are few, clip where that would have helped, else shorten the steps."""
+    if 0 < explosion.num_samples <= _FEW_SAMPLES and controls.lr_scale > 1 / _SAMPLES_WANTED:
+        return _against_noise(controls, explosion)
     if not isinstance(controls.clip, ClipGradNorm):
-        clip = (_clip(calm_norm),)
-        if is_lost:
-            return clip, _START_AGAIN
-        return clip, "clip by norm; weights that are already far off may not come back"
-    if not is_tried:
+        return _of_unclipped(controls, explosion)
+    if not explosion.is_tried:
         return (), "what was changed has yet to show what it does: give it some hundred steps"
-    if is_lost:
+    if explosion.is_lost:
         return (Reinit("torch"),), _START_AGAIN
     return (_slower(controls),), "it explodes though it is clipped: lower the threshold or the learning rate"
+
+
+def _of_unclipped(controls: Controls, explosion: Explosion) -> Remedy:
+    if explosion.would_have_clipped:
+        advice = "clip by norm; weights that are already far off may not come back"
+        return (_clip(explosion.calm_norm),), _START_AGAIN if explosion.is_lost else advice
+    if not explosion.is_tried:
+        return (), "what was changed has yet to show what it does: give it some hundred steps"
+    advice = "the gradient was hardly larger than before, and clipping would not cut it: lower the rate"
+    anew = (Reinit("torch"),) if explosion.is_lost else ()
+    return (_slower(controls), *anew), advice
+
+
+def _against_noise(controls: Controls, explosion: Explosion) -> Remedy:
+    anew = (Reinit("torch"),) if explosion.is_lost else ()
+    words = f"a gradient of {explosion.num_samples} samples is mostly noise at this learning rate"
+    if controls.accumulation_steps < _SAMPLES_WANTED:
+        more = Set("accumulate", MeanOver(_SAMPLES_WANTED))
+        return (more, *anew), f"{words}: accumulate {_SAMPLES_WANTED}, or take a sixteenth of the rate"
+    slower = Set("lr_scale", controls.lr_scale / _SAMPLES_WANTED)
+    return (slower, *anew), f"{words}: take a sixteenth of it"
 
 
 def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
@@ -70,8 +112,13 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
             return (Reinit("he"),), advice
         case "time":
             return _against_vanishing_in_time(info, controls)
+        case "faint":
+            advice = (
+                "outputs or units are saturated: look at the loss and the last layer, or scale the targets"
+            )
+            return (), advice
         case "depth" | "still" | "stuck":
-            in_time = finding.rule == "stuck" and info.recurrent
+            in_time = finding.rule != "still" and info.recurrent
             return (_against_vanishing_in_time if in_time else _against_vanishing_in_depth)(info, controls)
 
 

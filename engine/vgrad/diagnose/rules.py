@@ -3,6 +3,10 @@
 A run that learns is healthy whatever its gradients look like: an adaptive optimizer makes up for a
 gradient that has all but vanished, and a default LSTM starts with one of 3e-11 through time. So each
 of these rules asks for a stall first, and each names the numbers that it rests on.
+
+A stall alone is no sickness: a loss may be at the floor of its noise, held back by its schedule, or an
+equilibrium of two players. Vanishing, dead and exploding are said only where the gradient itself shows it.
+Where it is known what a constant prediction costs, that helps: a run that is no better has learnt nothing.
 """
 
 from __future__ import annotations
@@ -13,111 +17,35 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from vgrad.diagnose.symptoms import COLD, LITTLE, NOTHING_LEARNT, RATIO_VANISHING, UNDERFLOW_SHARE, Symptoms
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-RATIO_VANISHING = 1e-2
+_RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 _UPDATE_VANISHING = 5e-5
 _MEDIAN_UPDATE_VANISHING = 1e-5
-_DEAD_SHARE = 0.999  # deep ReLU stacks that vanish come to more than nine zeros in ten, and are not dead
 _FADED_NORM = (
     1e-20  # a gradient that fades out to zero passes through such norms; one that is cut off does not
 )
+_INPUTS_ARE_ZERO = 0.75  # of a layer's gradient: then its weights get nothing, and its biases something
 _SLOPE_VANISHING = -0.1
 _TIME_RATIO_VANISHING = 1e-2
-_UNDERFLOW_SHARE = 0.5
-_UNDERFLOW_FIRST = 0.9  # the first layer gets the smallest gradients: it is lost before the others are
-_NOTHING_LEARNT = 0.1  # of the loss that the first steps left
+_RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
 _OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
-_LITTLE = 0.85  # of the baseline: who is not below has learnt next to nothing
 _LONG_STEPS, _LONG_STEPS_IN_TIME = 1e-2, 5e-3  # of the weights; recurrent weights are used at every time step
+_LONG_STEPS_BLIND = 5e-2  # the same where it is not known what a constant prediction costs
+_HOT = 0.1
 _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
-_COLD, _HOT = 1e-4, 0.1
+_FAINT = 1e-3  # of what the batches' own differences make of the loss
+_SETTLES = 2e-3  # of the weights a step: shorter ones can settle
 
-FindingRule = Literal["underflow", "killed", "dead", "overshoot", "depth", "still", "time", "stuck"]
+FindingRule = Literal["underflow", "killed", "dead", "overshoot", "depth", "faint", "still", "time", "stuck"]
 FINDING_RULES: tuple[str, ...] = get_args(FindingRule)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Symptoms:
-    """What the rules look at. NaN is what has not been measured, and no rule takes it for a number.
-
-    Attributes:
-        names: Layer names.
-        norms: L2 norm of each layer's gradient, shape ``(num_layers,)``.
-        ratio: Median root-mean-square gradient of the first layer over that of the last.
-        ratio_first: The same at the very first step.
-        ratio_early: The same over the first steps of the run.
-        updates: ‖Δp‖/‖p‖ per layer, as it would be without clipping and scaling; NaN where frozen.
-        zero_shares: Share of exactly zero gradient entries per layer.
-        underflow_shares: Share of entries per layer that float16 rounds to zero; zeros where the run
-            computes in another precision.
-        time_slope: Slope of log10‖dE/dh_t‖ per step backwards.
-        time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
-        loss: Mean loss of the last steps.
-        baseline: Loss of who ignores the inputs.
-        learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
-        learnt_in_all: The same of the very first loss.
-        is_held_back: Whether somebody asked for far smaller steps, or for none of some layers.
-        stalled_for: Steps that the run has stalled for; 0 while it learns.
-        stall: The stall in words.
-    """
-
-    names: tuple[str, ...]
-    norms: Floats
-    ratio: float
-    ratio_first: float
-    ratio_early: float
-    updates: Floats
-    zero_shares: Floats
-    underflow_shares: Floats
-    time_slope: float
-    time_ratio: float
-    loss: float
-    baseline: float
-    learnt: float
-    learnt_in_all: float
-    is_held_back: bool
-    stalled_for: int
-    stall: str
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether steps are long enough to learn something."""
-        return self.typical_update >= _COLD  # False of NaN
-
-    @property
-    def is_lost_to_underflow(self) -> bool:
-        """Whether float16 rounds most of the gradient to zero, or nearly all of the first layer's."""
-        known = self.underflow_shares[np.isfinite(self.underflow_shares)]
-        if not known.size:
-            return False
-        return bool(np.median(known) >= _UNDERFLOW_SHARE or self.underflow_shares[0] >= _UNDERFLOW_FIRST)
-
-    @property
-    def never_learnt(self) -> bool:
-        """Whether the loss has stayed where the first steps left it, or near the baseline."""
-        return self.learnt < _NOTHING_LEARNT or self.loss > _LITTLE * self.baseline
-
-    @property
-    def has_updates(self) -> bool:
-        """Whether the update of any layer has been measured."""
-        return bool(np.isfinite(self.updates).any())
-
-    @property
-    def typical_update(self) -> float:
-        """Median update ratio of the layers; NaN where none has been measured."""
-        return float(np.nanmedian(self.updates)) if self.has_updates else math.nan
-
-    @property
-    def reaches_everywhere(self) -> bool:
-        """Whether the gradient fades neither over depth nor back in time."""
-        fades_in_time = not math.isnan(self.time_ratio) and self.time_ratio < 1
-        return self.ratio >= RATIO_VANISHING and not fades_in_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +67,7 @@ class Finding:
 
 def find(symptoms: Symptoms) -> Finding | None:
     """Return why a run that has stalled does not learn, or None if the gradients do not tell."""
-    for rule in (find_underflow, _dead, _overshoot, _depth, _still, _time, _stuck):
+    for rule in (find_underflow, find_dead, _overshoot, _time, _depth, _faint, _still, _stuck):
         finding = rule(symptoms)
         if finding is not None:
             return finding
@@ -150,9 +78,9 @@ def tags(symptoms: Symptoms) -> tuple[str, ...]:
     """What is worth knowing of a run that is not sick."""
     updates = symptoms.updates[np.isfinite(symptoms.updates)]
     found = []
-    if symptoms.ratio < RATIO_VANISHING and symptoms.updates[0] >= _COLD:
+    if symptoms.ratio < RATIO_VANISHING and symptoms.updates[symptoms.first] >= COLD:
         found.append("compensated")
-    if updates.size and np.median(updates) < _COLD:
+    if updates.size and np.median(updates) < COLD:
         found.append("cold")
     if updates.size and updates.max() > _HOT:
         found.append("hot")
@@ -162,10 +90,14 @@ def tags(symptoms: Symptoms) -> tuple[str, ...]:
 
 
 def find_underflow(s: Symptoms) -> Finding | None:
-    """Float16 loses the gradient. This needs no stall: what is left of it may make the loss wander."""
+    """Claims that float16 loses the gradient.
+
+    Evidence: it rounds half of the entries of most layers to zero, or nine in ten of the first layer's. This
+    needs no stall: what is left of the gradient may make the loss wander.
+    """
     if not s.is_lost_to_underflow:
         return None
-    layers = np.flatnonzero(s.underflow_shares >= _UNDERFLOW_SHARE)
+    layers = np.flatnonzero(s.underflow_shares >= UNDERFLOW_SHARE)
     worst = int(np.nanargmax(s.underflow_shares))
     return Finding(
         "vanishing",
@@ -176,22 +108,46 @@ def find_underflow(s: Symptoms) -> Finding | None:
     )
 
 
-def _dead(s: Symptoms) -> Finding | None:
-    """A layer that lets nothing through: what is below it gets exactly nothing, at once.
+def find_dead(s: Symptoms) -> Finding | None:
+    """Claims that a layer lets nothing through: what is below it gets exactly nothing, at once.
 
-    The first layer may be an embedding, most of whose rows no batch touches: it must be all zero. Where
-    the gradient had all but vanished before it went out, its vanishing is the cause.
+    Evidence: the gradient of the first layers has been exactly zero for 100 steps, up to some layer, and the
+    layer above them gets a gradient for its biases alone, as its inputs are zero; or at least half of all
+    layers are silent in a run that learnt nothing. A silent layer above one that gets a gradient is a
+    branch beside the way: it is not used, or no longer. Where the gradient had all but vanished before it
+    went out, its vanishing is the cause. Layers that got a gradient before, in a run that made steps of a
+    tenth of its weights, were killed by these steps.
     """
-    is_dead = s.zero_shares >= _DEAD_SHARE
-    is_dead[0] = s.norms[0] == 0
-    if not is_dead.any() or _fades(s.norms) or 0 < s.ratio_early < RATIO_VANISHING:
+    num_layers = len(s.names)
+    num_silent = num_layers if s.silent.all() else int(np.argmin(s.silent))
+    was_alive = bool(s.ever[:num_silent].any())
+    if num_silent == num_layers:
+        # What had a gradient and has none at all now has nothing left to learn, or `_faint` finds it.
+        nothing = Finding("dead", "dead", f"no layer has ever got a gradient but zeros; {s.stall}")
+        return None if was_alive else nothing
+    if not num_silent or not _is_blocked(s, num_silent) or _has_faded(s, was_alive=was_alive):
         return None
-    layers = np.flatnonzero(is_dead)
-    evidence = f"{len(layers)} of {len(s.names)} layers get a gradient of zeros, up to {s.names[layers[-1]]}"
-    if s.ratio_first >= RATIO_VANISHING:
-        evidence += ", and got some at the first step: steps that are too long have closed their units"
-        return Finding("exploding", "killed", f"{evidence}; {s.stall}", tuple(layers.tolist()))
-    return Finding("dead", "dead", f"{evidence}; {s.stall}", tuple(layers.tolist()))
+    layers = tuple(range(num_silent))
+    evidence = f"{num_silent} of {num_layers} layers get a gradient of zeros, up to {s.names[layers[-1]]}"
+    if not was_alive:
+        return Finding("dead", "dead", f"{evidence}; {s.stall}", layers)
+    if s.has_thrown:
+        evidence += ", and got some at first: steps that are too long have closed their units"
+        return Finding("exploding", "killed", f"{evidence}; {s.stall}", layers)
+    return Finding("dead", "dead", f"{evidence}, and got some at first; {s.stall}", layers)
+
+
+def _is_blocked(s: Symptoms, num_silent: int) -> bool:
+    """Whether the silent layers are silent as nothing passes the last of them."""
+    if s.zero_shares[num_silent] >= _INPUTS_ARE_ZERO:
+        return True
+    learnt_nothing = s.learnt < NOTHING_LEARNT and s.learnt_in_all < 0.5
+    return 2 * num_silent >= len(s.names) and learnt_nothing
+
+
+def _has_faded(s: Symptoms, *, was_alive: bool) -> bool:
+    """Whether the gradient of the silent layers had all but vanished before it was zero."""
+    return s.has_faded or _fades(s.norms) or (was_alive and 0 < s.ratio_early < RATIO_VANISHING)
 
 
 def _fades(norms: Floats) -> bool:
@@ -201,29 +157,34 @@ def _fades(norms: Floats) -> bool:
 
 
 def _overshoot(s: Symptoms) -> Finding | None:
-    """Steps that are too long to settle on anything.
+    """Claims that steps are too long to settle on anything.
 
-    Whose gradient vanishes still learns the best constant answer, which takes the last biases alone.
+    Evidence: the loss stands above that of a constant prediction, and weights move. A run whose gradient
+    vanishes still learns the best constant prediction, which takes the last biases alone.
     """
-    if not s.loss > _OVERSHOT * s.baseline or not s.has_moved or s.is_held_back:
+    if not s.loss > _OVERSHOT * s.baseline or not s.typical_update >= _SETTLES or s.is_held_back:
         return None
     return Finding(
         "exploding",
         "overshoot",
-        f"the loss stands at {s.loss:.3g}, and ignoring the inputs would cost {s.baseline:.3g}: weights move"
-        f" by {s.typical_update:.0e} a step, too far to settle; {s.stall}",
+        f"the loss stands at {s.loss:.3g}, and a constant prediction would cost {s.baseline:.3g}:"
+        f" weights move by {s.typical_update:.0e} a step, too far to settle; {s.stall}",
     )
 
 
 def _depth(s: Symptoms) -> Finding | None:
-    """The first layer gets next to nothing.
+    """Claims that the first layer gets next to nothing.
 
-    A run that has learnt something and now stands still may have reached its end: then the first layer
-    must stand still, too. In one that never learnt, large updates of a small gradient, as adaptive
-    optimizers make them, did not make up for it.
+    Evidence: its gradient is less than a hundredth of the last layer's. A run that has learnt something and
+    now stands still may have reached its end: then the first layer must stand still, too, and nobody may have
+    asked for that. In one that never learnt, large updates of a small gradient, as adaptive optimizers make
+    them, did not make up for it.
     """
-    first = float(s.updates[0])
-    is_starved = s.ratio < RATIO_VANISHING and (s.never_learnt or first < _UPDATE_VANISHING)
+    first = float(s.updates[s.first])
+    is_still = first < _UPDATE_VANISHING and not s.is_held_back
+    is_starved = s.first_ratio < RATIO_VANISHING and (
+        s.never_learnt or is_still or s.first_ratio < _RATIO_HOPELESS
+    )
     if not is_starved or (math.isnan(first) and (s.has_updates or s.is_held_back)):
         return None
     moves = (
@@ -232,28 +193,56 @@ def _depth(s: Symptoms) -> Finding | None:
     return Finding(
         "vanishing",
         "depth",
-        f"{s.names[0]} gets {s.ratio:.0e} of the gradient of {s.names[-1]} and {moves}; {s.stall}",
-        (0,),
+        f"{s.names[s.first]} gets {s.ratio:.0e} of the gradient of {s.names[s.last]} and {moves}; {s.stall}",
+        (s.first,),
+    )
+
+
+def _faint(s: Symptoms) -> Finding | None:
+    """Claims that the gradient as a whole is too small: saturated outputs, say, let nothing through.
+
+    Evidence: losses differ from batch to batch, and the gradient says that no change of the weights could
+    do a thousandth of that. At a floor of noise each batch's gradient is as large as ever, and only their
+    mean is small.
+    """
+    if not s.reach < _FAINT or s.learnt_in_all >= _LEARNT_AT_ONCE:
+        return None
+    return Finding(
+        "vanishing",
+        "faint",
+        f"losses differ from batch to batch by {1 / s.reach:.0e} times what the gradient can do to them;"
+        f" {s.stall}"
+        if s.reach > 0
+        else f"the gradient is zero, and losses differ from batch to batch; {s.stall}",
+        (s.first,),
     )
 
 
 def _still(s: Symptoms) -> Finding | None:
-    if not s.has_updates:
-        return None
-    median = float(np.nanmedian(s.updates))
-    if median >= _MEDIAN_UPDATE_VANISHING:
+    """Claims that a gradient which is small in all layers alike moves nothing.
+
+    Evidence: half of the layers move by less than a hundred thousandth of their weights, nobody asked for
+    that, and a constant prediction would be as good.
+    """
+    if s.is_held_back or not s.typical_update < _MEDIAN_UPDATE_VANISHING or not s.loss > LITTLE * s.baseline:
         return None
     return Finding(
         "vanishing",
         "still",
-        f"half of the layers move by less than {median:.0e} of their weights a step; {s.stall}",
-        (0,),
+        f"half of the layers move by less than {s.typical_update:.0e} of their weights a step; {s.stall}",
+        (s.first,),
     )
 
 
 def _time(s: Symptoms) -> Finding | None:
+    """Claims that the gradient vanishes on its way back in time.
+
+    Evidence: it falls by a tenth of a decade a step, to less than a hundredth, in a run that has learnt
+    nothing for 240 steps. Where it is not known what a constant prediction costs, nothing at all must have
+    been learnt since the first steps: a model may need no long memory, and have learnt what there is.
+    """
     is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
-    if s.stalled_for < _PLATEAU or not is_fading:
+    if s.stalled_for < _PLATEAU or not is_fading or (not s.knows_baseline and s.progress > 3):
         return None
     return Finding(
         "vanishing",
@@ -264,16 +253,21 @@ def _time(s: Symptoms) -> Finding | None:
 
 
 def _stuck(s: Symptoms) -> Finding | None:
-    """The weights move by enough to learn, and the run has led nowhere: no layer stands out.
+    """Claims that weights which move by enough to learn have led nowhere, though no layer stands out.
 
-    A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up for its
-    size and not for its lost direction. Where it reaches everywhere, and steps are long, they are too long.
+    Evidence: nothing was learnt since the first steps, and the loss is no better than that of a constant
+    prediction. A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up
+    for its size and not for its lost direction. Where it reaches everywhere, and steps are long, they are
+    too long. Where it is not known what a constant prediction costs, only steps of a twentieth of the
+    weights are evidence: anything else may be a floor of noise.
     """
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
     if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
         return None
     evidence = f"weights move by {s.typical_update:.0e} a step, and nothing was learnt since the first steps"
-    is_long = s.typical_update >= (_LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME)
-    if is_long and s.reaches_everywhere:
+    long = _LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME
+    if s.typical_update >= (long if s.knows_baseline else _LONG_STEPS_BLIND) and s.reaches_everywhere:
         return Finding("exploding", "overshoot", f"{evidence}; {s.stall}")
+    if not s.knows_baseline:
+        return None
     return Finding("vanishing", "stuck", f"{evidence}; {s.stall}")

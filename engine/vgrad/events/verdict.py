@@ -7,7 +7,7 @@ from typing import Literal
 
 from vgrad.controls.controls import Command
 
-VerdictKind = Literal["starting", "healthy", "vanishing", "exploding", "dead", "non-finite"]
+VerdictKind = Literal["starting", "healthy", "stalled", "vanishing", "exploding", "dead", "non-finite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Verdict:
         advice: What to do, in words.
         rule: Which of the rules of this kind found it; see `vgrad.diagnose.rules`.
         tags: What is worth knowing though it is no sickness: ``compensated``, ``cold``, ``hot``,
-            ``spike``, ``underflow``.
+            ``spike``, ``underflow``, ``unused`` (layers), ``finished``, ``overfitting``; and of a sickness,
+            ``never-zeroed`` gradients.
         confidence: In [0, 1], from the share of runs with a known ending that really had this when
             this rule said so; see `vgrad.diagnose.confidence`. None where it never spoke of one.
     """

@@ -92,7 +92,7 @@ def test_deep_stacks_that_stall_are_vanishing(recipe: str, settings: dict[str, A
 @pytest.mark.parametrize("settings", [{"clip": "norm:0.000001"}, {"lr_scale": 1e-6}])
 def test_small_steps_that_somebody_asked_for_are_not_a_vanishing_gradient(settings: dict[str, Any]) -> None:
     changes, _ = judged_run("charlm-rnn", 260, batch_size=2, **settings)
-    assert changes == ["healthy"]
+    assert set(changes) <= {"healthy", "stalled"}
 
 
 def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
@@ -103,7 +103,10 @@ def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
 
 
 class Story:
-    """Feeds a judge steps as one makes them up."""
+    """Feeds a judge steps as one makes them up.
+
+    `changes` counts a stall as health, for it is no sickness, and these runs stand still most of the time.
+    """
 
     def __init__(self, controls: Controls = UNTOUCHED, *, info: RunInfo = INFO) -> None:
         self.judge = Judge(info)
@@ -132,8 +135,18 @@ class Story:
             if verdict is not None:
                 assert verdict is self.judge.verdict
                 assert verdict.evidence
-                self.changes.append(verdict.kind)
+                kind = "healthy" if verdict.kind == "stalled" else verdict.kind
+                if self.changes[-1:] != [kind]:
+                    self.changes.append(kind)
         return self
+
+    def explode(self, *, loss: float, norm: float, before: float = 1.0) -> Story:
+        """A step with a long gradient, and what the loss is after it."""
+        return self.tell(1, loss=before, norm=norm).tell(3, loss=loss, norm=norm)
+
+    @property
+    def is_well(self) -> bool:
+        return self.judge.verdict.kind in ("healthy", "stalled")
 
 
 def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
@@ -165,11 +178,13 @@ def test_a_jump_of_the_loss_alone_is_no_explosion_of_the_gradient() -> None:
 
 
 def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
-    story = Story().tell(50, norm=2.0).tell(1, loss=8.0, norm=90.0)
+    story = Story().tell(50, norm=2.0).tell(1, norm=90.0).tell(1, loss=8.0, norm=90.0)
+    assert story.changes == ["healthy"], "it may be a single bad batch"
+    story.tell(2, loss=8.0)
     assert story.changes == ["healthy", "exploding"]
     assert story.judge.verdict.remedy == (Set("clip", ClipGradNorm(2.0)),)
     assert "45× its median" in story.judge.verdict.evidence
-    story.tell(500, loss=5.0, norm=0.01)
+    story.tell(200, loss=5.0, norm=0.01)
     assert story.judge.verdict.kind == "exploding", (
         "small gradients far away from where it was are not health"
     )
@@ -177,12 +192,12 @@ def test_a_jump_of_both_is_one_until_the_loss_is_back() -> None:
 
 
 def test_an_explosion_in_the_very_first_steps_is_seen() -> None:
-    assert Story().tell(3, loss=4.6).tell(2, loss=30.0, norm=40.0).changes == ["exploding"]
+    assert Story().tell(3, loss=4.6).tell(3, loss=30.0, norm=40.0).changes == ["exploding"]
 
 
 @pytest.mark.parametrize(("loss", "says"), [(4.6, "from step 2 on"), (-3.0, "whatever its sign")])
 def test_a_loss_that_grows_a_hundredfold_is_one_without_any_other_sign(loss: float, says: str) -> None:
-    story = Story().tell(1, loss=loss).tell(1, loss=abs(loss) * 99)
+    story = Story(info=replace(INFO, baseline=5.0)).tell(1, loss=loss).tell(1, loss=abs(loss) * 99)
     assert story.changes == []
     story.tell(1, loss=abs(loss) * 102)
     assert story.changes == ["exploding"], says
@@ -200,10 +215,15 @@ def test_a_learning_rate_beyond_all_bounds_explodes_within_three_steps() -> None
 
 
 def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
-    story = Story().tell(50, loss=4.6).tell(1, loss=30.0, norm=40.0).tell(400, loss=3.5, norm=0.01, **STARVED)
+    story = (
+        Story()
+        .tell(50, loss=4.6)
+        .explode(loss=30.0, norm=40.0, before=4.6)
+        .tell(400, loss=3.5, norm=0.01, **STARVED)
+    )
     assert story.changes == ["healthy", "exploding", "healthy", "exploding"], "and it is not vanishing"
     verdict = story.judge.verdict
-    assert verdict.evidence.startswith("at step 51 ")
+    assert verdict.evidence.startswith("at step 53 ")
     assert verdict.evidence.endswith(
         "it never recovered: the loss stands at 3.5 and has not moved in 200 steps"
     )
@@ -214,12 +234,12 @@ def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
 
 
 def test_a_run_that_was_lost_learns_again_only_when_a_tenth_of_the_loss_is_gone() -> None:
-    story = Story().tell(50, loss=4.6).tell(1, loss=30.0, norm=40.0).tell(400, loss=3.8)
+    story = Story().tell(50, loss=4.6).explode(loss=30.0, norm=40.0, before=4.6).tell(400, loss=3.8)
     assert story.judge.verdict.rule == "lost"
     story.tell(160, loss=3.5)
     assert story.judge.verdict.rule == "lost", "noise alone does as much"
     assert "came to rest at 3.8 and is at 3.5" in story.judge.verdict.evidence
-    assert story.tell(160, loss=3.4).judge.verdict.kind == "healthy"
+    assert story.tell(160, loss=3.4).is_well
 
 
 def test_a_run_may_be_thrown_off_without_any_jump_of_the_gradient() -> None:
@@ -252,7 +272,7 @@ def test_a_saturated_wreck_has_learnt_nothing_however_bad_its_first_guess_was(
     ("num_high", "loss", "kind"), [(3, 2.3, "exploding"), (3, 1.2, "healthy"), (2, 2.3, "healthy")]
 )
 def test_first_steps_may_throw_a_run_up_if_it_goes_on_to_learn(num_high: int, loss: float, kind: str) -> None:
-    story = Story().tell(1, loss=2.8).tell(num_high, loss=8.0)
+    story = Story(info=replace(INFO, baseline=2.3)).tell(1, loss=2.8).tell(num_high, loss=8.0)
     assert story.tell(115, loss=loss).changes == ["healthy"]
     assert story.tell(10, loss=loss).judge.verdict.kind == kind
     if kind == "exploding":
@@ -262,25 +282,31 @@ def test_first_steps_may_throw_a_run_up_if_it_goes_on_to_learn(num_high: int, lo
 
 def test_a_jump_that_undoes_little_of_what_was_learnt_is_none() -> None:
     story = Story().tell(50, loss=4.0).tell(200, loss=0.1)
-    assert story.tell(1, loss=0.4, norm=500.0).tell(50, loss=0.1).changes == ["healthy"]
-    assert story.tell(1, loss=0.6, norm=500.0).changes == ["healthy", "exploding"]
+    assert story.tell(3, loss=0.4, norm=500.0).tell(130, loss=0.1).changes == ["healthy"]
+    assert story.tell(1, norm=500.0, loss=0.1).tell(3, loss=0.6).changes == ["healthy", "exploding"]
 
 
 def test_an_explosion_of_what_had_stalled_before_is_not_why_it_does_not_learn() -> None:
-    story = Story().tell(300, **STARVED).tell(1, loss=9.0, norm=99.0)
+    story = Story().tell(300, **STARVED).explode(loss=9.0, norm=99.0)
     assert story.judge.verdict.kind == "exploding"
     assert story.tell(400, **STARVED).judge.verdict.kind == "vanishing"
 
 
 def test_a_run_that_is_still_exploding_says_when_it_has_stalled() -> None:
-    story = Story().tell(50).tell(1, loss=8.0, norm=90.0).tell(150, loss=5.0)
+    story = Story().tell(50).explode(loss=8.0, norm=90.0).tell(150, loss=5.0)
     assert "never recovered" not in story.judge.verdict.evidence, "not long enough to know"
     assert "never recovered" in story.tell(250, loss=5.0).judge.verdict.evidence
     assert story.changes == ["healthy", "exploding"]
 
 
 def test_who_is_back_where_it_was_has_recovered_and_may_stall_for_another_reason() -> None:
-    story = Story().tell(50, loss=4.6).tell(100, loss=3.0).tell(1, loss=30.0, norm=40.0).tell(400, loss=2.9)
+    story = (
+        Story()
+        .tell(50, loss=4.6)
+        .tell(100, loss=3.0)
+        .explode(loss=30.0, norm=40.0, before=3.0)
+        .tell(400, loss=2.9)
+    )
     assert story.changes == ["healthy", "exploding", "healthy"]
     assert story.tell(100, loss=2.9, **STARVED).changes[-1] == "vanishing"
 
@@ -302,7 +328,7 @@ def test_the_default_recipe_does_not_flicker_when_clipping_lets_it_learn_again()
 
 @pytest.mark.parametrize("norm", [0.0, 1e-30, 1e35])
 def test_an_explosion_from_a_gradient_of_any_size_has_a_remedy(norm: float) -> None:
-    verdict = Story().tell(50, norm=norm).tell(1, loss=500.0, norm=1e37).judge.verdict
+    verdict = Story().tell(50, norm=norm).explode(loss=500.0, norm=1e37).judge.verdict
     assert verdict.kind == "exploding"
     (clip,) = verdict.remedy
     assert isinstance(clip, Set) and clip.control == "clip"
@@ -324,15 +350,15 @@ def test_leaving_a_plateau_is_no_explosion() -> None:
 
 
 def test_what_explodes_though_clipped_by_norm_gets_other_advice() -> None:
-    by_norm = Story(Controls(clip=ClipGradNorm(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
+    by_norm = Story(Controls(clip=ClipGradNorm(5.0))).tell(50).explode(loss=9.0, norm=99.0).judge.verdict
     assert by_norm.remedy == (Set("lr_scale", 0.1),), "the norm is cut already: steps are still too long"
     assert "lower the threshold" in by_norm.advice
-    by_value = Story(Controls(clip=ClipGradValue(5.0))).tell(50).tell(1, loss=9.0, norm=99.0).judge.verdict
+    by_value = Story(Controls(clip=ClipGradValue(5.0))).tell(50).explode(loss=9.0, norm=99.0).judge.verdict
     assert by_value.remedy == (Set("clip", ClipGradNorm(1.0)),)
 
 
 def test_a_remedy_that_was_just_taken_is_not_blamed_for_what_came_before_it() -> None:
-    story = Story().tell(50, norm=2.0).tell(1, loss=9.0, norm=99.0)
+    story = Story().tell(50, norm=2.0).explode(loss=9.0, norm=99.0)
     (clip,) = story.judge.verdict.remedy
     assert isinstance(clip, Set)
     story.controls = Controls(clip=clip.value)
@@ -347,9 +373,9 @@ def test_a_remedy_that_was_just_taken_is_not_blamed_for_what_came_before_it() ->
 
 
 def test_what_explodes_after_the_remedy_gets_the_next_one() -> None:
-    story = Story().tell(150).tell(1, loss=9.0, norm=99.0)
+    story = Story().tell(150).explode(loss=9.0, norm=99.0)
     story.controls = Controls(clip=ClipGradNorm(1.0))
-    story.tell(200).tell(1, loss=9.0, norm=99.0)
+    story.tell(200).explode(loss=9.0, norm=99.0)
     assert story.judge.verdict.kind == "exploding"
     assert story.judge.verdict.remedy == (Set("lr_scale", 0.1),)
     story.controls = Controls(clip=ClipGradNorm(1.0), lr_scale=0.1)
@@ -378,7 +404,7 @@ def test_vanishing_needs_a_stall_and_starved_layers() -> None:
     assert learning.changes == ["healthy"]
 
 
-COMPENSATED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-3, 1e-3, 1e-3)}
+COMPENSATED = {"shares": (1e-4, 1e-2, 1.0), "updates": (1e-3, 1e-3, 1e-3)}
 
 
 def test_an_adaptive_optimizer_that_makes_up_for_it_is_healthy() -> None:
@@ -401,19 +427,23 @@ def test_who_stalls_far_above_the_start_was_thrown_off_and_is_not_starved() -> N
 
 
 def test_layers_that_all_stand_still_are_vanishing_even_if_evenly() -> None:
-    story = Story().tell(400, updates=(9e-7,) * 3)
+    assert Story().tell(400, updates=(9e-7,) * 3).is_well, "that may be the end, for all that is known"
+    story = Story(info=KNOWN).tell(400, updates=(9e-7,) * 3)
     assert story.changes == ["healthy", "vanishing"]
     assert "half of the layers" in story.judge.verdict.evidence
 
 
 def test_weights_that_move_and_learn_nothing_are_called_stuck() -> None:
     moving = {"updates": (1e-3,) * 3}
-    verdict = Story().tell(400, **moving).judge.verdict
+    assert Story().tell(400, **moving).is_well, "that may be a floor of noise, for all that is known"
+    verdict = Story(info=KNOWN).tell(400, **moving).judge.verdict
     assert (verdict.kind, verdict.rule) == ("vanishing", "stuck")
     assert "1e-03 a step, and nothing was learnt" in verdict.evidence
-    assert Story(Controls(lr_scale=1e-3)).tell(400, **moving).changes == ["healthy"], "somebody held it back"
-    assert Story().tell(400, updates=(5e-5,) * 3).changes == ["healthy"], "it may only be slow"
-    at_once = Story().tell(5, loss=4.0).tell(400, loss=0.01, **moving)
+    assert Story(Controls(lr_scale=1e-3), info=KNOWN).tell(400, **moving).changes == ["healthy"], (
+        "somebody held it back"
+    )
+    assert Story(info=KNOWN).tell(400, updates=(5e-5,) * 3).changes == ["healthy"], "it may only be slow"
+    at_once = Story(info=KNOWN).tell(5, loss=4.0).tell(400, loss=0.01, **moving)
     assert at_once.changes == ["healthy"], "it learnt everything before anybody looked"
 
 
@@ -444,7 +474,7 @@ def test_non_finite_names_the_layers_it_is_about() -> None:
 DEEP = RunInfo(
     "toy", "", 0, "cpu", ("first", "middle", "last"), SIZES, "tokens", None, Controls(),
     structure=(("activation", ("sigmoid", "tanh")), ("skip", ("on", "off")), ("layer_norm", ("on", "off"))),
-    built=(("activation", "sigmoid"), ("skip", "off"), ("layer_norm", "off")),
+    built=(("activation", "sigmoid"), ("skip", "off"), ("layer_norm", "off")), baseline=1.0,
 )  # fmt: skip
 
 
@@ -479,16 +509,17 @@ def test_a_gradient_that_fades_until_float32_has_no_smaller_number_is_vanishing_
 def test_what_goes_out_on_the_way_had_vanished_or_was_killed() -> None:
     zeros = replace(stats_of((0.0, 0.0, 1e-3)), zero_share=np.array([1.0, 1.0, 0.0], dtype=np.float32))
 
-    def found(early: tuple[float, ...]) -> tuple[str, str]:
+    def found(early: tuple[float, ...], first_update: float = 0.0) -> tuple[str, str]:
         judge = Judge(INFO)
         for step in range(1, 321):
             norms = np.array(early if step < 60 else (0.0, 0.0, 1.0), dtype=np.float32)
             record = StepRecord(step, 1.0, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, float(step), 1.0, 0.0)
-            judge.observe(record, zeros, UNTOUCHED)
+            judge.observe(record, zeros if step > 1 else stats_of((first_update,) * 3), UNTOUCHED)
         return judge.verdict.kind, judge.verdict.rule
 
     assert found((1e-3, 1e-2, 1.0)) == ("vanishing", "depth")
-    assert found((0.5, 0.7, 1.0)) == ("exploding", "killed"), "its units were open at first"
+    assert found((0.5, 0.7, 1.0), 0.3) == ("exploding", "killed"), "one step moved a third of the weights"
+    assert found((0.5, 0.7, 1.0)) == ("dead", "dead"), "its units closed, and steps were short"
     assert found((0.0, 0.0, 1.0)) == ("dead", "dead")
 
 
@@ -515,7 +546,7 @@ def test_nothing_is_compared_with_a_baseline_that_nobody_knows() -> None:
 @pytest.mark.parametrize(("loss", "expected"), [(1.2, "exploding"), (1.0, "healthy"), (0.6, "healthy")])
 def test_who_stands_above_the_baseline_and_moves_overshoots(loss: float, expected: str) -> None:
     story = Story(info=KNOWN).tell(220, loss=loss, updates=(0.05, 0.05, 0.05))
-    assert story.judge.verdict.kind == expected
+    assert story.changes[-1] == expected
     if expected == "exploding":
         assert story.judge.verdict.rule == "overshoot"
         assert story.judge.verdict.remedy == (Set("lr_scale", 0.1),)
@@ -524,9 +555,7 @@ def test_who_stands_above_the_baseline_and_moves_overshoots(loss: float, expecte
 def test_who_does_not_move_overshoots_nothing() -> None:
     assert Story(info=KNOWN).tell(220, loss=1.2, updates=(1e-7, 1e-7, 1e-7)).judge.verdict.kind == "vanishing"
     throttled = Controls(lr_scale=1e-6)
-    assert (
-        Story(throttled, info=KNOWN).tell(220, loss=1.2, updates=(1e-8,) * 3).judge.verdict.kind == "healthy"
-    )
+    assert Story(throttled, info=KNOWN).tell(220, loss=1.2, updates=(1e-8,) * 3).is_well
 
 
 def test_an_embedding_of_which_most_rows_are_not_used_is_not_dead() -> None:
@@ -536,8 +565,8 @@ def test_an_embedding_of_which_most_rows_are_not_used_is_not_dead() -> None:
 
 def test_layers_that_somebody_froze_are_not_starved() -> None:
     updates = stats_of((0.0, 0.0, 1e-3))
-    assert stalled(updates).verdict.kind == "vanishing"
-    assert stalled(updates, Controls(freeze=Freeze("first middle"))).verdict.kind == "healthy"
+    assert stalled(updates, info=KNOWN).verdict.kind == "vanishing"
+    assert stalled(updates, Controls(freeze=Freeze("first middle")), info=KNOWN).verdict.kind == "stalled"
 
 
 def test_what_float16_loses_is_a_matter_of_the_loss_scale() -> None:
@@ -593,7 +622,7 @@ def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, vanis
 
     assert (verdict(Controls()).rule == "time") == vanishes
     if vanishes:
-        assert verdict(Controls(), 239).kind == "healthy", "it may be a plateau yet"
+        assert verdict(Controls(), 239).kind == "stalled", "it may be a plateau yet"
         assert verdict(Controls()).remedy == (Set("clip", ClipGradNorm(1.0)),), "Ω makes gradients larger"
         assert verdict(Controls(clip=ClipGradNorm(1.0))).remedy == (Set("omega", Omega()),)
         assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy == ()

@@ -10,7 +10,8 @@ from tests.tui.scripted import ScriptedSource
 from textual.widgets import Static
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Resume, Set
-from vgrad.diagnose.rules import Symptoms, tags
+from vgrad.diagnose.rules import tags
+from vgrad.diagnose.symptoms import Symptoms
 from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
 from vgrad.events.verdict import Verdict
@@ -140,15 +141,21 @@ async def test_where_no_key_helps_the_advice_stands_in_its_place(columns: int, i
 
 
 def test_every_tag_is_explained() -> None:
-    """These symptoms have every tag that a look at the gradients can find; a spike is found elsewhere."""
+    """These symptoms have every tag that one look can find; the others need more of a run's past."""
     ones, updates = np.ones(5), np.array([1e-3, 1e-6, 1e-6, 1e-6, 0.5])
     sick = Symptoms(
         names=tuple("abcde"),
         norms=ones,
+        silent=ones > 1,
+        ever=ones > 0,
+        has_faded=False,
+        first=0,
+        last=4,
         ratio=1e-9,
         ratio_first=1.0,
         ratio_early=1.0,
         updates=updates,
+        has_thrown=False,
         zero_shares=0 * ones,
         underflow_shares=ones,
         time_slope=np.nan,
@@ -157,11 +164,13 @@ def test_every_tag_is_explained() -> None:
         baseline=1.0,
         learnt=1.0,
         learnt_in_all=1.0,
+        progress=9.0,
+        reach=1.0,
         is_held_back=False,
         stalled_for=0,
         stall="",
     )
-    assert {*tags(sick), "spike"} == set(TAGS)
+    assert {*tags(sick), "spike", "unused", "finished", "overfitting", "never-zeroed"} == set(TAGS)
 
 
 async def test_the_tags_are_in_the_palette_and_in_the_help() -> None:

@@ -16,6 +16,7 @@ _REST: Runs = (("  ", "dim"), ("e", "key"), (" all", "text"))
 _VERDICTS = {
     "starting": ("…", "dim"),
     "healthy": ("●", "good"),
+    "stalled": ("=", "text"),
     "vanishing": ("▼", "warn"),
     "exploding": ("▲", "bad"),
     "dead": ("○", "bad"),

@@ -56,7 +56,7 @@ class Judged:
     @property
     def is_right(self) -> bool:
         """Whether the verdict is the label."""
-        return self.verdict.kind == self.label
+        return is_right(self.verdict.kind, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,17 @@ def matrix(judged: Iterable[Judged]) -> dict[Label, Counter[str]]:
     return rows
 
 
+def is_right(kind: str, label: str) -> bool:
+    """Whether a verdict of this kind is right about a run with this label: a stall is no sickness."""
+    return kind == label or (kind == "stalled" and label == "healthy")
+
+
 def share_right(judged: Iterable[Judged], *, blind: bool = False) -> Share:
     """Share of the labelled runs whose verdict is right, or that of a judge who knows no baseline."""
     clear = [one for one in judged if one.label != "unclear"]
-    return Share(sum((one.blind if blind else one.verdict).kind == one.label for one in clear), len(clear))
+    return Share(
+        sum(is_right((one.blind if blind else one.verdict).kind, one.label) for one in clear), len(clear)
+    )
 
 
 def share_of_healthy_called_sick(judged: Iterable[Judged], *, ever: bool = False) -> Share:

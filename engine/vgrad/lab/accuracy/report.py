@@ -17,7 +17,7 @@ from vgrad.lab.accuracy.matrix import (
     share_right,
 )
 
-_COLUMNS = ("healthy", "vanishing", "exploding", "dead", "non-finite", "starting")
+_COLUMNS = ("healthy", "stalled", "vanishing", "exploding", "dead", "non-finite", "starting")
 
 
 def confidence_by_rule(judged: Sequence[Judged]) -> dict[str, Share]:

@@ -200,7 +200,8 @@ def test_the_matrix_counts_every_stored_run_once(stored: list[Judged]) -> None:
         counts = numbers[part]
         in_matrix = sum(sum(row.values()) for row in counts["matrix"].values())
         assert in_matrix + len(counts["unclear"]) == counts["runs"]
-        diagonal = sum(row[label] for label, row in counts["matrix"].items())
+        matrix = counts["matrix"]
+        diagonal = sum(row[label] for label, row in matrix.items()) + matrix["healthy"]["stalled"]
         assert diagonal == counts["right"]["count"]
         assert in_matrix - diagonal == len(counts["wrong"])
     assert numbers["fit"]["runs"] + numbers["held_out"]["runs"] == len(stored)
