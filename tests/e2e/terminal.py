@@ -113,6 +113,25 @@ class Terminal:
             self._unread.clear()
             return "\n".join(line.rstrip() for line in self._screen.display)
 
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """What the screen shows, cell by cell: characters with their colours and attributes."""
+        self.text()  # emulates what has come meanwhile
+        with self._lock:
+            screen = self._screen
+            return [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
+
+    def wait_until_quiet(self, quiet_s: float = 1.0, timeout: float = 60.0) -> None:
+        """Wait until the program has written nothing for ``quiet_s`` seconds.
+
+        Raises:
+            AssertionError: If it never stops writing.
+        """
+        deadline = time.monotonic() + timeout
+        began = time.perf_counter()
+        while time.perf_counter() - max(began, self.last_output) < quiet_s:
+            assert time.monotonic() < deadline, f"it still writes after {timeout} s:\n{self.text()}"
+            time.sleep(0.02)
+
     def press(self, keys: str) -> None:
         """Type."""
         os.write(self._fd, keys.encode())
@@ -144,6 +163,17 @@ class Terminal:
         deadline = time.monotonic() + timeout
         while re.search(pattern, self.text()):
             assert time.monotonic() < deadline, f"{pattern!r} is still there:\n{self.text()}"
+            time.sleep(0.01)
+
+    def wait_for_bytes(self, num_bytes: int, timeout: float = 60.0) -> None:
+        """Wait until the program has written so many bytes in all.
+
+        Raises:
+            AssertionError: If it does not in time; carries the screen.
+        """
+        deadline = time.monotonic() + timeout
+        while self.num_bytes < num_bytes:
+            assert time.monotonic() < deadline, f"nothing was written:\n{self.text()}"
             time.sleep(0.01)
 
     def wait(self, timeout: float = 60.0) -> int:

@@ -20,6 +20,7 @@ class Key:
         help: The same in a sentence.
         group: Heading on the help screen.
         in_footer: Short label in the footer, or empty.
+        everywhere: Whether it works in dialogs and while one types, too.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Key:
     help: str
     group: str
     in_footer: str = ""
+    everywhere: bool = False
 
     def binding(self) -> Binding:
         """The Textual binding."""
@@ -40,6 +42,7 @@ class Key:
             show=bool(self.in_footer),
             key_display=self.shown,
             tooltip=self.help,
+            priority=self.everywhere,
             id=self.id,
         )
 
@@ -87,7 +90,7 @@ KEYS = (
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
     Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
-    Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell anew, after something else wrote to the terminal", _PROGRAM),
+    Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell again, after something else wrote to the terminal", _PROGRAM, everywhere=True),
     Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),
     Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first while training runs", _PROGRAM, "quit"),
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),

@@ -35,6 +35,7 @@ from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.control_list import ControlCard, ControlList, Sheet
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines, StyledScreen
+from vgrad_tui.widgets.text_field import TextField
 
 _LEAST_FOR_TWO_COLUMNS = 112
 _MOST_ANSWER = 3  # rows
@@ -85,7 +86,7 @@ class ControlsScreen(StyledScreen[None]):
         with VerticalScroll(id="control-card-box", can_focus=False):
             yield self._card
         yield Sheet(id="answer")
-        yield Input(id="edit")  # typing replaces what stands there; → keeps it
+        yield TextField(id="edit")  # typing replaces what stands there; → keeps it
         yield KeyBar(CONTROL_KEYS)
 
     def on_mount(self) -> None:
@@ -116,8 +117,8 @@ class ControlsScreen(StyledScreen[None]):
         self.query_one("#answer", Sheet).show([[(line, role)] for line in lines[:_MOST_ANSWER]])
 
     @property
-    def _field(self) -> Input:
-        return self.query_one("#edit", Input)
+    def _field(self) -> TextField:
+        return self.query_one("#edit", TextField)
 
     @property
     def _is_editing(self) -> bool:

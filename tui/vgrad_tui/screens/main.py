@@ -18,6 +18,7 @@ from vgrad_tui.widgets.layer_table import LayerTable
 from vgrad_tui.widgets.lines import StyledScreen
 from vgrad_tui.widgets.loss_pane import EffectLine, LossPane
 from vgrad_tui.widgets.tabs import Tabs
+from vgrad_tui.widgets.text_field import TextField
 from vgrad_tui.widgets.through_time import TimeView
 from vgrad_tui.widgets.topline import TopLine
 from vgrad_tui.widgets.transform_chain import ChainView
@@ -70,7 +71,7 @@ class MainScreen(StyledScreen[None]):
         for view in self.views.values():
             view.display = view is self.view
             yield view
-        yield Input(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
+        yield TextField(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
         yield KeyBar(KEYS)
 
     def on_mount(self) -> None:
@@ -114,13 +115,13 @@ class MainScreen(StyledScreen[None]):
 
     def open_filter(self) -> None:
         """Ask for a part of a layer's name."""
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#filter", TextField)
         field.add_class("-open")
         field.focus()
 
     def close_filter(self, *, keep: bool) -> None:
         """Hide the field; forget the filter unless it is kept."""
-        field = self.query_one("#filter", Input)
+        field = self.query_one("#filter", TextField)
         if not keep:
             field.value = ""
         field.remove_class("-open")

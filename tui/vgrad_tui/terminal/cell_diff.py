@@ -104,10 +104,15 @@ _UNKNOWN = "\0"  # no cell ever shows this, so it differs from all
 
 
 def _pieces_of_chops(update: ChopsUpdate) -> Iterator[tuple[int, int, Iterable[Segment]]]:
-    """Position and segments of every strip that an update of parts draws."""
-    for y in sorted({y for y, _, _ in update.spans}):
-        for x, strip in update.chops[y].items():
-            if strip is not None:
+    """Position and segments of every strip that an update of parts draws.
+
+    An update lists whole rows, cut where widgets begin and end, but only the pieces that its spans touch
+    are what the screen shows: in the others a neighbour was not asked, and the background of the container
+    behind it stands there in its place.
+    """
+    for y, first, stop in update.spans:
+        for (x, strip), end in zip(update.chops[y].items(), update.chop_ends[y], strict=True):
+            if strip is not None and x < stop and end > first:
                 yield x, y, strip
 
 

@@ -25,6 +25,7 @@ class DiffApp(App[None]):
         super().__init__(driver_class=TerminalDriver)
         self._painter = CellDiff()
         self._lost_a_frame = False
+        self.animation_level = "none"  # a slide is dozens of frames, and nobody waits for it
 
     def keeps_up(self) -> bool:
         """Whether the terminal takes output; makes up for dropped frames once it does again."""
