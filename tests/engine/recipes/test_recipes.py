@@ -1,10 +1,11 @@
+"""What holds for every recipe, and that each one shows what its summary says."""
+
 from __future__ import annotations
 
-import os
 import random
+import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,62 +13,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.recipes.building import CPU, build, every_recipe, same, same_batch, train, weights_of
 from tests.engine.waiting import no_waiting
-from torch import Tensor, nn
+from torch import nn
 
+import vgrad
 from vgrad.config import RunConfig
-from vgrad.errors import ConfigError, DataError, MissingExtra, RecipeError
+from vgrad.errors import ConfigError, MissingExtra
 from vgrad.lab.accuracy.cases import BASELINE
-from vgrad.recipes.data.streams import EpochStream, WindowStream, even_windows
-from vgrad.recipes.data.text import encode, load_text
+from vgrad.measure.hidden_gradients import hidden_gradients, ratio
+from vgrad.recipes.data.streams import EpochStream, WindowStream
 from vgrad.recipes.models.deep_stacks import DeepConv, DeepStack
-from vgrad.recipes.registry import RECIPES, build_task, get_recipe
-from vgrad.task import Microbatch, Task, constant_loss, mean_cross_entropy, mean_squared_error
+from vgrad.recipes.registry import RECIPES, build_task
+from vgrad.task import Task, constant_loss, mean_cross_entropy, mean_squared_error
 from vgrad.train.init_weights import init_weights_
-
-CPU = torch.device("cpu")
-TEXT_RECIPES = [name for name, recipe in RECIPES.items() if recipe.text]
-every_recipe = pytest.mark.parametrize("name", RECIPES)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def build(name: str, **values: Any) -> Task:
-    return build_task(RunConfig.make(recipe=name, **values), CPU)
-
-
-def train(task: Task, steps: int, max_norm: float | None = None) -> list[float]:
-    """A bare loop, as anybody would write it."""
-    losses = []
-    for _ in range(steps):
-        loss = task.loss_of(task.stream.next())
-        task.optimizer.zero_grad()
-        loss.backward()
-        if max_norm is not None:
-            nn.utils.clip_grad_norm_(task.model.parameters(), max_norm)
-        task.optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def weights_of(task: Task) -> list[Tensor]:
-    return [param.detach().clone() for param in task.model.parameters()]
-
-
-def same(left: list[Tensor], right: list[Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
-
-
-def same_batch(left: Microbatch, right: Microbatch) -> bool:
-    return (
-        torch.equal(left.inputs, right.inputs)
-        and torch.equal(left.targets, right.targets)
-        and left.ends_epoch == right.ends_epoch
-    )
-
 
 # What holds for every recipe.
 
@@ -157,22 +116,6 @@ def test_microbatches_count_what_they_hold(name: str) -> None:
     assert batch.num_samples == len(batch.inputs) == 3
     assert batch.num_tokens == (batch.targets.numel() if task.unit == "tokens" else 0)
     assert task.loss_of(batch).shape == ()
-
-
-@every_recipe
-def test_lr_and_batch_size_come_from_the_config_or_else_from_the_recipe(name: str) -> None:
-    recipe = get_recipe(name)
-    assert build(name).optimizer.param_groups[0]["lr"] == recipe.lr
-    assert build(name).stream.next().num_samples == recipe.batch_size
-    task = build(name, lr=0.125, batch_size=5)
-    assert task.optimizer.param_groups[0]["lr"] == 0.125
-    assert task.stream.next().num_samples == 5
-
-
-@every_recipe
-def test_default_options_given_by_hand_change_nothing(name: str) -> None:
-    options = RECIPES[name].options
-    assert same(weights_of(build(name)), weights_of(build(name, options=options)))
 
 
 # What each summary says.
@@ -269,41 +212,6 @@ def test_the_article_net_repeats_its_published_losses() -> None:
 # Data.
 
 
-@given(st.text(min_size=1, max_size=200))
-def test_a_text_can_be_read_back_from_its_numbers(text: str) -> None:
-    encoded = encode(text)
-    assert encoded.vocabulary == "".join(sorted(set(text)))
-    tokens = torch.cat([encoded.train, encoded.validation]).tolist()
-    assert "".join(encoded.vocabulary[token] for token in tokens) == text
-    assert len(encoded.train) == int(0.95 * len(text))
-
-
-def test_the_built_in_text_is_large_and_splits_in_order() -> None:
-    text = load_text(None)
-    assert len(text.train) > 300_000
-    assert len(text.train) / (len(text.train) + len(text.validation)) == pytest.approx(0.95, abs=1e-4)
-
-
-def test_targets_are_the_inputs_one_character_later() -> None:
-    tokens = torch.arange(50, dtype=torch.int32)
-    stream = WindowStream(tokens, seq_len=7, batch_size=40, seed=0, device=CPU)
-    for batch in (stream.next(), even_windows(tokens, 7)):
-        assert batch.inputs.dtype == batch.targets.dtype == torch.int64
-        assert torch.equal(batch.targets, batch.inputs + 1)
-        assert torch.equal(batch.inputs, batch.inputs[:, :1] + torch.arange(7))
-
-
-def test_windows_reach_both_ends_of_the_text_and_training_never_leaves_its_part() -> None:
-    tokens = torch.arange(12)
-    stream = WindowStream(tokens, seq_len=4, batch_size=500, seed=0, device=CPU)
-    batch = stream.next()
-    assert batch.inputs.min() == 0
-    assert batch.targets.max() == 11
-    fixed = even_windows(tokens, 4, at_most=3)
-    assert fixed.inputs[:, 0].tolist() == [0, 3, 7]
-    assert fixed.targets[-1, -1] == 11
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_reach_a_cuda_device_without_waiting_and_are_the_same_there() -> None:
     tokens, rows = torch.arange(500, dtype=torch.int32), torch.arange(40)
@@ -348,14 +256,6 @@ def test_the_digits_end_each_epoch_with_29_rows() -> None:
     assert sizes == [64] * 22 + [29, 64]
 
 
-def test_a_text_file_is_read_and_names_its_own_vocabulary(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("añ 漢\n" * 100, encoding="utf-8")
-    task = build("charlm-rnn", text=path, options={"seq_len": 8})
-    assert task.model.get_parameter("embed.weight").shape == (5, 32)
-    assert train(task, 2)[0] == pytest.approx(np.log(5), abs=0.5)
-
-
 @pytest.mark.parametrize(
     ("name", "task"),
     [
@@ -366,7 +266,7 @@ def test_a_text_file_is_read_and_names_its_own_vocabulary(tmp_path: Path) -> Non
         ("fp16-underflow", "pixels"),
     ],
 )
-def test_the_baseline_is_the_loss_of_who_ignores_the_inputs(name: str, task: str) -> None:
+def test_the_baseline_is_the_loss_of_a_constant_prediction(name: str, task: str) -> None:
     assert build(name).baseline == pytest.approx(BASELINE[task], rel=0.02)
 
 
@@ -385,104 +285,10 @@ def test_no_constant_number_beats_the_baseline(numbers: list[float], other: floa
     assert constant_loss(targets, mean_squared_error) <= float((targets - other).square().mean()) + 1e-9
 
 
-# What is refused, and what is said.
-
-
-@pytest.mark.parametrize(
-    ("content", "advice"),
-    [
-        (b"", "empty"),
-        (b"fine so far \xff\xfe", "not UTF-8 text \\(byte 12\\).*iconv"),
-        (b"x" * 68, "its training part has 64 characters and a sequence needs 65"),
-        (b"x" * 1280, "its validation part has 64 characters.*smaller seq_len"),
-    ],
-    ids=["empty", "no text", "short training", "short validation"],
-)
-@pytest.mark.parametrize("name", TEXT_RECIPES)
-def test_text_that_cannot_be_used(name: str, content: bytes, advice: str, tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=advice):
-        build(name, text=path)
-
-
-def test_one_character_more_is_enough(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("ab" * 650, encoding="utf-8")
-    assert build("charlm-rnn", text=path).validation.num_samples == 1
-
-
-def test_a_text_file_that_is_not_there_or_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no file"):
-        build("charlm-rnn", text=tmp_path / "absent.txt")
-    with pytest.raises(DataError, match="is a directory"):
-        build("charlm-rnn", text=tmp_path)
-    loop = tmp_path / "loop.txt"
-    loop.symlink_to(loop)
-    with pytest.raises(DataError, match=r"cannot read .*give a readable"):
-        build("charlm-rnn", text=loop)
-
-
-def test_a_text_that_need_not_end_is_refused_unread(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)  # nobody writes to it: whoever opens it waits
-    for path in (pipe, Path("/dev/zero")):
-        with pytest.raises(DataError, match=f"{path} is a pipe, a socket or a device: save its text"):
-            build("charlm-rnn", text=path)
-
-
-def test_a_python_without_help_topics_asks_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(DataError, match="give a text file"):
-        build("charlm-rnn")
-
-
 def test_a_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtra, match="pip install 'vgrad-tui\\[demos\\]'"):
         build_task(RunConfig.make(recipe="depth-sigmoid"), CPU)
-
-
-def test_a_text_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="article-net reads no text"):
-        build("article-net", text=tmp_path / "text.txt")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("charlm-rnn", {"hiden": 8}, "did you mean 'hidden'.*hidden=128.*activation=tanh"),
-        ("charlm-lstm", {"activation": "relu"}, "no option 'activation'.*seq_len=64"),
-        ("charlm-rnn", {"hidden": "big"}, "hidden must be a whole number, got 'big'.*hidden=128"),
-        ("charlm-rnn", {"hidden": 2.5}, "hidden must be a whole number"),
-        ("charlm-rnn", {"hidden": True}, "hidden must be a whole number"),
-        ("charlm-rnn", {"hidden": 0}, "from 1 to 4096"),
-        ("charlm-rnn", {"layers": 10**9}, "from 1 to 16"),
-        ("charlm-rnn", {"activation": "sigmoid"}, "one of tanh, relu, got 'sigmoid'"),
-        ("charlm-gru", {"init": 3}, "one of torch, xavier, he, orthogonal, normal, got 3"),
-        ("charlm-transformer", {"heads": 5}, "width must be a multiple of heads"),
-        ("depth-sigmoid", {"skip": "yes"}, "skip must be true or false, got 'yes'.*skip=false"),
-        ("depth-tanh", {"skip": 1}, "skip must be true or false"),
-    ],
-)
-def test_options_that_make_no_sense(name: str, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        build(name, options=options)
-
-
-def test_a_batch_larger_than_the_digits_is_refused() -> None:
-    with pytest.raises(ConfigError, match="batch_size must be a whole number from 1 to 1437"):
-        build("depth-sigmoid", batch_size=1438)
-    assert build("depth-sigmoid", batch_size=1437).stream.next().ends_epoch
-
-
-def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"did you mean 'charlm-rnn'.*article-net"):
-        get_recipe("charlm-rn")
-    with pytest.raises(RecipeError) as raised:
-        build_task(RunConfig.make(recipe="zzz"), CPU)
-    assert "did you mean" not in str(raised.value)
-    assert all(name in str(raised.value) for name in RECIPES)
 
 
 # Shape and options of the models.
@@ -549,3 +355,97 @@ def test_listing_recipes_loads_no_torch() -> None:
 def test_a_summary_is_one_line_that_fits_beside_its_name(name: str) -> None:
     assert 0 < len(RECIPES[name].summary) <= 100
     assert "\n" not in RECIPES[name].summary
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_cell_is_an_option_and_a_name(cell: str) -> None:
+    chosen = build("charlm-rnn", options={"model.cell": cell, "init": "torch", "hidden": 8})
+    named = build(f"charlm-{cell}", options={"hidden": 8})
+    for one, other in zip(chosen.model.parameters(), named.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ConfigError, match=f"activation=relu needs model.cell=rnn.*{cell}"):
+        build("charlm-rnn", options={"cell": cell, "activation": "relu"})
+
+
+@every_recipe
+def test_every_recipe_says_how_long_it_takes(name: str) -> None:
+    recipe = RECIPES[name]
+    assert re.match(rf"{recipe.steps} steps, (under )?\d+ s", recipe.takes)
+
+
+def test_the_error_rate_is_the_share_of_wrong_answers() -> None:
+    task = build("temporal-order")
+    with torch.no_grad():
+        answers = task.model(task.validation.inputs).argmax(-1)
+    wrong = (answers != task.validation.targets).float().mean()
+    assert task.validate_metric() == pytest.approx(wrong.item())
+    assert task.metric is not None
+    assert task.metric.name == "error rate"
+
+
+def test_without_a_metric_it_is_nan_and_never_zero() -> None:
+    assert build("adding-gates").validate_metric() is None
+
+
+def test_the_autoencoders_metric_is_its_loss_a_thousand_times() -> None:
+    task = build("fp16-underflow")
+    assert task.validate_metric() == pytest.approx(1000 * task.validate(), rel=1e-5)
+
+
+def share_of_zeros(task: Task, scale: float) -> float:
+    batch = task.stream.next()
+    task.optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = task.loss_of(batch)
+    (loss * scale).backward()
+    grads = [param.grad for param in task.model.parameters() if param.grad is not None]
+    return sum(int((grad == 0).sum()) for grad in grads) / sum(grad.numel() for grad in grads)
+
+
+def test_small_gradients_underflow_in_half_precision_until_the_loss_is_scaled() -> None:
+    task = build("fp16-underflow", batch_size=1024)
+    assert share_of_zeros(task, 1.0) > 0.8
+    assert share_of_zeros(task, 65536.0) < 0.1
+
+
+def test_one_digit_a_step_is_too_noisy_and_sixteen_are_not() -> None:
+    def run(per_step: int, lr_scale: float) -> float:
+        task = build("tiny-batch")
+        task.optimizer.param_groups[0]["lr"] *= lr_scale
+        for _ in range(1600 // per_step):
+            task.optimizer.zero_grad()
+            for _ in range(per_step):
+                (task.loss_of(task.stream.next()) / per_step).backward()
+            task.optimizer.step()
+        return task.validate()
+
+    noisy, accumulated, slow = run(1, 1.0), run(16, 1.0), run(1, 1 / 16)
+    assert noisy > 4
+    assert accumulated < 2.4
+    assert slow < 2.4
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_gradients_vanish_over_fifty_steps_in_every_new_cell(cell: str) -> None:
+    task = build("adding-gates", options={"cell": cell})
+    assert ratio(hidden_gradients(task, task.stream.next())) < 1e-8
+
+
+def test_gates_learn_to_add_what_a_plain_network_forgets() -> None:
+    def run(cell: str) -> float:
+        task = build("adding-gates", batch_size=20, options={"cell": cell, "seq_len": 20})
+        for _ in range(300):
+            task.optimizer.zero_grad()
+            task.loss_of(task.stream.next()).backward()
+            task.optimizer.step()
+        return task.validate()
+
+    assert run("rnn") > 0.15  # always answering 1 costs 0.167
+    assert run("gru") < 0.01
+
+
+def test_a_gradient_that_vanishes_over_sixty_layers_is_still_told_apart_from_none() -> None:
+    record = vgrad.build("depth-sigmoid", device="cpu", options={"depth": 60}).train_step()
+    first, last = record.grad_norms[0], record.grad_norms[-1]
+    assert 0 < first < 1e-23 < last  # the square of the first is no float32
+    assert (record.grad_norms > 0).all()
