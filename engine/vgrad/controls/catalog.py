@@ -43,7 +43,7 @@ _OFF = Variant("off", None, "off")
 CLIP = OneOf(
     "clip",
     "clip",
-    "Make gradients that are too large smaller",
+    "Shorten gradients that are too large",
     "chain",
     variants(
         Variant(
@@ -115,7 +115,7 @@ ACCUMULATE = OneOf(
 DETECT = OneOf(
     "detect",
     "detection",
-    "The article's gradient detection, and the standard method of looking around",
+    "The article's gradient detection, and SAM, the standard method of that kind",
     "passes",
     variants(
         Variant(
@@ -169,7 +169,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
     DETECT,
     ACCUMULATE,
     OneOf(
-        "centralize", "centralise", "Take the mean out of every unit's gradient", "chain",
+        "centralize", "centralise", "Subtract the mean from every unit's gradient", "chain",
         variants(
             Variant(
                 "on", CentralizeGrads, "on",
@@ -228,7 +228,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType({control.name: control for co
         MIN_LR_SCALE, MAX_LR_SCALE,
     ),
     OneOf(
-        "optimizer", "optimizer", "What turns gradients into steps; a new one starts with an empty memory",
+        "optimizer", "optimizer", "What turns gradients into steps; a new one starts with empty state",
         "optimizer",
         variants(
             Variant("recipe", None, "the recipe's own"),

@@ -32,8 +32,8 @@ class Variant:
         type: Frozen dataclass of its values; None where the value is None: off.
         label: What it is called in a list.
         as_printed: Whether it is a method of the article as printed, not the field's standard one.
-        helps: Against what it helps, in a few words.
-        fails: Where it does not help, or what it costs.
+        helps: What it helps against, in a few words.
+        fails: What it does not help against, or what it costs.
         source: Paper or function it is defined by.
         own_loop: Whether it runs passes of its own, which only vgrad's training loop can do.
     """
@@ -93,7 +93,7 @@ class OneOf:
     Attributes:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
-        help: A sentence.
+        help: One sentence about what it does.
         group: Where it acts.
         variants: By their words, the first of them the usual one to start from.
         shorthand: Word of the variant that a bare parameter means: ``4`` for ``mean:4``.
@@ -165,7 +165,7 @@ class Number:
     Attributes:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
-        help: A sentence.
+        help: One sentence about what it does.
         group: Where it acts.
         least: Smallest that makes sense.
         most: Largest that makes sense.
@@ -202,7 +202,7 @@ class Word:
     Attributes:
         name: Field of `Controls`, key in TOML, and flag.
         title: What it is called on the screen.
-        help: A sentence.
+        help: One sentence about what it does.
         group: Where it acts.
         words: What may be typed, besides ``"as-built"``.
         own_loop: Whether it needs vgrad's own training loop.

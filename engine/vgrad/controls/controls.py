@@ -46,16 +46,16 @@ class Controls:
     set to. None means off, or as the recipe has it. Text is read: ``Controls(clip="norm:1")``.
 
     Attributes:
-        detect: Looking around before a step: the article's detection, or SAM.
-        accumulate: How many microbatches make a step, and how they are joined.
+        detect: The gradient at other weights than the current ones: the article's detection, or SAM.
+        accumulate: How many microbatches make a step, and how they are combined.
         skip_non_finite: Whether a step with NaN or inf is dropped.
         freeze: Layers that are not trained.
-        centralize: Whether the mean is taken out of each unit's gradient.
+        centralize: Whether the mean is subtracted from each unit's gradient.
         normalize: Layer-wise scaling.
         omega: Pascanu's regulariser.
-        clip: The clipping in force.
+        clip: Gradient clipping.
         noise: Noise added after clipping.
-        precision: What the passes compute in.
+        precision: What the forward and backward passes compute in.
         optimizer: The optimizer; None for the recipe's own.
         schedule: How the base learning rate changes with the step.
         lr_scale: Multiplies the learning rate that the optimizer and its schedule set; from
@@ -109,7 +109,7 @@ class Set:
     """Set ``control`` to ``value`` from the next step on.
 
     Attributes:
-        control: Name of a control, as in `Controls`.
+        control: Name of a field of `Controls` other than ``paused``.
         value: One of its values, or the text of one: ``Set("clip", "norm:1")``.
     """
 
@@ -141,7 +141,7 @@ class CheckGradients:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait at the next safe point."""
+    """Wait before the next step, until `Resume` or `StepOnce`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class StepOnce:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the run at the next safe point."""
+    """End the run before the next step."""
 
 
 Command = Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop
@@ -246,7 +246,7 @@ def _require_usable(controls: Controls, control: Control, capabilities: Capabili
 
 
 def as_applied(command: Command, controls: Controls) -> Command:
-    """The command with the value that was really applied, coerced as `reduce` did."""
+    """The command with the value that was really applied, as `reduce` read it."""
     if isinstance(command, Set):
         control = find_control(command.control)
         return Set(control.name, getattr(controls, control.name))

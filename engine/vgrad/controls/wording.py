@@ -1,4 +1,4 @@
-"""Commands in words, as the journal, the screen and the summary put them."""
+"""Commands in words, for the journal, the screen and the summary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN_WORDS = {
 def describe(command: object) -> str:
     """Name a command in a few words: ``clip norm 1``, ``accumulate 4``, ``lr × 0.5``.
 
-    What was refused is described, too, so any value may be in it.
+    Refused commands are described too, so the value may be anything.
     """
     match command:
         case Set(control=name, value=value):
@@ -35,7 +35,7 @@ def describe(command: object) -> str:
 
 
 def _setting(name: object, value: object) -> str:
-    """What was asked for, as its control puts it; as it stands where no control can make sense of it."""
+    """The control and the value in its own words; the value as it stands where no control can read it."""
     try:
         control = find_control(name)
         return label(control.name, control.read(value))

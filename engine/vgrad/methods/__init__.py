@@ -1,5 +1,5 @@
 """Everything that a control can be set to: one idea per file.
 
-A transform is a frozen value that checks itself when made and changes gradients in place; what it
-learns meanwhile is its memory, which the run keeps. It never reads a number back to the host.
+A gradient transform is a frozen value that checks itself when it is made and changes gradients in
+place. What it learns from step to step is its memory, which the run keeps.
 """

@@ -14,13 +14,14 @@ MAX_STEPS = 4096
 class MeanOver:
     """The mean over all tokens (or samples) of ``steps`` microbatches, then one optimizer step.
 
-    Equals one batch of all their items, with unequal counts too: a mean of means would not.
+    This equals one batch of all their items, even if the microbatches differ in size. A mean of means
+    does not.
 
     Args:
         steps: Microbatches per optimizer step, 1 to 4096.
 
     Raises:
-        ConfigError: If ``steps`` is no such number.
+        ConfigError: If ``steps`` is not a whole number in that range.
     """
 
     needs_dense: ClassVar[bool] = True
@@ -33,15 +34,15 @@ class MeanOver:
 
 @dataclass(frozen=True, slots=True)
 class SumOver:
-    """The sum of the mean gradients of ``steps`` microbatches: what a loop that forgets to divide does.
+    """The sum of the mean gradients of ``steps`` microbatches, as in a loop that forgets to divide.
 
-    It is `MeanOver` with a learning rate ``steps`` times as large, where microbatches are equal.
+    For microbatches of equal size it is `MeanOver` with ``steps`` times the learning rate.
 
     Args:
         steps: Microbatches per optimizer step, 1 to 4096.
 
     Raises:
-        ConfigError: If ``steps`` is no such number.
+        ConfigError: If ``steps`` is not a whole number in that range.
     """
 
     needs_dense: ClassVar[bool] = True

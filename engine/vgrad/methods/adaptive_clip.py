@@ -1,6 +1,6 @@
 """Clipping whose limit follows the run: the weights' size, or the norms seen so far.
 
-None of these cures vanishing gradients: a limit only shortens.
+None of them cures vanishing gradients: a limit can only shorten a gradient.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _NUM_BINS = 128 * _BINS_PER_OCTAVE
 
 @dataclass(frozen=True, slots=True)
 class AGC(GradTransform):
-    """Adaptive gradient clipping: no unit's gradient is long beside that unit's weights.
+    """Adaptive gradient clipping: limit each unit's gradient relative to that unit's weights.
 
     Unit by unit: if ``‖G_i‖ > clipping * max(‖W_i‖, eps)``, then ``G_i`` is rescaled to that
-    length. A unit is what makes one output: entry i of the first dimension. A tensor with at
+    length. A unit is what produces one output: index i of the first dimension. A tensor with at
     most one dimension longer than 1 is one unit: a bias, a 0-d parameter, ``Linear(1, n).weight``.
 
-    The last linear layer (`Grads.last_linear`) is left alone, as the paper has it. Its weight is
-    exempt when it is tied to an embedding too; one gradient cannot be clipped in part.
-    A unit with a NaN is left as it is; an inf makes its unit 0 and itself NaN, as with ClipGradNorm.
+    The last linear layer (`Grads.last_linear`) is not clipped, as in the paper; nor is its weight
+    where an embedding shares it, for one gradient cannot be clipped in part. A unit with a NaN is
+    left as it is. An inf becomes NaN and makes the rest of its unit 0, as with ClipGradNorm.
 
     Args:
         clipping: Largest ratio of a unit's gradient norm to its weight norm; 1e-30 to 1e30.
-        eps: Weight norm that is assumed at least, so that zero weights can grow; 1e-30 to 1e30.
+        eps: Smallest weight norm that is assumed, so that zero weights can grow; 1e-30 to 1e30.
 
     Raises:
         ConfigError: If a setting is not a number in its range.
@@ -110,18 +110,18 @@ class ZClip(GradTransform):
     """Shorten a step whose norm stands out from those before it, and cap every step.
 
     With μ and σ of the norms n so far, ``z = (n - μ) / (σ + 1e-6)``. Where that is above z*, the
-    norm becomes ``μ + z*² σ / z``: the further out, the nearer to the mean. Whatever comes out is
-    then cut to ``max_norm``. μ and σ are those of the first ``warmup_steps`` norms, in which only
-    the cap acts, and from then on moving averages of the norms before the cap: of a spike, what it
-    was shortened to.
+    norm becomes ``μ + z*² σ / z``: the larger the spike, the closer to the mean. The result is then
+    cut to ``max_norm``. During the first ``warmup_steps`` steps only this cap acts, and μ and σ are
+    those of the norms so far. From then on they are moving averages of the norms before the cap, in
+    which a spike counts with its shortened norm.
 
-    A norm that is not finite teaches nothing. Of NaN every entry is left as it is; one inf makes
-    all other entries 0 and itself NaN, as with ClipGradNorm.
+    A norm that is not finite is not counted. If it is NaN, all entries stay as they are. A single inf
+    becomes NaN and makes all other entries 0, as with ClipGradNorm.
 
     Args:
         z: z*, the standard deviations above the mean that pass; 1e-30 to 1e30.
         alpha: Weight of the past in the moving averages, in [0, 1].
-        warmup_steps: Norms to begin with; from 1 to 1,000,000.
+        warmup_steps: Number of steps of the warm-up; from 1 to 1,000,000.
         max_norm: Largest joint norm that passes in any case, the warm-up included; 1e-30 to 1e30.
 
     Raises:
@@ -171,7 +171,7 @@ class ZClip(GradTransform):
         grads.scale_(_shortening(norm, target.clamp(max=self.max_norm)))
 
     def _learn(self, memory: ZClipMemory, norm: Tensor, is_finite: Tensor) -> None:
-        """Take in one norm, if it is finite, without waiting to know whether it is."""
+        """Count one norm if it is finite, without reading back whether it is."""
         import torch
 
         # The plain mean of n norms moves by 1/n, a moving average by 1 - alpha.
@@ -187,17 +187,17 @@ class ZClip(GradTransform):
 
 @dataclass(frozen=True, slots=True)
 class AutoClip(GradTransform):
-    """Clip the joint norm at a percentile of all norms seen so far, this one among them.
+    """Clip the joint norm at a percentile of all norms seen so far, including this one.
 
-    Whatever the loss's scale, that share of steps passes whole; at 10, nine of ten steps are cut
-    to the length of the shortest tenth, much like normalising.
+    That share of the steps passes unchanged, whatever the scale of the loss. At 10, nine of ten
+    steps are cut to about the length of the shortest tenth, which is much like normalising.
 
-    The norms are counted, not kept: 64 KiB however long the run, in bins a 64th of a factor of 2
-    wide. So the limit is never below the exact percentile and at most 1.1 % above it, for norms
-    from 5.4e-20 to 1.8e19; smaller ones count as the least of these, larger ones as the largest.
+    The norms are counted and not stored: 64 KiB however long the run, in bins a 64th of a factor
+    of 2 wide. So the limit is never below the exact percentile and at most 1.1 % above it, for norms
+    from 5.4e-20 to 1.8e19. Smaller norms count as the smallest of these, larger ones as the largest.
 
-    A norm that is not finite is not counted. Of NaN every entry is left as it is; one inf makes
-    all other entries 0 and itself NaN, as with ClipGradNorm.
+    A norm that is not finite is not counted. If it is NaN, all entries stay as they are. A single inf
+    becomes NaN and makes all other entries 0, as with ClipGradNorm.
 
     Args:
         percentile: Percentile of the norms to clip at, interpolated linearly; in [0, 100].
@@ -246,9 +246,9 @@ class AutoClip(GradTransform):
 
 
 def _shortening(norm: Tensor, limit: Tensor) -> Tensor:
-    """The factor that brings ``norm`` down to ``limit``, or 1 where it is there already or NaN.
+    """The factor that brings ``norm`` down to ``limit``, or 1 where it is below it already, or NaN.
 
-    Without the 1e-6 that torch adds to the norm: limits that follow the run can be as small.
+    Without the 1e-6 that torch adds to the norm: limits that follow the run can be that small.
     """
     import torch
 

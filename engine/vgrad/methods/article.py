@@ -1,7 +1,7 @@
 """The article's remedies exactly as it prints them, to show what they really do.
 
-Its prose, formulas and code disagree with one another and with the standard methods of the same
-names; none of them cures vanishing gradients. What each amounts to is said and tested here.
+Its prose, formulas and code contradict one another and the standard methods of the same names. None
+of them cures vanishing gradients. The docstrings say what each really does, and tests prove it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class FloorAsPrinted(RandomTransform):
 
     ``T ~ U(0, t_max)`` for each tensor and step; ``g = g where |g| > T, else +T``. So every entry
     is at least T in size, a small negative one changes its sign, and a weight whose gradient is zero
-    drifts by ``-lr * sum(T)``. A NaN is not above T, and so becomes it: look at the norm before.
+    drifts by ``-lr * sum(T)``. A NaN is not above T either and becomes T, so only the norm before this
+    link shows it.
 
     Args:
         t_max: Largest threshold; 1e-30 to 1e30.
@@ -56,7 +57,7 @@ class FloorAsPrinted(RandomTransform):
 
 @dataclass(frozen=True, slots=True)
 class FloorSigned(RandomTransform):
-    """Raise every small entry to a threshold, with its own sign: FloorAsPrinted, mended.
+    """Raise every small entry to a threshold, with its own sign: FloorAsPrinted with the sign kept.
 
     ``T ~ U(0, t_max)`` for each tensor and step; ``g = T * sign(g) where |g| <= T``. Every sign is
     kept; zeros and NaN stay what they are.
@@ -99,7 +100,7 @@ class AscendAsCoded(GradTransform):
 
     ``p += rate * g``, and the step is then done with the old ``g``. Under plain SGD the two add
     up to ascent at ``rate - lr``: training goes backwards while lr is below ``rate``, and stands
-    still where they are equal. (To the rounding of the weights, for the two are added one by one.)
+    still where they are equal. (Up to rounding: the two are added to the weights one after another.)
 
     Args:
         rate: How far up, in learning rates; 1e-30 to 1e30.
@@ -129,8 +130,9 @@ class AscendAsCoded(GradTransform):
 class PerturbAsProse(RandomTransform):
     """Push some of the weights at random before the step, and leave them there.
 
-    ``p += sigma * xi`` with ``xi ~ N(0, 1)`` for a share of the entries, drawn anew each step. The
-    article means to see how the gradient answers, but never looks; what remains is a random walk.
+    ``p += sigma * xi`` with ``xi ~ N(0, 1)`` for a share of the entries, drawn again at each
+    step. The article wants to see how the gradient responds, but never measures it. What remains is
+    a random walk.
 
     Args:
         sigma: Standard deviation of the push, in parameter units; 1e-30 to 1e30.
@@ -169,9 +171,9 @@ class PerturbAsProse(RandomTransform):
 class DoubleAsCoded(GradTransform):
     """Add the gradient to itself, as the article's code for accumulation has it.
 
-    ``g = g + g``: no second microbatch is looked at. For SGD, with or without momentum, it is the
-    doubled learning rate to the bit. For Adam it is nothing at all from the first step on (but
-    for its eps); turned on in mid-run, it lengthens steps until the second moment has caught up.
+    ``g = g + g``: there is no second microbatch. For SGD, with or without momentum, it equals twice
+    the learning rate, bit for bit. Adam's steps do not change at all if it is on from the first step
+    (apart from eps); turned on later, it lengthens them until the second moment has caught up.
 
     Source:
         The article, section 4.3 (accumulation, as coded).
@@ -190,8 +192,8 @@ class HoardAsProse(GradTransform):
     """Step with the sum of all gradients so far, never cleared, as the article's prose has it.
 
     That is momentum without friction: in a bowl of curvature λ the weights swing through the
-    minimum for ever, once in ``2π / sqrt(lr λ)`` steps. One NaN stays for good. Its memory holds
-    as much as all gradients; a weight without one keeps its sum for the next.
+    minimum for ever, once in ``2π / sqrt(lr λ)`` steps. A NaN never leaves the sum. The memory is as
+    large as all gradients; a weight that has no gradient in a step keeps its sum.
 
     Source:
         The article, section 3.3 (accumulation, as prose).

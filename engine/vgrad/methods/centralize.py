@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CentralizeGrads(GradTransform):
-    """Take from each output unit's gradient its mean, so that it sums to 0.
+    """Subtract from each output unit's gradient its mean, so that it sums to 0.
 
     For weights of two dimensions and more: ``g -= mean of g over dims 1..``; vectors and 0-d
     parameters are left alone. A unit with a single input has a gradient that is its own mean:
-    ``Linear(1, n).weight`` and depthwise 1x1 convolutions stop learning. What is not finite makes
-    its own unit NaN.
+    ``Linear(1, n).weight`` and depthwise 1x1 convolutions stop learning. An entry that is not finite
+    makes its unit NaN.
 
     Source:
         Yong et al. 2020, arXiv:2004.01461, equation 1.

@@ -70,8 +70,8 @@ class ClipGradValue(GradTransform):
 class ClipEachTensor(GradTransform):
     """Rescale each gradient alone so that its own L2 norm is at most ``max_norm``.
 
-    One bad layer is held back without holding back the others. Directions are kept within a
-    tensor, not among them. What is not finite spoils its own tensor only.
+    One bad layer does not shorten the gradients of the others. The direction within each tensor is
+    kept, the joint direction is not. An entry that is not finite affects its own tensor only.
 
     Args:
         max_norm: Largest norm of one tensor that passes, in loss units per parameter unit;

@@ -56,15 +56,15 @@ def supervised_backward(
     Args:
         outputs: Runs the forward pass and returns every layer's own prediction, the model's last.
         loss_fn: Mean loss of ``(prediction, targets)``, 0-d.
-        targets: What every layer should answer.
+        targets: What every layer should predict.
         params: The weights to perturb. Restored bit for bit, also if a pass raises.
         value: How much is perturbed.
-        generator: Source of the perturbations, advanced by every call unless ``sigma`` is 0. One
-            that lives on the weights' device spares a copy to it.
+        generator: Source of the perturbations, advanced by every call unless ``sigma`` is 0. On the
+            weights' device it avoids a copy.
 
     Returns:
-        The model's normal loss, that of the last prediction, 0-d and detached; as the others it
-        is taken at the perturbed weights.
+        The model's normal loss, that of the last prediction, at the perturbed weights; 0-d and
+        detached.
 
     Raises:
         ConfigError: If there is no prediction.

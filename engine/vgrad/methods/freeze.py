@@ -10,10 +10,10 @@ from vgrad.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Give the optimizer no gradient for the layers that match: it skips them wholly.
+    """Give the optimizer no gradient for the layers that match: it skips them entirely.
 
-    Neither momentum nor weight decay moves them, and their gradient is still shown. They take no
-    part in the norm that clipping sees.
+    Neither momentum nor weight decay moves them, and their gradient is still shown. They are not part
+    of the norm that clipping sees.
 
     Args:
         patterns: Shell patterns of layer names, separated by spaces: ``"embed rnn.*"``.

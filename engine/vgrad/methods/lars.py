@@ -17,14 +17,14 @@ class LARS(GradTransform):
     """Rescale each gradient to ``trust`` times the length of its weights.
 
     Tensor by tensor: ``g *= trust * ‖w‖ / (‖g‖ + weight_decay * ‖w‖)``. It evens out scales that
-    differ from layer to layer, up as well as down; it cannot bring back a direction that rounding
-    has lost. Where the weights or the gradient are all zero, the gradient is left as it is: by the
-    formula, weights that start at zero would never leave it. A tensor with a NaN is left as it is
-    too; an inf makes all else in its tensor 0 and itself NaN.
+    differ from layer to layer, up as well as down; it cannot restore a direction that rounding has
+    lost. Where the weights or the gradient are all zero, the gradient is left as it is: by the
+    formula, weights that start at zero would stay there. A tensor with a NaN is left as it is too. An
+    inf becomes NaN and makes the rest of its tensor 0.
 
     Args:
-        trust: Length of a gradient beside its weights; 1e-30 to 1e30.
-        weight_decay: The optimizer's own, which stays with the optimizer; here it only shortens
+        trust: Norm of a gradient over the norm of its weights; 1e-30 to 1e30.
+        weight_decay: The optimizer's own, which the optimizer still applies; here it only shortens
             the gradient, as in the paper; in [0, 1e30].
 
     Raises:

@@ -19,8 +19,8 @@ class AddGradNoise(RandomTransform):
     """Add ``N(0, eta / (1 + t)**gamma)`` to every entry of every gradient.
 
     The second argument is the variance. ``t`` is the number of steps the run has done, 0 in its
-    first, whenever the noise was turned on. Belongs after clipping, which would shorten it too.
-    Helps some poor initialisations; made our own runs worse.
+    first, whenever the noise was turned on. It is added after clipping, which would shorten it too.
+    It helps some poor initialisations; it made our own runs worse.
 
     Args:
         eta: Variance at the first step; the paper tries 0.01, 0.3 and 1; 1e-30 to 1e30.

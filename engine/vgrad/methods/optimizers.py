@@ -1,7 +1,7 @@
-"""The optimizers that a run can be switched to: frozen values, and what torch makes of them.
+"""The optimizers that a run can be switched to: frozen values, and torch's optimizers made from them.
 
-They are torch's own, with torch's own defaults for everything that is not a field here. An
-optimizer made in mid-run starts with an empty memory: no momentum, no averages.
+Everything that is not a field here has torch's default. An optimizer made in mid-run starts with
+empty state: no momentum, no averages.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Family = Literal["sgd", "adaptive"]
-"""Whether a step is in proportion to the gradient, or hardly depends on its scale."""
+"""Whether a step is proportional to the gradient, or hardly depends on its scale."""
 
 USUAL_LR: dict[Family, float] = {"sgd": 1e-2, "adaptive": 1e-3}
-"""Where to start when nothing is known: 1e-3 is torch's default of its adaptive optimizers,
+"""The learning rate to start with when nothing is known: 1e-3 is torch's default of its adaptive optimizers,
 1e-2 what its examples for SGD begin with. Neither was tuned to any recipe."""
 
 MIN_LR, MAX_LR = 1e-12, 1e6
@@ -60,7 +60,7 @@ class SGD:
 
 @dataclass(frozen=True, slots=True)
 class Momentum:
-    """Gradient descent with a heavy ball: ``v = momentum * v + g; p -= lr * v``.
+    """Gradient descent with momentum: ``v = momentum * v + g; p -= lr * v``.
 
     A steady gradient moves weights ``1 / (1 - momentum)`` times as far as under `SGD`.
 
@@ -92,7 +92,7 @@ class Momentum:
 
 @dataclass(frozen=True, slots=True)
 class Nesterov:
-    """Momentum that looks ahead: ``v = momentum * v + g; p -= lr * (g + momentum * v)``.
+    """Momentum with a look ahead: ``v = momentum * v + g; p -= lr * (g + momentum * v)``.
 
     Args:
         lr: As in `SGD`.
@@ -128,7 +128,7 @@ class Adam:
         lr: As in `SGD`.
         beta1: Decay of the mean, in [0, 1).
         beta2: Decay of the mean square, in [0, 1).
-        eps: Added to the root, so that what has no gradient does not move; > 0.
+        eps: Added to the root, so that a weight without a gradient does not move; > 0.
 
     Raises:
         ConfigError: If a value makes no sense.
@@ -229,7 +229,7 @@ def default_lr(choice: OptimizerChoice, recipe_lr: float, recipe: OptimizerChoic
     1e-3 for adaptive ones. The recipe's rate is not corrected for a momentum taken on or off.
 
     Args:
-        choice: What is to be made.
+        choice: The optimizer.
         recipe_lr: Learning rate of the recipe's own optimizer.
         recipe: What `choice_of` says of that optimizer.
     """
@@ -241,11 +241,11 @@ def default_lr(choice: OptimizerChoice, recipe_lr: float, recipe: OptimizerChoic
 
 
 def make(choice: OptimizerChoice, params: Iterable[Tensor], *, lr: float) -> torch.optim.Optimizer:
-    """Return torch's optimizer for ``choice``, with an empty memory.
+    """Return torch's optimizer for ``choice``, with empty state.
 
     Args:
-        choice: Which, and its settings but for the learning rate.
-        params: What it is to train, in one group.
+        choice: Which optimizer, and its settings except the learning rate.
+        params: The parameters that it trains, in one group.
         lr: Its learning rate, see `default_lr`.
     """
     import torch
@@ -279,12 +279,12 @@ def choice_of(optimizer: torch.optim.Optimizer) -> OptimizerChoice | None:
     candidate = _candidate(optimizer, first)
     if candidate is None:
         return None
-    # Made anew it must come out the same in every setting: so what is no field here shows up.
+    # Made again from the candidate, it must have the same settings, also those that are no fields here.
     twin = make(candidate, [torch.zeros(())], lr=first["lr"])
     return candidate if _settings(twin.param_groups[0]) == first else None
 
 
-# How a step is computed, and who keeps the books: they change no result that anybody could see.
+# Settings of how a step is computed. They do not change its result.
 _NO_SETTINGS = ("params", "param_names", "initial_lr", "foreach", "fused", "capturable", "differentiable")
 
 

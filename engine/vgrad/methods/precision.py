@@ -30,7 +30,7 @@ class Float32:
 
 @dataclass(frozen=True, slots=True)
 class BFloat16:
-    """Autocast to bfloat16: float32's range with 8 bits of precision, and no need of a loss scale."""
+    """Autocast to bfloat16: float32's range with 8 bits of precision, so no loss scale is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ Precision = Float32 | BFloat16 | Float16
 
 
 class LossScale:
-    """The loss scale of a run as it is now. Plain numbers: it can be copied and stored.
+    """The loss scale of a run as it is now, in plain numbers.
 
     Args:
         value: Where it starts and how it moves.
@@ -80,8 +80,8 @@ class LossScale:
         num_finite: Finite steps since the scale last moved.
 
     Source:
-        ``torch.amp.GradScaler``, whose scales these are as long as they stay in [1, 2**24].
-        Beyond, torch's go on: down to 0, where nothing is left of the gradient, and up to inf.
+        ``torch.amp.GradScaler``, with the same scales as long as they stay in [1, 2**24]. Torch's go
+        on beyond that range: down to 0, where the gradient is lost, and up to inf.
     """
 
     __slots__ = ("_value", "num_finite", "scale")

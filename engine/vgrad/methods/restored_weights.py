@@ -1,4 +1,4 @@
-"""A short way off the weights and back: passes elsewhere, the weights as they were."""
+"""Passes at changed weights, with the old weights put back afterwards."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def restored(params: Sequence[Tensor]) -> Iterator[None]:
-    """Bring back ``params``, bit for bit, whatever is written to them inside; also if it raises.
+    """Put back ``params``, bit for bit, whatever is written to them inside, also after an exception.
 
-    From copies: adding and subtracting again would leave rounding behind. Run the backward pass
-    inside, too: autograd refuses a graph whose weights were written since.
+    They are put back from copies, because subtracting what was added would leave rounding errors. Run
+    the backward pass inside, too: autograd refuses a graph whose weights have been written since.
     """
     import torch
 

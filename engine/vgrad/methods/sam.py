@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient taken where the loss near by is worst."""
+"""Sharpness-aware minimisation: the gradient at the nearby weights with the largest loss."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class SAM:
 
 
 def sam_backward(loss_fn: Callable[[], Tensor], params: Sequence[Tensor], *, rho: float = 0.05) -> Tensor:
-    """Add the gradient at the worst near point to ``p.grad``, as ``loss.backward()`` would the usual one.
+    """Add the gradient at ``p + e`` to ``p.grad``, as ``loss.backward()`` adds the one at ``p``.
 
-    The first pass, at the weights themselves, only finds the direction and leaves ``p.grad`` alone.
-    A zero gradient has none: the second pass then repeats the first. A gradient that is not finite
-    comes out as NaN. A loss scale drops out of ``e``. Nothing is read back to the host.
+    The first pass, at the weights themselves, only finds the direction of ``e`` and does not change
+    ``p.grad``. A zero gradient has no direction: the second pass then repeats the first. A gradient
+    that is not finite becomes NaN. A loss scale cancels out of ``e``. Nothing is read back to the host.
 
     Args:
         loss_fn: Runs the forward pass and returns the loss, 0-d. Called twice: random layers
             draw twice, and running statistics (batch norm) see the batch twice.
-        params: All trainable parameters, on one device; those that the loss does not need
-            stay out. Restored bit for bit, also if a pass raises.
+        params: All trainable parameters, on one device. Restored bit for bit, also if a pass raises.
+            Those that the loss does not depend on are not moved.
         rho: Length of ``e``.
 
     Returns:
@@ -80,8 +80,8 @@ def sam_backward(loss_fn: Callable[[], Tensor], params: Sequence[Tensor], *, rho
 def _unit_vector(tensors: list[Tensor]) -> tuple[Tensor, ...]:
     """``tensors`` divided by their joint L2 norm; zeros if that is 0.
 
-    By the largest entry first, for the squares of a vanishing float32 gradient underflow from 1e-23
-    down: a norm of the rest would be too small, and the way uphill too long.
+    They are divided by the largest entry first: the squares of float32 entries below 1e-23 underflow,
+    so that the norm would be too small and the step uphill too long.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """How the base learning rate changes with the step: pure functions of the step's number.
 
-A schedule keeps no state, so it can be set, changed and taken off in mid-run, and a restored run
-needs nothing but its step. It multiplies the base learning rate, as ``lr_scale`` does.
+A schedule keeps no state, so it can be set, changed and removed in mid-run, and a restored run needs
+only its step. It multiplies the base learning rate, as ``lr_scale`` does.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class GradTransform(ABC):
     Nothing is read back to the host, and nothing is drawn from global random state.
 
     Attributes:
-        needs_dense: Whether it is not the same on a sparse gradient's entries alone.
+        needs_dense: Whether it needs every entry of a gradient. Sparse gradients, of which it would see
+            only the entries that are there, and complex ones are then refused.
     """
 
     needs_dense: ClassVar[bool] = False
