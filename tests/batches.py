@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable
 
 from vgrad.events.batch import Batch, Snapshot
@@ -14,12 +15,13 @@ from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
 
 _sequence = itertools.count()
+_NOON = time.mktime((2026, 1, 2, 12, 0, 0, 0, 0, -1))  # local time, which is what screens show
 
 
 def make_notice(body: NoticeBody, command_id: str | None = None) -> Notice:
-    """A notice of what happened, later than all others so far."""
+    """A notice of what happened, numbered after all others so far."""
     number = next(_sequence)
-    return Notice(number, 1.7e9 + number, getattr(body, "step", 0), 0, body, command_id)
+    return Notice(number, _NOON, getattr(body, "step", 0), 0, body, command_id)
 
 
 def make_batch(
@@ -28,11 +30,11 @@ def make_batch(
     stats: LayerStats | None = None,
     verdict: Verdict | None = None,
     num_dropped: int = 0,
-    time: TimeStats | None = None,
+    time_stats: TimeStats | None = None,
 ) -> Batch:
     """These steps, events and statistics of part 0; what is no notice yet is put into one."""
-    known = Snapshot(stats, verdict, time)
-    has_news = any(item is not None for item in (stats, verdict, time))
+    known = Snapshot(stats, verdict, time_stats)
+    has_news = any(item is not None for item in (stats, verdict, time_stats))
     return Batch(
         blocks_of(records),
         tuple(body if isinstance(body, Notice) else make_notice(body) for body in notices),

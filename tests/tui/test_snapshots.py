@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -37,14 +36,6 @@ CONTROL_SIZES = [(50, 20), (80, 24), (160, 50)]
 SIZES = [(50, 20), (80, 24), (120, 36), (200, 60)]
 
 Compare = Callable[..., bool]
-
-
-@pytest.fixture(autouse=True)
-def _frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The journal writes the time of day; in a picture it stands still."""
-    noon = time.struct_time((2026, 1, 1, 12, 0, 0, 3, 1, 0))
-    strftime = time.strftime
-    monkeypatch.setattr(time, "strftime", lambda form, when=noon: strftime(form, when))
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +121,9 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
         links = LINKS
         norms = np.array([43.1, 1.0, 1.02], dtype=np.float32)
         last = make_record(361, len(layers), grad_norm=43.1, applied_norm=1.02, links=links, link_norms=norms)
-        await pull(pilot, source, make_batch((*steps, last), stats=make_stats(361, 40), time=time_stats(350)))
+        await pull(
+            pilot, source, make_batch((*steps, last), stats=make_stats(361, 40), time_stats=time_stats(350))
+        )
         await pull(pilot, source)
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=run_before)

@@ -34,23 +34,22 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
         os.environ.pop(name, None)
     with opening(config.recipe) as opened:
         from vgrad.run.session import Session
-        from vgrad.run.summary import Summarizer
+        from vgrad.run.summary import RunSummary
         from vgrad_tui.app.app import VgradApp
         from vgrad_tui.terminal.driver import TerminalDriver, wants_ascii
 
         TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
         TerminalDriver.opening = opened
         session = Session.from_config(config)
-        summarizer = Summarizer(config.recipe, config.seed)
         screen = session.attach()
-        app = VgradApp(screen, frugal=frugal, observe=summarizer.observe)
+        app = VgradApp(screen, frugal=frugal)
         app.run()
     session.stop()
     if app.state.info is not None and not app.is_impatient:  # while it prepares there is nothing to lose
         session.join(_GRACE_S)
-    summarizer.observe(screen.drain())
+    app.state.take(screen.drain())
     screen.close()
     if isinstance(session.exception, VgradError):
         raise session.exception
-    summary = summarizer.result()
+    summary = RunSummary.of(app.state, recipe=config.recipe, seed=config.seed)
     return summary, 130 if app.was_interrupted else summary.exit_code

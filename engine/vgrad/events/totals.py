@@ -33,7 +33,7 @@ class Totals:
 
     def observe(self, record: StepRecord) -> None:
         """Take a step into account."""
-        if self.step == 0:
+        if record.step == 1:
             self.loss_first = record.loss
         self.step = record.step
         self.loss_last = record.loss

@@ -15,8 +15,9 @@ from vgrad.errors import ConfigError, VgradError
 from vgrad.events.notices import RunEnded
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressView, progress_on
+from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
-from vgrad.run.summary import RunSummary, Summarizer, check_summary_path
+from vgrad.run.summary import RunSummary, check_summary_path
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 _REFRESH_S = 0.2
@@ -52,17 +53,17 @@ def run_headless(
     if summary_path is not None:
         check_summary_path(summary_path)
     session = Session.from_config(config)
-    summarizer = Summarizer(config.recipe, config.seed)
+    history = RunHistory()
     results, messages = Output(stdout, "stdout"), Output(stderr, "stderr")
     progress = progress_on(messages)
     try:
-        ended = _drive(session, summarizer, progress)
+        ended = _drive(session, history, progress)
     finally:
         progress.close()
     if isinstance(session.exception, VgradError) and ended.step == 0:
         raise session.exception
     messages.write(ended.traceback_text or "")
-    summary = summarizer.result()
+    summary = RunSummary.of(history, recipe=config.recipe, seed=config.seed)
     results.write(summary.to_json() + "\n")
     if results.lost:
         messages.write(f"{results.lost}; the JSON summary is lost there\n")
@@ -71,22 +72,19 @@ def run_headless(
     return _exit_code(summary)
 
 
-def _drive(session: Session, summarizer: Summarizer, progress: ProgressView) -> RunEnded:
-    """Watch the run until it has ended."""
-    ended: RunEnded | None = None
+def _drive(session: Session, history: RunHistory, progress: ProgressView) -> RunEnded:
+    """Watch the run until it has ended, which is the last that is reported."""
+    cursor = session.cursor()
     with stop_signals() as interruption:
         session.start()
         try:
             while True:
                 has_ended = session.join(timeout=_REFRESH_S)
-                batch = session.drain()
-                summarizer.observe(batch)
-                progress.observe(batch)
-                for notice in batch.notices:
-                    if isinstance(notice.body, RunEnded):  # it may come a look before the thread has ended
-                        ended = notice.body
-                if has_ended and ended is not None:
-                    return ended
+                batch = cursor.take()
+                history.take(batch)
+                progress.observe(history, batch)
+                if has_ended and history.ended is not None:
+                    return history.ended
                 if interruption.asked and not interruption.passed_on:
                     interruption.passed_on = True
                     session.stop()

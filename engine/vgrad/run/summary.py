@@ -7,15 +7,17 @@ import math
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from vgrad.controls.codec import command_to_data
 from vgrad.controls.controls import Reinit, Set, UndoReinit
 from vgrad.controls.wording import describe
 from vgrad.errors import ConfigError
-from vgrad.events.batch import Batch
-from vgrad.events.notices import CommandApplied, RunEnded, Validated, VerdictChanged
+from vgrad.events.notices import CommandApplied
 from vgrad.printable import printable
+
+if TYPE_CHECKING:
+    from vgrad.run.run_history import RunHistory
 
 _MAX_COMMAND_LINES = 8
 
@@ -50,6 +52,43 @@ class RunSummary:
     commands: tuple[CommandApplied, ...] = ()
     outcome: Literal["done", "stopped", "failed", "unfinished"] = "unfinished"
     error: str | None = None
+
+    @classmethod
+    def of(cls, history: RunHistory, *, recipe: str, seed: int) -> RunSummary:
+        """The summary of a run as it stands; its ``outcome`` is ``unfinished`` until the run has ended.
+
+        Args:
+            history: What is known of the run.
+            recipe: Name of the recipe.
+            seed: Seed of the run.
+        """
+        totals, ended = history.totals, history.ended
+        result = cls(
+            recipe,
+            seed,
+            steps=totals.step,
+            loss_first=totals.loss_first,
+            loss_last=totals.loss_last,
+            val_loss=totals.val_loss,
+            verdict=history.verdict.kind,
+            steps_per_s=totals.step / totals.elapsed_s if totals.elapsed_s > 0 else math.nan,
+            commands=tuple(history.commands),
+        )
+        if ended is not None:
+            result = replace(
+                result,
+                steps=ended.step,
+                loss_first=ended.loss_first,
+                loss_last=ended.loss_last,
+                val_loss=ended.val_loss,
+                steps_per_s=ended.steps_per_s,
+                outcome=ended.reason,
+                error=ended.error,
+            )
+        # A fact, even where the run ended before the engine looked at its verdict again.
+        measured = (result.val_loss, result.loss_last if result.steps else None)
+        is_broken = any(map(_is_non_finite, measured))
+        return replace(result, verdict="non-finite") if is_broken else result
 
     @property
     def exit_code(self) -> int:
@@ -104,58 +143,6 @@ class RunSummary:
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-class Summarizer:
-    """Folds the batches of a run into its summary.
-
-    Args:
-        recipe: Name of the recipe.
-        seed: Seed of the run.
-    """
-
-    def __init__(self, recipe: str, seed: int) -> None:
-        self._summary = RunSummary(recipe, seed)
-
-    def observe(self, batch: Batch) -> None:
-        """Take in what happened since the last batch."""
-        if batch.blocks:
-            first, last = batch.blocks[0].record(0), batch.blocks[-1].record(-1)
-            self._update(steps=last.step, loss_last=last.loss, steps_per_s=_rate(last.step, last.elapsed_s))
-            if first.step == 1:
-                self._update(loss_first=first.loss)
-        for notice in batch.notices:
-            match notice.body:
-                case CommandApplied() as applied:
-                    self._update(commands=(*self._summary.commands, applied))
-                case Validated(loss=loss):
-                    self._update(val_loss=loss)
-                case VerdictChanged(verdict=verdict):
-                    self._update(verdict=verdict.kind)
-                case RunEnded() as ended:
-                    self._end(ended)
-
-    def result(self) -> RunSummary:
-        """The summary so far; its ``outcome`` is ``unfinished`` until the run has ended."""
-        summary = self._summary
-        # A fact, even where the run ended before the engine looked at its verdict again.
-        measured = (summary.val_loss, summary.loss_last if summary.steps else None)
-        is_broken = any(_is_non_finite(loss) for loss in measured)
-        return replace(summary, verdict="non-finite") if is_broken else summary
-
-    def _end(self, ended: RunEnded) -> None:
-        self._update(
-            steps=ended.step,
-            loss_first=ended.loss_first,
-            loss_last=ended.loss_last,
-            val_loss=ended.val_loss,
-            steps_per_s=ended.steps_per_s,
-            outcome=ended.reason,
-            error=ended.error,
-        )
-
-    def _update(self, **changes: Any) -> None:
-        self._summary = replace(self._summary, **changes)
-
-
 def check_summary_path(path: Path) -> None:
     """Find out before training whether its summary can be written there.
 
@@ -190,7 +177,3 @@ def _is_non_finite(value: object) -> bool:
 
 def _known(loss: float | None) -> str:
     return "not known" if loss is None else f"{loss:.4g}"
-
-
-def _rate(steps: int, elapsed_s: float) -> float:
-    return steps / elapsed_s if elapsed_s > 0 else math.nan

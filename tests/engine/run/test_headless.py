@@ -13,8 +13,8 @@ from tests.engine.toys import toy_trainer
 from vgrad.run.headless import _drive, stop_signals
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressLog
+from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
-from vgrad.run.summary import Summarizer
 
 WAITS_TWICE = """
 import signal, sys, time
@@ -67,5 +67,5 @@ class EndsEarly(Session):
 
 def test_the_last_notice_may_come_a_look_early() -> None:
     session = EndsEarly(toy_trainer(steps=3))
-    ended = _drive(session, Summarizer("toy", 0), ProgressLog(Output(io.StringIO(), "stderr")))
+    ended = _drive(session, RunHistory(), ProgressLog(Output(io.StringIO(), "stderr")))
     assert (ended.reason, ended.step) == ("done", 3)

@@ -20,7 +20,16 @@ from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 from vgrad.printable import printable
 from vgrad.run.output import Output
-from vgrad.run.progress import ProgressLine, ProgressLog, Status, clock_time, progress_bar, progress_on
+from vgrad.run.progress import (
+    ProgressLine,
+    ProgressLog,
+    ProgressView,
+    clock_time,
+    progress_bar,
+    progress_line,
+    progress_on,
+)
+from vgrad.run.run_history import RunHistory
 
 
 def started(num_steps: int | None) -> Batch:
@@ -37,17 +46,22 @@ def stepped(step: int, loss: float = 2.5) -> Batch:
     return make_batch(records=(record,))
 
 
-def status_of(*batches: Batch) -> Status:
-    status = Status()
+def show(view: ProgressView, history: RunHistory, batch: Batch) -> None:
+    history.take(batch)
+    view.observe(history, batch)
+
+
+def history_of(*batches: Batch) -> RunHistory:
+    history = RunHistory()
     for batch in batches:
-        status.observe(batch)
-    return status
+        history.take(batch)
+    return history
 
 
 def test_a_wide_line_tells_everything() -> None:
     verdict = VerdictChanged(300, Verdict("healthy", ""))
-    status = status_of(started(1200), stepped(600), make_batch(notices=(Validated(600, 2.75), verdict)))
-    assert status.line(200).split("  ") == [
+    history = history_of(started(1200), stepped(600), make_batch(notices=(Validated(600, 2.75), verdict)))
+    assert progress_line(history, 200).split("  ") == [
         "[##########----------]", "step 600/1,200", "loss 2.5", "val 2.75", "grad 3.12e-02",
         "100 steps/s", "ETA 0:06", "healthy",
     ]  # fmt: skip
@@ -62,20 +76,20 @@ def test_a_wide_line_tells_everything() -> None:
 def test_a_line_fits_and_has_no_control_characters(
     width: int, step: int, loss: float, num_steps: int | None
 ) -> None:
-    line = status_of(started(num_steps), stepped(step, loss)).line(width)
+    line = progress_line(history_of(started(num_steps), stepped(step, loss)), width)
     assert len(line) <= width
     assert line == printable(line)
 
 
 @given(st.integers(30, 200))
 def test_the_step_and_the_loss_are_the_last_to_go(width: int) -> None:
-    line = status_of(started(100), stepped(50)).line(width)
+    line = progress_line(history_of(started(100), stepped(50)), width)
     assert "step 50/100  loss 2.5" in line
 
 
 @given(st.text())
 def test_what_is_prepared_is_printed_safely(what: str) -> None:
-    line = status_of(make_batch(notices=(Preparing(what),))).line(40)
+    line = progress_line(history_of(make_batch(notices=(Preparing(what),))), 40)
     assert len(line) <= 40
     assert line.isprintable()
 
@@ -83,9 +97,10 @@ def test_what_is_prepared_is_printed_safely(what: str) -> None:
 def test_a_log_of_any_length_has_a_line_for_each_tenth() -> None:
     stream = io.StringIO()
     log = ProgressLog(Output(stream, "stderr"), now_s=lambda: 0.0)
-    log.observe(started(1000))
+    history = RunHistory()
+    show(log, history, started(1000))
     for step in range(1, 1001):
-        log.observe(stepped(step))
+        show(log, history, stepped(step))
     steps = [line.split()[2] for line in stream.getvalue().splitlines()]
     assert steps == [f"{step:,}/1,000" for step in range(100, 1001, 100)]
 
@@ -93,18 +108,20 @@ def test_a_log_of_any_length_has_a_line_for_each_tenth() -> None:
 def test_a_log_of_a_slow_run_is_never_silent_for_long() -> None:
     now_s, stream = 0.0, io.StringIO()
     log = ProgressLog(Output(stream, "stderr"), now_s=lambda: now_s)
-    log.observe(started(10**6))
+    history = RunHistory()
+    show(log, history, started(10**6))
     for step in range(1, 91):
         now_s += 1.0
-        log.observe(stepped(step))
+        show(log, history, stepped(step))
     assert len(stream.getvalue().splitlines()) == 3
 
 
 def test_a_log_tells_what_it_waits_for_and_what_is_found() -> None:
     stream = io.StringIO()
     log = ProgressLog(Output(stream, "stderr"))
-    log.observe(make_batch(notices=(Preparing("importing torch"),)))
-    log.observe(make_batch(notices=(VerdictChanged(7, Verdict("exploding", "the loss\x1b[2J is 9")),)))
+    history = RunHistory()
+    show(log, history, make_batch(notices=(Preparing("importing torch"),)))
+    show(log, history, make_batch(notices=(VerdictChanged(7, Verdict("exploding", "the loss\x1b[2J is 9")),)))
     assert stream.getvalue() == "importing torch ...\nstep 7: gradients exploding: the loss\\x1b[2J is 9\n"
 
 
@@ -112,9 +129,10 @@ def test_a_terminal_gets_one_line_redrawn() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb", closefd=True) as screen, os.fdopen(follower, "w") as stream:
         view = progress_on(Output(stream, "stderr"))
+        history = RunHistory()
         assert isinstance(view, ProgressLine)
-        view.observe(stepped(1))
-        view.observe(stepped(2))
+        show(view, history, stepped(1))
+        show(view, history, stepped(2))
         view.close()
         drawn = ""
         while "\n" not in drawn:  # a terminal hands out what it has, in pieces

@@ -31,7 +31,8 @@ from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
-from vgrad.run.summary import RunSummary, Summarizer, check_summary_path
+from vgrad.run.run_history import RunHistory
+from vgrad.run.summary import RunSummary, check_summary_path
 
 
 def record(step: int, loss: float) -> StepRecord:
@@ -49,10 +50,10 @@ def ended(loss_last: float, *, val_loss: float | None = None, step: int = 10) ->
 
 
 def summary_of(*batches: Batch) -> RunSummary:
-    summarizer = Summarizer("charlm-rnn", 7)
+    history = RunHistory()
     for batch in batches:
-        summarizer.observe(batch)
-    return summarizer.result()
+        history.take(batch)
+    return RunSummary.of(history, recipe="charlm-rnn", seed=7)
 
 
 def refuse_constant(name: str) -> float:

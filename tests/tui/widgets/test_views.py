@@ -195,7 +195,7 @@ async def test_nothing_is_written_when_nothing_changed(view: str) -> None:
         await play(
             pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(records(1, 50))]
         )
-        await pull(pilot, source, make_batch(stats=make_stats(50), time=time_stats(40)))
+        await pull(pilot, source, make_batch(stats=make_stats(50), time_stats=time_stats(40)))
         await shown(pilot, source, view)
         for _ in range(6):
             await pull(pilot, source)
@@ -213,7 +213,7 @@ async def test_every_view_stands_any_size(view: str, layers: tuple[str, ...]) ->
     async with app.run_test(size=(80, 24)) as pilot:
         await shown(pilot, source, view)
         await play(pilot, source, script(60, layers))
-        await pull(pilot, source, make_batch((chained(61, len(layers)),), time=time_stats(60)))
+        await pull(pilot, source, make_batch((chained(61, len(layers)),), time_stats=time_stats(60)))
         for size in ((1, 1), (2, 40), (300, 90), (50, 15)):
             await pilot.resize_terminal(*size)
             await pull(pilot, source)
@@ -314,7 +314,7 @@ async def test_time_says_why_there_is_nothing_and_then_shows_it() -> None:
         await shown(pilot, source, "time")
         await play(pilot, source, [make_batch(notices=(RunStarted(make_info(recurrent=True)),))])
         assert line_with(app, "not measured yet")
-        await pull(pilot, source, make_batch(records(1, 50), time=time_stats(40)))
+        await pull(pilot, source, make_batch(records(1, 50), time_stats=time_stats(40)))
         await pull(pilot, source)
         title = line_with(app, "4 time")
         for words in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
@@ -17,7 +17,6 @@ from textual.screen import Screen
 
 from vgrad.controls.catalog import label
 from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
-from vgrad.events.batch import Batch
 from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.app.refresh_rate import RefreshRate
@@ -44,7 +43,6 @@ class VgradApp(ViewActions):
     Args:
         source: The run.
         frugal: Draw seldom, for slow lines.
-        observe: Is given every batch that arrives, too.
 
     Attributes:
         was_interrupted: Whether a signal ended it.
@@ -56,11 +54,8 @@ class VgradApp(ViewActions):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
 
-    def __init__(
-        self, source: Source, *, frugal: bool = False, observe: Callable[[Batch], None] | None = None
-    ) -> None:
+    def __init__(self, source: Source, *, frugal: bool = False) -> None:
         super().__init__(RefreshRate(frugal=frugal))
-        self._observe = observe
         self._source = source
         self._bridge = Bridge(source, self._pace)
         self._is_quitting = False
@@ -94,8 +89,6 @@ class VgradApp(ViewActions):
     def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
         """Fold the news in, and show them if the terminal keeps up."""
         self.state.take(event.batch)
-        if self._observe is not None:
-            self._observe(event.batch)
         if not self.screen_stack:
             return  # it is closing, and there is nothing left to draw on
         if not self.keeps_up():

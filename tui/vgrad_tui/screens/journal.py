@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
+from vgrad.run.journal import Entry
 from vgrad_tui.screens.dialog import Dialog
-from vgrad_tui.state.run_state import Entry
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.lines import ROLE_CLASSES
 

@@ -7,7 +7,6 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from vgrad.diagnose.layer_marks import mark_layers
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.state.run_state import State
 
@@ -66,9 +65,7 @@ class LayerOrder:
 
     def marks(self) -> NDArray[np.uint8]:
         """A mark for every layer of the model; only once there is a record."""
-        state = self._state
-        assert state.record is not None
-        return mark_layers(state.record.grad_norms, state.layer_sizes, state.stats)
+        return self._state.layer_marks()
 
     def _matches(self) -> NDArray[np.bool_]:
         needle = self.filter.lower()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from vgrad.controls.controls import CheckGradients, Command, Controls, Reinit, Set, UndoReinit, reduce
+from vgrad.controls.controls import Command, Controls, Reinit, Set, UndoReinit, reduce
+from vgrad.controls.topics import topic
 from vgrad.errors import ConfigError
 
 _MOST_UNDO = 100
@@ -64,24 +65,6 @@ class PendingCommands:
     def forget(self) -> None:
         """Nothing will be answered any more."""
         self._asked.clear()
-
-
-def topic(command: Command) -> str:
-    """What a command is about: the name of a control, ``"run"``, ``"weights"`` or ``"check"``."""
-    match command:
-        case Set(control=name):
-            return name
-        case Reinit() | UndoReinit():
-            return "weights"
-        case CheckGradients():
-            return "check"
-        case _:
-            return "run"
-
-
-def changes_training(command: Command) -> bool:
-    """Whether a command can change how the loss goes on."""
-    return isinstance(command, Set | Reinit | UndoReinit)
 
 
 def _inverse(command: Command, before: Controls) -> Command | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -10,12 +11,12 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from vgrad.run.journal import Entry
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.draw.runs import Runs
-from vgrad_tui.state.run_state import Entry
 from vgrad_tui.widgets.lines import Roles
 
-_ROLES = {"asked": "dim", "applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
+_ROLES = {"applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
 _INDENT = len("23:59:59  ")
 _FEWEST_CELLS = 10  # of text on a line
 _MOST_ROWS = 20_000
@@ -75,5 +76,6 @@ class Journal(Roles, ScrollView, can_focus=False):
 def _rows(entry: Entry, width: int) -> list[Runs]:
     """An entry, in as many rows as it takes."""
     pieces = textwrap.wrap(safe(entry.text), max(_FEWEST_CELLS, width - _INDENT)) or [""]
-    heads = [f"{entry.clock}  ", *[" " * _INDENT] * (len(pieces) - 1)]
+    clock = time.strftime("%H:%M:%S", time.localtime(entry.time_s))
+    heads = [f"{clock}  ", *[" " * _INDENT] * (len(pieces) - 1)]
     return [[(head, "dim"), (piece, _ROLES[entry.kind])] for head, piece in zip(heads, pieces, strict=True)]

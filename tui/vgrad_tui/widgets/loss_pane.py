@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgrad.events.history import Buckets
+from vgrad.run.part_history import LOSS
 from vgrad_tui.draw.charts import LossChart, draw_loss, nice_range
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.draw.runs import Runs, cut_short, rule
-from vgrad_tui.state.run_state import LOSS, State
+from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Lines
 
 _SMOOTH_SHARE = 0.02  # of the chart's width: the time constant of the smoothed line

@@ -1,21 +1,25 @@
-"""What the recent steps come to: how fast they were, how many were clipped, how noisy. Knows no screen."""
+"""What the recent steps amount to: how fast they were, how many were clipped, how noisy they are."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vgrad.controls.catalog import CLIP
-from vgrad.controls.controls import Controls
-from vgrad.events.step_record import StepRecord
 from vgrad.measure.noise_scale import MIN_OBSERVATIONS, NoiseScale
 from vgrad.methods.accumulate import SumOver
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vgrad.controls.controls import Controls
+    from vgrad.events.step_block import StepBlock
+
 _RATE_S = 3.0  # recent seconds that speeds are taken over
-_FIRES_STEPS = 100  # recent steps that the share of clipped ones is taken over
+_CLIP_STEPS = 100  # recent steps that the share of clipped ones is taken over
 
 
 class Speed:
@@ -25,12 +29,12 @@ class Speed:
         self._marks: deque[tuple[float, int, int]] = deque()  # seconds, steps, items up to then
         self._num_items = 0
 
-    def take(self, records: Sequence[StepRecord], *, tokens: bool) -> None:
-        """Take steps into account, oldest first; count their tokens or their samples."""
-        self._num_items += sum(r.num_tokens if tokens else r.num_samples for r in records)
-        last = records[-1]
-        self._marks.append((last.elapsed_s, last.step, self._num_items))
-        while len(self._marks) > 2 and last.elapsed_s - self._marks[1][0] > _RATE_S:
+    def take(self, block: StepBlock, *, tokens: bool) -> None:
+        """Take steps into account; count their tokens or their samples."""
+        self._num_items += int((block.num_tokens if tokens else block.num_samples).sum())
+        elapsed_s = float(block.elapsed_s[-1])
+        self._marks.append((elapsed_s, int(block.step[-1]), self._num_items))
+        while len(self._marks) > 2 and elapsed_s - self._marks[1][0] > _RATE_S:
             self._marks.popleft()
 
     def steps_per_s(self) -> float:
@@ -49,32 +53,32 @@ class Speed:
         return (last[index] - first[index]) / seconds if seconds > 0 else math.nan
 
 
-class Clipped:
+class ClipShare:
     """How many of the last 100 steps were clipped, and by how much."""
 
     def __init__(self) -> None:
-        self._fires: deque[tuple[bool, float, float]] = deque(maxlen=_FIRES_STEPS)
+        self._steps: deque[tuple[bool, float, float]] = deque(maxlen=_CLIP_STEPS)
         self._since = 0
 
     def restart(self, step: int) -> None:
         """From ``step`` on there is other clipping than there was."""
         self._since = step
-        self._fires.clear()
+        self._steps.clear()
 
-    def take(self, records: Sequence[StepRecord]) -> None:
+    def take(self, block: StepBlock) -> None:
         """Take steps into account, oldest first."""
-        for record in records[-_FIRES_STEPS:]:
-            if record.step < self._since:
-                continue
-            before, after = _around_clip(record)
-            # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
-            self._fires.append((abs(after - before) > 1e-6 * before, before, after))
+        block = block[-_CLIP_STEPS:]
+        block = block[block.step >= self._since]
+        before, after = _around_clip(block)
+        # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
+        fired = np.abs(after - before) > 1e-6 * before
+        self._steps.extend(zip(fired.tolist(), before.tolist(), after.tolist(), strict=True))
 
     def share_and_medians(self) -> tuple[float, float, float]:
         """Share of steps that were clipped, and the median norm before and after it; NaN at first."""
-        if not self._fires:
+        if not self._steps:
             return math.nan, math.nan, math.nan
-        fired, before, after = np.array(self._fires, dtype=np.float64).T
+        fired, before, after = np.array(self._steps, dtype=np.float64).T
         return float(fired.mean()), float(np.median(before)), float(np.median(after))
 
 
@@ -88,15 +92,15 @@ class Noise:
         """From ``step`` on the gradient is another one, and so is its noise."""
         self._scale, self._since = NoiseScale(), step
 
-    def take(self, records: Sequence[StepRecord], controls: Controls) -> None:
+    def take(self, block: StepBlock, controls: Controls) -> None:
         """Take steps of a run with these controls into account."""
         is_sum = isinstance(controls.accumulate, SumOver)
-        for record in records:
-            k = record.num_microbatches
-            if record.step < self._since or record.num_samples % k:
-                continue  # of another gradient than there is now, or of unequal microbatches
-            norm = record.grad_norm / k if is_sum else record.grad_norm
-            self._scale.observe(record.microbatch_square, norm**2, k, record.num_samples // k)
+        is_known = (block.step >= self._since) & (block.num_microbatches > 1)
+        for row in np.flatnonzero(is_known & (block.num_samples % block.num_microbatches == 0)).tolist():
+            k = int(block.num_microbatches[row])  # of equal size
+            norm = float(block.grad_norm[row]) / (k if is_sum else 1)
+            square = float(block.microbatch_square[row])
+            self._scale.observe(square, norm**2, k, int(block.num_samples[row]) // k)
 
     def value(self, accumulation_steps: int) -> tuple[float, str]:
         """The noise scale in samples, and where it is NaN, why it is undetermined."""
@@ -109,12 +113,12 @@ class Noise:
         return value, "the noise drowns the gradient" if math.isnan(value) else ""
 
 
-def _around_clip(record: StepRecord) -> tuple[float, float]:
-    """Joint norm before and after clipping alone; equal where the chain has no such link."""
-    if record.link_norms is None:
-        return record.grad_norm, record.applied_norm
-    norms = [record.grad_norm, *record.link_norms.tolist()]
-    for position, link in enumerate(record.links):
+def _around_clip(block: StepBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Joint norms before and after clipping alone, shape ``(n,)``; equal where the chain has no such link."""
+    if block.link_norms is None:
+        return block.grad_norm, block.applied_norm
+    norms = np.column_stack((block.grad_norm, block.link_norms.astype(np.float64)))
+    for position, link in enumerate(block.links):
         if link.control == CLIP.name:
-            return norms[position], norms[position + 1]
-    return record.grad_norm, record.grad_norm
+            return norms[:, position], norms[:, position + 1]
+    return block.grad_norm, block.grad_norm

@@ -1,4 +1,4 @@
-"""What the last command did to the loss. Knows no screen."""
+"""What the last command did to the loss, found once enough steps have followed it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,74 @@
+"""The journal of a run: every command and event, with the time at which it happened in the engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vgrad.controls.wording import describe
+from vgrad.events.notices import (
+    CommandApplied,
+    CommandRejected,
+    GradientsChecked,
+    Preparing,
+    RunEnded,
+    RunStarted,
+    VerdictChanged,
+)
+
+if TYPE_CHECKING:
+    from vgrad.events.notices import Notice
+
+_MAX_ENTRIES = 10_000
+
+Kind = Literal["applied", "rejected", "verdict", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the journal.
+
+    Attributes:
+        time_s: When it happened in the engine, Unix time in seconds.
+        step: The step that it belongs to.
+        part: The part of the run that it is about.
+        kind: What sort of event it is.
+        text: What happened, in words.
+        command_id: Id of the command that it answers, or None.
+    """
+
+    time_s: float
+    step: int
+    part: int
+    kind: Kind
+    text: str
+    command_id: str | None = None
+
+
+def new_journal() -> deque[Entry]:
+    """An empty journal, which forgets its oldest entries when it gets long."""
+    return deque(maxlen=_MAX_ENTRIES)
+
+
+def entry_of(notice: Notice) -> Entry | None:
+    """The line that a notice makes in the journal; None for one that makes none."""
+    kind: Kind = "run"
+    match notice.body:
+        case Preparing(what=text):
+            pass
+        case RunStarted(info=info):
+            text = f"{info.recipe} started on {info.device}, seed {info.seed}"
+        case CommandApplied(step=step, command=command):
+            kind, text = "applied", f"{describe(command)}  @ {step:,}"
+        case CommandRejected(command=command, reason=reason):
+            kind, text = "rejected", f"{describe(command)}: {reason}"
+        case GradientsChecked(check=check):
+            text = f"gradient check: {check.words()}"
+        case VerdictChanged(verdict=verdict):
+            kind, text = "verdict", f"{verdict.kind}: {verdict.evidence}"
+        case RunEnded(reason=ended, error=error):
+            text = f"{ended}: {error}" if error else ended
+        case _:
+            return None
+    return Entry(notice.time_s, notice.step, notice.part, kind, text, notice.command_id)

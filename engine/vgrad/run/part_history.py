@@ -1,0 +1,123 @@
+"""What is known of one part of a run: its newest numbers, and its bounded history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vgrad.controls.topics import changes_gradient, changes_training, topic
+from vgrad.controls.wording import describe
+from vgrad.diagnose.layer_marks import mark_layers
+from vgrad.events.history import History
+from vgrad.events.verdict import Verdict
+from vgrad.run.last_change import LastChange
+from vgrad.run.recent_steps import ClipShare, Noise, Speed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vgrad.controls.controls import Command, Controls
+    from vgrad.diagnose.command_effect import Effect
+    from vgrad.events.batch import Snapshot
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.run_info import RunInfo
+    from vgrad.events.step_block import StepBlock
+    from vgrad.events.step_record import StepRecord
+    from vgrad.events.time_stats import TimeStats
+
+LOSS, GRAD_NORM, APPLIED_NORM, LR = range(4)
+"""Channels of `PartHistory.scalars`."""
+
+_SCALAR_BYTES = 2 * 2**20
+_LAYER_BYTES = 40 * 2**20
+
+
+class PartHistory:
+    """The fold of one part's steps and events.
+
+    Attributes:
+        info: What it is; None until it has started.
+        record: The newest step.
+        verdict: The newest verdict.
+        stats: The newest statistics of the layers.
+        time: The newest gradient through time, where the model has one.
+        num_skipped: Steps that were dropped because their gradient was not finite.
+        scalars: Loss, norms and learning rate of every step, bounded; a loss that is not known is NaN.
+        layers: Gradient norms of every layer, bounded; None until the part has started.
+        layer_sizes: Parameters per layer, float64 of shape ``(num_layers,)``.
+        speed: How fast it trains.
+    """
+
+    def __init__(self) -> None:
+        self.info: RunInfo | None = None
+        self.record: StepRecord | None = None
+        self.verdict = Verdict("starting", "")
+        self.stats: LayerStats | None = None
+        self.time: TimeStats | None = None
+        self.num_skipped = 0
+        self.scalars = History.sized(4, max_bytes=_SCALAR_BYTES)
+        self.layers: History | None = None
+        self.layer_sizes: NDArray[np.float64] = np.ones(0)
+        self.speed = Speed()
+        self._clip_share = ClipShare()
+        self._noise = Noise()
+        self._last_change = LastChange()
+
+    def start(self, info: RunInfo) -> None:
+        """Take in what the part is; its layers may differ from those before."""
+        self.info = info
+        self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
+        self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
+        self.stats = None
+
+    def take(self, block: StepBlock, controls: Controls) -> None:
+        """Take in steps that were made with these controls."""
+        values = (block.loss_or_nan, block.grad_norm, block.applied_norm, block.lr)
+        self.scalars.extend(block.step, np.column_stack(values))
+        if self.layers is not None and block.grad_norms.shape[1] == self.layers.num_channels:
+            self.layers.extend(block.step, block.grad_norms)
+        self.num_skipped += int(block.skipped.sum())
+        self.record = block.record(-1)
+        self._clip_share.take(block)
+        self._noise.take(block, controls)
+        self.speed.take(block, tokens=self.info is not None and self.info.unit == "tokens")
+
+    def take_snapshot(self, snapshot: Snapshot) -> None:
+        """Take in what is known by now."""
+        self.stats = snapshot.stats or self.stats
+        self.time = snapshot.time or self.time
+        self.verdict = snapshot.verdict or self.verdict
+
+    def changed(self, step: int, command: Command) -> None:
+        """A command took effect at ``step``."""
+        if topic(command) == "clip":
+            self._clip_share.restart(step)
+        if changes_gradient(command):
+            self._noise.restart(step)
+        if changes_training(command):
+            self._last_change.restart(step, describe(command))
+
+    def clipping(self) -> tuple[float, float, float]:
+        """Share of recent steps that were clipped, and the median norm before and after it; NaN at first."""
+        return self._clip_share.share_and_medians()
+
+    def noise_scale(self, accumulation_steps: int) -> tuple[float, str]:
+        """The gradient noise scale in samples, and where it is NaN, why it is undetermined."""
+        return self._noise.value(accumulation_steps)
+
+    def effect(self) -> tuple[str, Effect] | None:
+        """The last command and what it did to the loss, or None if there was none."""
+        return self._last_change.effect(self._losses, 0 if self.record is None else self.record.step)
+
+    def layer_marks(self) -> NDArray[np.uint8]:
+        """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step."""
+        if self.record is None:
+            return np.zeros(0, dtype=np.uint8)
+        return mark_layers(self.record.grad_norms, self.layer_sizes, self.stats)
+
+    def _losses(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Known losses of steps ``[start, stop)``, as many as were recorded."""
+        buckets = self.scalars.window(start, stop, max(2, stop - start), [LOSS])
+        losses: NDArray[np.float32] = buckets.mean[buckets.count > 0, 0]
+        return losses

@@ -1,0 +1,245 @@
+"""A whole run, folded from its stream of batches. Screens, summaries and progress all read this one."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Literal
+
+from vgrad.controls.controls import Controls
+from vgrad.controls.topics import changes_training, topic
+from vgrad.controls.wording import describe
+from vgrad.events.notices import (
+    Checking,
+    CommandApplied,
+    CommandRejected,
+    GradientsChecked,
+    Preparing,
+    RunEnded,
+    RunStarted,
+    Validated,
+    VerdictChanged,
+)
+from vgrad.run.journal import entry_of, new_journal
+from vgrad.run.part_history import PartHistory
+from vgrad.run.totals import Totals
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vgrad.diagnose.command_effect import Effect
+    from vgrad.events.batch import Batch
+    from vgrad.events.history import History
+    from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.notices import Notice
+    from vgrad.events.run_info import RunInfo
+    from vgrad.events.step_record import StepRecord
+    from vgrad.events.time_stats import TimeStats
+    from vgrad.events.verdict import Verdict
+
+_MAX_MARKS = 64
+_MAX_VALIDATIONS = 2_000
+
+
+class RunHistory:
+    """The fold of a run's batches, in memory that does not grow with its steps.
+
+    Commands and events belong to the run; steps, layers and verdicts to its parts. Most runs have
+    one part, so the properties speak of one: `shown_part`.
+
+    Attributes:
+        parts: By number, each part of which something is known; part 0 is always there.
+        shown_part: The part that the properties speak of.
+        preparing: What the run is waiting for until it is ready.
+        controls: The controls that the engine has confirmed.
+        commands: Every command that was carried out, oldest first.
+        applied_at: Step at which a command on each topic last took effect, see `vgrad.controls.topics`.
+        rejected: The last answer, if it was a refusal.
+        checking: How far a gradient check has come: entries done, and in all.
+        checked: The newest gradient check.
+        marks: Where commands took effect: step and label, oldest first.
+        validations: Steps and losses of the validations, thinned out when they get many.
+        journal: Every command and event, oldest first.
+        totals: The first and the newest numbers of part 0.
+        ended: The last notice, once training is over.
+        num_dropped: Steps that this reader was too slow for.
+    """
+
+    def __init__(self) -> None:
+        self.parts: defaultdict[int, PartHistory] = defaultdict(PartHistory)
+        self.shown_part = 0
+        self.parts[0] = PartHistory()
+        self.preparing = "importing torch"
+        self.controls = Controls()
+        self.commands: list[CommandApplied] = []
+        self.applied_at: dict[str, int] = {}
+        self.rejected: CommandRejected | None = None
+        self.checking: Checking | None = None
+        self.checked: GradientsChecked | None = None
+        self.marks: deque[tuple[int, str]] = deque(maxlen=_MAX_MARKS)
+        self.validations: list[tuple[int, float]] = []
+        self.journal = new_journal()
+        self.totals = Totals()
+        self.ended: RunEnded | None = None
+        self.num_dropped = 0
+
+    def take(self, batch: Batch) -> None:
+        """Fold a batch in; batches of one reader come in their order."""
+        for notice in batch.notices:
+            self._take_notice(notice)
+        self.num_dropped += batch.num_dropped
+        for part, snapshot in batch.snapshots.items():
+            self.parts[part].take_snapshot(snapshot)
+        for block in batch.blocks:
+            self.parts[block.part].take(block, self.controls)
+            if block.part == 0:
+                self.totals.observe(block.record(0))
+                self.totals.observe(block.record(-1))
+
+    def _take_notice(self, notice: Notice) -> None:
+        entry = entry_of(notice)
+        if entry is not None:
+            self.journal.append(entry)
+        match notice.body:
+            case Preparing(what=what):
+                self.preparing = what
+            case RunStarted(info=info):
+                self.controls = info.controls
+                self.parts[notice.part].start(info)
+            case CommandApplied() as applied:
+                self._take_applied(applied)
+            case CommandRejected() as rejected:
+                self.rejected = rejected
+            case Validated(step=step, loss=loss):
+                self._take_validation(step, loss)
+            case Checking() | GradientsChecked() as check:
+                self._take_check(check)
+            case VerdictChanged(verdict=verdict):
+                self.parts[notice.part].verdict = verdict
+            case RunEnded() as ended:
+                self.ended = ended
+                self.checking = None
+
+    def _take_applied(self, applied: CommandApplied) -> None:
+        step, command = applied.step, applied.command
+        self.controls = applied.controls
+        self.commands.append(applied)
+        self.rejected = None
+        self.applied_at[topic(command)] = step
+        if changes_training(command):
+            self.marks.append((step, describe(command)))
+        for part in self.parts.values():
+            part.changed(step, command)
+
+    def _take_check(self, check: Checking | GradientsChecked) -> None:
+        if isinstance(check, Checking):
+            self.checking = check
+        else:
+            self.checking, self.checked = None, check
+
+    def _take_validation(self, step: int, loss: float) -> None:
+        self.totals.validated(step, loss)
+        self.validations.append((step, loss))
+        if len(self.validations) > _MAX_VALIDATIONS:
+            half = _MAX_VALIDATIONS // 2
+            self.validations[:half] = self.validations[:half:2]
+
+    # -- where it stands ---------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Literal["preparing", "training", "paused", "done", "stopped", "failed"]:
+        """Where the run stands."""
+        if self.ended is not None:
+            return self.ended.reason
+        if self.info is None:
+            return "preparing"
+        return "paused" if self.controls.paused else "training"
+
+    def time_left_s(self) -> float:
+        """Seconds until the last step at the recent speed; NaN when nobody knows."""
+        if self.info is None or self.info.num_steps is None or self.ended is not None:
+            return math.nan
+        rate = self.steps_per_s()
+        return (self.info.num_steps - self.step) / rate if rate > 0 else math.nan
+
+    # -- the part that is shown --------------------------------------------------------------
+
+    @property
+    def part(self) -> PartHistory:
+        """The part that is shown."""
+        return self.parts[self.shown_part]
+
+    @property
+    def info(self) -> RunInfo | None:
+        """What the part is; None until it is ready."""
+        return self.part.info
+
+    @property
+    def record(self) -> StepRecord | None:
+        """Its newest step."""
+        return self.part.record
+
+    @property
+    def step(self) -> int:
+        """Number of optimizer steps done."""
+        return 0 if self.record is None else self.record.step
+
+    @property
+    def verdict(self) -> Verdict:
+        """Its newest verdict."""
+        return self.part.verdict
+
+    @property
+    def stats(self) -> LayerStats | None:
+        """Its newest statistics."""
+        return self.part.stats
+
+    @property
+    def time(self) -> TimeStats | None:
+        """Its newest gradient through time."""
+        return self.part.time
+
+    @property
+    def num_skipped(self) -> int:
+        """Its steps that were dropped because their gradient was not finite."""
+        return self.part.num_skipped
+
+    @property
+    def scalars(self) -> History:
+        """The history of its loss, norms and learning rate."""
+        return self.part.scalars
+
+    @property
+    def layers(self) -> History | None:
+        """The history of its layers' gradient norms."""
+        return self.part.layers
+
+    @property
+    def layer_sizes(self) -> NDArray[np.float64]:
+        """Parameters of each of its layers."""
+        return self.part.layer_sizes
+
+    def steps_per_s(self) -> float:
+        """Recent optimizer steps per second of training, pauses left out; NaN at first."""
+        return self.part.speed.steps_per_s()
+
+    def items_per_s(self) -> float:
+        """Recent tokens (or samples) per second; NaN at first."""
+        return self.part.speed.items_per_s()
+
+    def clipping(self) -> tuple[float, float, float]:
+        """Share of recent steps that were clipped, and the median norm before and after it."""
+        return self.part.clipping()
+
+    def noise_scale(self) -> tuple[float, str]:
+        """The gradient noise scale in samples, and where it is NaN, why it is undetermined."""
+        return self.part.noise_scale(self.controls.accumulation_steps)
+
+    def effect(self) -> tuple[str, Effect] | None:
+        """The last command and what it did to the loss, or None if there was none."""
+        return self.part.effect()
+
+    def layer_marks(self) -> NDArray[np.uint8]:
+        """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step."""
+        return self.part.layer_marks()

@@ -1,0 +1,172 @@
+"""The one fold of a run's stream, which screens, summaries and progress read."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.batches import make_batch, make_notice
+from tests.engine.events.material import step_records
+from tests.engine.toys import toy_trainer
+
+from vgrad.controls.controls import Controls, Pause, Set
+from vgrad.diagnose.layer_marks import NON_FINITE, OK, ZERO
+from vgrad.events.batch import Batch
+from vgrad.events.notices import CommandApplied, RunEnded, RunStarted, VerdictChanged
+from vgrad.events.run_info import RunInfo
+from vgrad.events.step_block import blocks_of
+from vgrad.events.step_record import ChainLink
+from vgrad.events.verdict import Verdict
+from vgrad.methods.accumulate import MeanOver
+from vgrad.methods.clip import ClipGradNorm
+from vgrad.run.part_history import LOSS
+from vgrad.run.run_history import RunHistory
+from vgrad.run.session import Session
+from vgrad.run.summary import RunSummary
+
+CLIP = CommandApplied(51, Set("clip", ClipGradNorm(1.0)), Controls(clip=ClipGradNorm(1.0)))
+
+
+def info(**changes: object) -> RunInfo:
+    values = RunInfo("a", "", 0, "cpu", ("x", "y", "z"), (1, 4, 9), "tokens", 1000, Controls())
+    return dataclasses.replace(values, **changes)  # type: ignore[arg-type]
+
+
+def history_of(*batches: Batch) -> RunHistory:
+    history = RunHistory()
+    for batch in batches:
+        history.take(batch)
+    return history
+
+
+def test_a_reader_that_takes_all_at_once_knows_what_one_that_followed_knows() -> None:
+    session = Session(toy_trainer(steps=300, eval_every=50))
+    session.submit(Set("clip", "norm:0.01"))
+    live = RunHistory()
+    cursor = session.cursor()
+    session.start()
+    while not session.join(0.01):
+        live.take(cursor.take())
+    live.take(cursor.take())
+    late = history_of(session.drain())
+    assert RunSummary.of(live, recipe="a", seed=0) == RunSummary.of(late, recipe="a", seed=0)
+    assert list(live.journal) == list(late.journal)
+    assert live.validations == late.validations
+    assert list(live.marks) == list(late.marks) == [(1, "clip norm 0.01")]
+    assert live.clipping() == late.clipping()
+    assert str(live.effect()) == str(late.effect())  # some of its numbers are NaN
+    for one, other in ((live.scalars, late.scalars), (live.layers, late.layers)):
+        assert one is not None and other is not None
+        np.testing.assert_array_equal(one.window(0, 301, 301).mean, other.window(0, 301, 301).mean)
+    assert live.phase == "done"
+
+
+def test_the_journal_has_the_time_of_the_engine_and_the_id_of_the_command() -> None:
+    notice = make_notice(CLIP, "mine")
+    [entry] = history_of(make_batch(notices=(notice,))).journal
+    assert (entry.time_s, entry.step, entry.command_id) == (notice.time_s, 51, "mine")
+    assert (entry.kind, entry.text) == ("applied", "clip norm 1  @ 51")
+
+
+def test_the_share_of_clipped_steps_is_found_by_control_whatever_the_link_is_called() -> None:
+    links = (ChainLink("noise", "clip"), ChainLink("clip", "renamed"))
+    norms = np.array([4.0, 1.0], dtype=np.float32)
+    clipped = step_records(3, grad_norm=2.0, links=links, link_norms=norms)
+    history = history_of(make_batch(notices=(RunStarted(info()),)), make_batch(clipped))
+    assert history.clipping() == (1.0, 4.0, 1.0)
+
+
+def test_other_clipping_is_counted_from_its_first_step() -> None:
+    links, norms = (ChainLink("clip", "clip norm 1"),), np.ones(1, dtype=np.float32)
+    before = step_records(50, grad_norm=1.0, links=links, link_norms=norms)
+    after = step_records(20, first=51, grad_norm=3.0, links=links, link_norms=norms)
+    history = history_of(make_batch(before), make_batch(after, notices=(CLIP,)))
+    assert history.clipping() == (1.0, 3.0, 1.0)
+
+
+def test_the_noise_scale_is_that_of_the_equations() -> None:
+    controls = Controls(accumulate=MeanOver(4))
+    steps = step_records(40, grad_norm=2.0, microbatch_square=10.0, num_samples=32, num_microbatches=4)
+    history = history_of(make_batch(notices=(RunStarted(info(controls=controls)),)), make_batch(steps))
+    gradient_sq, trace = (4 * 4.0 - 10.0) / 3, (10.0 - 4.0) * 32 / 3
+    assert history.noise_scale() == (pytest.approx(trace / gradient_sq), "")
+    applied = CommandApplied(41, Set("accumulate", MeanOver(2)), Controls(accumulate=MeanOver(2)))
+    history.take(make_batch(notices=(applied,)))
+    assert math.isnan(history.noise_scale()[0]), "another window, another noise"
+
+
+def test_the_effect_of_a_command_is_that_of_the_losses_on_both_sides() -> None:
+    before, after = step_records(50, loss=2.0), step_records(50, first=51, loss=1.0)
+    history = history_of(make_batch(before), make_batch(after, notices=(CLIP,)))
+    found = history.effect()
+    assert found is not None
+    label, effect = found
+    assert (label, effect.num_before, effect.num_after, effect.difference) == ("clip norm 1", 50, 50, -1.0)
+
+
+def test_a_pause_changes_no_training_and_leaves_no_mark() -> None:
+    history = history_of(make_batch(notices=(CommandApplied(3, Pause(), Controls(paused=True)),)))
+    assert not history.marks and history.effect() is None and history.applied_at == {"run": 3}
+
+
+def test_layers_are_marked() -> None:
+    norms = np.array([1.0, 0.0, np.inf], dtype=np.float32)
+    history = history_of(
+        make_batch(notices=(RunStarted(info()),)), make_batch(step_records(1, grad_norms=norms))
+    )
+    assert history.layer_marks().tolist() == [OK, ZERO, NON_FINITE]
+    assert len(RunHistory().layer_marks()) == 0
+
+
+def test_parts_have_layers_and_verdicts_of_their_own() -> None:
+    second = dataclasses.replace(make_notice(RunStarted(info(layers=("u",), layer_sizes=(2,)))), part=1)
+    verdict = dataclasses.replace(make_notice(VerdictChanged(5, Verdict("dead", ""))), part=1)
+    steps = step_records(5) + step_records(7, part=1, num_layers=1, loss=3.0)
+    history = history_of(make_batch(steps, notices=(RunStarted(info()), second, verdict)))
+    assert (history.step, history.verdict.kind) == (5, "starting")
+    history.shown_part = 1
+    assert (history.step, history.verdict.kind) == (7, "dead")
+    assert history.layers is not None and history.layers.num_channels == 1
+    assert history.record is not None and history.record.loss == 3.0
+
+
+def test_a_loss_that_is_not_known_is_absent_and_breaks_nothing() -> None:
+    history = history_of(make_batch(step_records(30, loss=None)))
+    summary = RunSummary.of(history, recipe="a", seed=0)
+    assert (summary.loss_first, summary.loss_last, summary.verdict) == (None, None, "starting")
+    assert history.record is not None and history.record.loss is None
+    assert np.isnan(history.scalars.window(1, 31, 30).mean[:, LOSS]).all()
+
+
+@given(st.integers(1, 400), st.integers(1, 50))
+def test_it_does_not_matter_how_the_steps_were_cut(num: int, size: int) -> None:
+    steps = step_records(num, skipped=True)
+    [block] = blocks_of(steps)
+    whole = history_of(Batch((block,)))
+    cut = history_of(*(Batch((block[at : at + size],)) for at in range(0, num, size)))
+    assert whole.totals == cut.totals
+    assert whole.num_skipped == cut.num_skipped == num
+    assert whole.clipping() == cut.clipping()
+    assert whole.items_per_s() == cut.items_per_s() or size < num
+
+
+def test_memory_does_not_grow_with_the_run() -> None:
+    history = history_of(make_batch(notices=(RunStarted(info()),)))
+    assert history.layers is not None
+    size = history.scalars.nbytes + history.layers.nbytes
+    for first in range(1, 20_001, 1000):
+        history.take(make_batch(step_records(1000, first=first)))
+    assert history.scalars.nbytes + history.layers.nbytes == size
+
+
+def test_the_end_says_how_it_ended() -> None:
+    end = RunEnded(5, "failed", 1.0, None, None, 2.0, error="it broke")
+    history = history_of(make_batch(step_records(5), notices=(RunStarted(info()), end)))
+    assert history.phase == "failed"
+    assert history.journal[-1].text == "failed: it broke"
+    summary = RunSummary.of(history, recipe="a", seed=0)
+    assert (summary.outcome, summary.error, summary.loss_first) == ("failed", "it broke", 1.0)
