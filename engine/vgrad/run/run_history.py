@@ -20,9 +20,9 @@ from vgrad.events.notices import (
     Validated,
     VerdictChanged,
 )
+from vgrad.events.totals import Totals
 from vgrad.run.journal import entry_of, new_journal
 from vgrad.run.part_history import PartHistory
-from vgrad.run.totals import Totals
 
 if TYPE_CHECKING:
     import numpy as np
