@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from torch import Tensor, nn
 
 from vgrad.controls.controls import Controls
+from vgrad.diagnose.worst import worst
 from vgrad.errors import ConfigError
 from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded, new_command_id
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
 
 _log = logging.getLogger("vgrad")
-
-# From the most serious to the least.
-_KINDS = ("non-finite", "exploding", "dead", "vanishing", "healthy", "starting")
 
 Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 CurrentLoss = Callable[[], Tensor | float | None]
@@ -162,7 +160,7 @@ class Watch:
         """The newest verdict; of several parts, the most serious one."""
         if threading.get_ident() == self._thread:
             self._report(wait=True)
-        return min((part.verdict for part in self.parts), key=lambda verdict: _KINDS.index(verdict.kind))
+        return worst(part.verdict for part in self.parts)
 
     @property
     def controls(self) -> Controls:
