@@ -200,3 +200,13 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     result = subprocess.run(["bash", "-c", pipeline], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout == "[\n"
     assert "Traceback" not in result.stderr
+
+
+def test_another_system_than_posix_is_told_so() -> None:
+    code = "import sys; from vgrad_tui.cli import main; sys.platform = 'win32'; main(['recipes'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "POSIX" in done.stderr and "WSL" in done.stderr

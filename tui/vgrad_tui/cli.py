@@ -56,6 +56,10 @@ def _command(name: str) -> click.Command:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    if sys.platform == "win32":
+        sys.exit(
+            _refuse("vgrad-tui needs Linux, macOS or another POSIX system; on Windows use WSL", _BAD_USAGE)
+        )
     _occupy_closed_descriptors()
     code = _exit_code(args)
     _flush(sys.stdout)

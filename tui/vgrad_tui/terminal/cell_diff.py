@@ -21,21 +21,6 @@ from textual.strip import Strip
 _GAP = 6
 
 
-class Written(CompositorUpdate):
-    """Terminal output that has been made already."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The output as one segment: what makes this a Rich renderable."""
-        yield Segment(self.text)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def render_segments(self, console: Console) -> str:
-        """The output, as it is."""
-        return self.text
-
-
 class CellDiff:
     """Remembers what the terminal shows, and reduces updates to what differs from it."""
 
@@ -98,6 +83,27 @@ class CellDiff:
             output.append(Control.move_to(start, y).segment.text)
             output.append(_render(shown, shown_styles, start, stop, console))
         return "".join(output)
+
+
+class Reduced(CompositorUpdate):
+    """An update of which only the cells that differ are written, worked out as it is written.
+
+    Args:
+        update: What Textual would write.
+        cells: What the terminal shows.
+    """
+
+    def __init__(self, update: ChopsUpdate | LayoutUpdate, cells: CellDiff) -> None:
+        self._update = update
+        self._cells = cells
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The output as one segment: what makes this a Rich renderable."""
+        yield Segment(self.render_segments(console))
+
+    def render_segments(self, console: Console) -> str:
+        """The output for the cells that differ."""
+        return self._cells.reduce(self._update, console)
 
 
 _UNKNOWN = "\0"  # no cell ever shows this, so it differs from all

@@ -10,12 +10,12 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.screen import Screen
 
-from vgrad_tui.terminal.cell_diff import CellDiff, Written
+from vgrad_tui.terminal.cell_diff import CellDiff, Reduced
 from vgrad_tui.terminal.driver import TerminalDriver
 
 
 class DiffApp(App[None]):
-    """Puts the painter between Textual's compositor and the terminal.
+    """Writes of each update of Textual's compositor only the cells that the terminal does not show yet.
 
     A terminal that has not taken the last output yet gets no more: frames are dropped, never
     queued, and the first one after that brings the whole screen up to date.
@@ -23,13 +23,14 @@ class DiffApp(App[None]):
 
     def __init__(self) -> None:
         super().__init__(driver_class=TerminalDriver)
-        self._painter = CellDiff()
+        self._cells = CellDiff()
         self._lost_a_frame = False
         self.animation_level = "none"  # a slide is dozens of frames, and nobody waits for it
 
     def keeps_up(self) -> bool:
         """Whether the terminal takes output; makes up for dropped frames once it does again."""
-        if self._is_behind():
+        terminal = self._terminal
+        if terminal is not None and terminal.is_behind:
             return False
         if self._lost_a_frame:
             self._lost_a_frame = False
@@ -39,30 +40,30 @@ class DiffApp(App[None]):
     @property
     def has_lost_its_terminal(self) -> bool:
         """Whether nobody can see or say anything any more."""
-        return isinstance(self._driver, TerminalDriver) and self._driver.is_gone
+        terminal = self._terminal
+        return terminal is not None and terminal.is_gone
+
+    @property
+    def _terminal(self) -> TerminalDriver | None:
+        """The driver; None while there is none, and in tests, which run without a terminal."""
+        return self._driver if isinstance(self._driver, TerminalDriver) else None
 
     def action_redraw(self) -> None:
-        """Write every cell anew."""
-        self._painter.forget()
+        """Write every cell again."""
+        self._cells.forget()
         self.screen.refresh()
 
     async def on_event(self, event: events.Event) -> None:
         """A resized terminal may show anything."""
         if isinstance(event, events.Resize):
-            self._painter.forget()
+            self._cells.forget()
         await super().on_event(event)
 
-    def _is_behind(self) -> bool:
-        return isinstance(self._driver, TerminalDriver) and self._driver.is_behind
-
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        if not isinstance(self._driver, TerminalDriver) or not isinstance(
-            renderable, ChopsUpdate | LayoutUpdate
-        ):
+        terminal = self._terminal
+        if terminal is None or not isinstance(renderable, ChopsUpdate | LayoutUpdate):
             super()._display(screen, renderable)
-        elif self._driver.is_behind:
+        elif terminal.is_behind:
             self._lost_a_frame = True
-        elif not self._batch_count and self._running and not self._closed:
-            text = self._painter.reduce(renderable, self.console)
-            if text:
-                super()._display(screen, Written(text))
+        else:
+            super()._display(screen, Reduced(renderable, self._cells))
