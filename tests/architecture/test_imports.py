@@ -100,3 +100,44 @@ def test_a_run_without_a_screen_imports_no_screen() -> None:
     modules = modules_after(code)
     assert "torch" in modules
     assert modules.isdisjoint(SCREEN)
+
+
+# Everything that vgrad-tui installs beside torch and numpy; importing it fails as if it were not there.
+WITHOUT_THE_REST = """
+import sys
+absent = {"pydantic", "pydantic_core", "textual", "rich", "click", "plotext"}
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+WATCHED_LOOP = """
+import torch, vgrad
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+with vgrad.watch(model, optimizer, controls=vgrad.Controls(clip=vgrad.ClipGradNorm(1.0))) as watch:
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(16, 4)).square().mean().backward()
+        optimizer.step()
+    watch.apply(vgrad.Set("clip", None))
+    optimizer.zero_grad()
+    model(torch.randn(16, 4)).square().mean().backward()
+    optimizer.step()
+    assert [record.step for record in watch.records()] == [1, 2, 3, 4]
+    assert watch.verdict is not None
+print(*watch.layers)
+"""
+
+
+def test_watching_needs_torch_and_numpy_alone() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_REST + WATCHED_LOOP],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.stderr == ""
+    assert (result.returncode, result.stdout) == (0, "0 2\n")

@@ -1,4 +1,7 @@
-"""How the microbatches of a window become one gradient: their mean, or their sum."""
+"""How the microbatches of an accumulation window become one gradient: their mean, or their sum.
+
+`accumulation_window.py` carries it out.
+"""
 
 from __future__ import annotations
 

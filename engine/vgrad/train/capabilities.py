@@ -12,12 +12,12 @@ from vgrad.controls.capabilities import NEEDS_DENSE, Capabilities, Refusal, with
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Word
 from vgrad.errors import ConfigError
+from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.measure.hidden_gradients import recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
 from vgrad.train.model_parts import structure_of
 from vgrad.train.omega_backward import why_no_omega
 from vgrad.watching.chain import why_not_dense
-from vgrad.watching.gradient_reader import has_sparse_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
+from vgrad.gradients.gradient_reader import GradientReader
 from vgrad.gradients.layers import Layers, find_layers
 from vgrad.methods.accumulate import SumOver
-from vgrad.watching.accumulation import AccumulationWindow, Announced
+from vgrad.methods.accumulation_window import AccumulationWindow, Announced
 from vgrad.watching.chain import Chain
 from vgrad.watching.closures import closure_of, with_closure
 from vgrad.watching.fused_scaling import FusedScaling
-from vgrad.watching.gradient_reader import GradientReader
 from vgrad.watching.hooks import StepHooks
 from vgrad.watching.raised_step import WatchedArgs
 from vgrad.watching.step_meter import StepMeter

@@ -12,9 +12,9 @@ from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted
 from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
+from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.layers import find_layers
 from vgrad.watching.chain import why_not_dense
-from vgrad.watching.gradient_reader import has_sparse_module
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
 from vgrad.watching.unwrap import plain_names

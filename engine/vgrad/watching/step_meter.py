@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import ChainLink, StepRecord
     from vgrad.gradients.grads import Grads
     from vgrad.gradients.layers import Layers
-    from vgrad.watching.accumulation import AccumulationWindow
+    from vgrad.methods.accumulation_window import AccumulationWindow
     from vgrad.watching.fused_scaling import FusedScaling
     from vgrad.watching.step_rates import StepRates
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vgrad.controls.controls import Set
 from vgrad.events.notices import CommandApplied
+from vgrad.methods.accumulation_window import AccumulationWindow, Announced
 from vgrad.task import Task
-from vgrad.watching.accumulation import AccumulationWindow, Announced
 
 LIMIT = 1e-12  # float64: only the order of summation differs
 

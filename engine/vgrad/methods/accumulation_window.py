@@ -1,4 +1,7 @@
-"""One accumulation window: the mean gradient and the mean loss over its microbatches."""
+"""One accumulation window: the mean gradient and the mean loss over its microbatches.
+
+How many microbatches make a window, and whether it gives their mean or their sum, is in `accumulate.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from vgrad.gradients.gradient_reader import readable
 from vgrad.gradients.norms import NormPlan
-from vgrad.watching.gradient_reader import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
