@@ -27,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def init_weights_(module: nn.Module, scheme: str) -> None:
-    """Draw all matrices of ``module`` anew by ``scheme`` and zero its vectors.
+    """Initialise all matrices of ``module`` by ``scheme`` and zero its vectors.
 
     Args:
         module: Its parameters are changed in place; draws from the global CPU generator.
@@ -51,7 +51,7 @@ def init_weights_(module: nn.Module, scheme: str) -> None:
 
 
 def reinit_(model: nn.Module, scheme: str, *, seed: int) -> None:
-    """Draw the weights of a live model anew, in place, between two steps.
+    """Re-initialise the weights of a live model in place, between two steps.
 
     Parameters stay the same objects, so hooks and the optimizer keep working; the optimizer's own
     memory (momentum, averages) stays too, and is of the old weights. The same seed gives the same

@@ -227,7 +227,7 @@ class Trainer:
         return self._tap.records(wait=True)
 
     def stats(self) -> LayerStats:
-        """The dear statistics of every layer, each as old as the budget made it."""
+        """The expensive statistics of every layer, each as old as the budget made it."""
         return self._tap.stats()
 
     def time_stats(self) -> TimeStats | None:

@@ -215,6 +215,16 @@ def test_obstacles_are_those_that_the_run_describes() -> None:
     assert not any(obstacle(name, None) for name in ENTRIES)
 
 
+def test_a_variant_that_this_run_cannot_use_says_why() -> None:
+    refused = PLAIN.without(Refusal("clip", "agc", "needs dense gradients"))
+    rows = [
+        "".join(text for text, _ in runs) for runs, _ in explain("clip", state_of(capabilities=refused), 80)
+    ]
+    [why] = [row for row in rows if "not here" in row]
+    assert "needs dense gradients" in why
+    assert "agc" in rows[rows.index(why) - 1]
+
+
 @pytest.mark.parametrize("width", [30, 50, 80, 160])
 @pytest.mark.parametrize("name", CONTROLS)
 def test_an_explanation_holds_all_that_the_table_says(name: str, width: int) -> None:

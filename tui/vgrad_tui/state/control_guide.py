@@ -67,16 +67,14 @@ def others_on(controls: Controls) -> list[str]:
     ]
 
 
-def obstacle(name: str, info: RunInfo | None) -> str:
-    """Why this run cannot use a control, or do what an entry stands for, at all; empty: it can."""
-    return "" if info is None else info.capabilities.why_not(_COMMANDS.get(name, name))
+def obstacle(name: str, info: RunInfo | None, word: str = "") -> str:
+    """Why this run cannot use a control, or one word of it, or do what an entry stands for; empty: it can."""
+    return "" if info is None else info.capabilities.why_not(_COMMANDS.get(name, name), word)
 
 
 def words_here(control: Word, info: RunInfo | None) -> tuple[str, ...]:
     """The words of a control that this run can use, besides ``"as-built"``."""
-    if info is None:
-        return control.words
-    return tuple(word for word in control.words if not info.capabilities.why_not(control.name, word))
+    return tuple(word for word in control.words if not obstacle(control.name, info, word))
 
 
 def at_hand(control: Control, state: State, choice: Set | None = None) -> ControlValue:
@@ -191,7 +189,8 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
     if isinstance(control, OneOf):
         for variant in control.variants.values():
             mark = _mark(variant is control.variant_of(now), variant is control.variant_of(chosen))
-            rows += _variant_rows(variant, control, width, mark)
+            why_not = "" if reason else obstacle(name, state.info, variant.word)
+            rows += _variant_rows(variant, control, width, mark, why_not)
     elif isinstance(control, Word):
         for word in ("as-built", *words_here(control, state.info)):
             read = control.read(word)
@@ -201,9 +200,10 @@ def explain(name: str, state: State, width: int, choice: Set | None = None) -> l
     return rows
 
 
-def _variant_rows(variant: Variant, control: OneOf, width: int, mark: str) -> list[GuideRow]:
+def _variant_rows(variant: Variant, control: OneOf, width: int, mark: str, reason: str) -> list[GuideRow]:
     rows = [_choice(variant.word, variant.label, provenance(variant, control), mark)]
     facts = (
+        ("not here", reason),
         ("helps", variant.helps),
         ("fails, costs", variant.fails),
         ("parameters", _parameters(variant) if variant.parameters else ""),
