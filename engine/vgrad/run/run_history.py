@@ -6,7 +6,7 @@ import math
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Literal
 
-from vgrad.controls.controls import Controls
+from vgrad.controls.controls import CheckGradients, Controls
 from vgrad.controls.topics import changes_training, topic
 from vgrad.controls.wording import describe
 from vgrad.events.notices import (
@@ -111,6 +111,8 @@ class RunHistory:
                 self._take_applied(applied)
             case CommandRejected() as rejected:
                 self.rejected = rejected
+                if isinstance(rejected.command, CheckGradients):
+                    self.checking = None
             case Validated(step=step, loss=loss):
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:
