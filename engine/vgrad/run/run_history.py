@@ -110,9 +110,7 @@ class RunHistory:
             case CommandApplied() as applied:
                 self._take_applied(applied)
             case CommandRejected() as rejected:
-                self.rejected = rejected
-                if isinstance(rejected.command, CheckGradients):
-                    self.checking = None
+                self._take_rejected(rejected)
             case Validated(step=step, loss=loss):
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:
@@ -133,6 +131,11 @@ class RunHistory:
             self.marks.append((step, describe(command)))
         for part in self.parts.values():
             part.changed(step, command)
+
+    def _take_rejected(self, rejected: CommandRejected) -> None:
+        self.rejected = rejected
+        if isinstance(rejected.command, CheckGradients):
+            self.checking = None
 
     def _take_check(self, check: Checking | GradientsChecked) -> None:
         if isinstance(check, Checking):
