@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vgrad.validation import count
 
@@ -27,8 +26,6 @@ class MeanOver:
         ConfigError: If ``steps`` is not a whole number in that range.
     """
 
-    needs_dense: ClassVar[bool] = True
-
     steps: int = 1
 
     def __post_init__(self) -> None:
@@ -47,8 +44,6 @@ class SumOver:
     Raises:
         ConfigError: If ``steps`` is not a whole number in that range.
     """
-
-    needs_dense: ClassVar[bool] = True
 
     steps: int = 1
 
