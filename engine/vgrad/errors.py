@@ -3,7 +3,7 @@
 VgradError
 ├── ConfigError      a value that makes no sense: a flag, a TOML key, a threshold
 │   └── RecipeError  a recipe that does not exist
-├── DataError        text that cannot be read, is empty, or is too short
+├── DataError        text that cannot be read, is empty, or is too short; a saved state that is damaged
 └── MissingExtra     an optional package is needed and is not installed
 """
 
@@ -23,7 +23,7 @@ class RecipeError(ConfigError):
 
 
 class DataError(VgradError):
-    """The training data cannot be used."""
+    """The training data, or a saved state, cannot be used."""
 
 
 class MissingExtra(VgradError, ImportError):

@@ -109,11 +109,6 @@ class Judge:
             part.restore_(captured[name])
         self.verdict = captured["verdict"]
 
-    @staticmethod
-    def looks_at(step: int) -> bool:
-        """Whether it will look at the statistics of the layers at this step, so that they should be new."""
-        return step in (1, WARM_UP) or step % LOOK_EVERY == 0
-
     def observe(
         self,
         record: StepRecord,

@@ -8,6 +8,7 @@ transfer.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,6 +215,25 @@ class LayerStatsProbe:
         self._forgotten_step = step
         self._values.fill(np.nan)
         self._measured_step.fill(-1)
+
+    def capture(self) -> dict[str, Tensor]:
+        """Return the values and the steps at which they were measured; none may be on their way."""
+        return {
+            "values": torch.from_numpy(self._values.copy()),
+            "measured_step": torch.from_numpy(self._measured_step.copy()),
+        }
+
+    def restore_(self, captured: Mapping[str, Tensor]) -> None:
+        """Go back to what `capture` returned.
+
+        Raises:
+            ValueError: If it has another number of layers.
+        """
+        values, measured_step = captured["values"].numpy(), captured["measured_step"].numpy()
+        if values.shape != self._values.shape or measured_step.shape != self._measured_step.shape:
+            raise ValueError("the statistics are those of other layers")
+        self._values, self._measured_step = values.copy(), measured_step.copy()
+        self._forgotten_step = -1
 
     def snapshot(self) -> LayerStats:
         """All statistics as they are now, in arrays of their own."""

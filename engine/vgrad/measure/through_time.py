@@ -1,11 +1,13 @@
-"""The gradient through time of a recurrent model: dear, so measured as seldom as its budget says."""
+"""The gradient through time of a recurrent model: expensive, so measured seldom."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 _MAX_HIDDEN = 1024
 
 
+# Training steps that one measurement costs: 1 to 2.5 on our recurrent recipes. Verdicts look at measurements
+# on a schedule of steps that follows from this; the clock adds others, for the screen alone.
+_COST_IN_STEPS = 2.5
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Coming:
     """A measurement on its way to the host.
@@ -41,6 +48,7 @@ class _Coming:
         copy: The norms, then the recurrent matrices.
         host_s: What it took of the host's time.
         device_time: What it took of the device's.
+        is_scheduled: Whether it was made for the verdicts.
     """
 
     step: int
@@ -48,6 +56,7 @@ class _Coming:
     copy: HostCopy
     host_s: float
     device_time: DeviceTime
+    is_scheduled: bool
 
 
 class ThroughTimeProbe:
@@ -59,44 +68,92 @@ class ThroughTimeProbe:
     Args:
         task: A task whose model is recurrent.
         share: Share of the step time that this may take, in [0, 1]; 0 for never.
+
+    Attributes:
+        every: Steps between two measurements for the verdicts; None for never.
     """
 
     def __init__(self, task: Task, share: float) -> None:
+        self.every = math.ceil(_COST_IN_STEPS / share) if share > 0 else None
         self._task = task
         self._budget = Budget(share)
         self._cost_s = 0.0
-        self._stats: TimeStats | None = None
-        self._coming: _Coming | None = None
+        self._coming: deque[_Coming] = deque()
+        self._judged: deque[TimeStats] = deque()  # for the verdicts, which have not come as far yet
         self._clock = DeviceClock(next(task.model.parameters()).device)
         self._matrices = recurrent_matrices(task.model)
+        self._stats: TimeStats | None = None
+        self._seen: TimeStats | None = None
+        self._next_step = 1
 
     def after_step(self, batch: Microbatch, *, step: int, step_s: float) -> None:
-        """Measure, if it can be afforded, and take in what was measured before, if it has arrived."""
+        """Measure, if it is due or can be afforded, and take in what was measured before and has arrived."""
+        if self.every is None:
+            return
         self._budget.earn(step_s, 0.0, at_most_s=2 * self._cost_s)
-        if self._coming is None:
-            if self._budget.affords(self._cost_s):
-                self._coming = self._measure(batch, step)
-        elif self._coming.copy.is_ready:
-            self._land(self._coming)
-            self._coming = None
+        while self._coming and self._coming[0].copy.is_ready:
+            self._land()
+        if step >= self._next_step:
+            self._next_step = step + self.every
+            self._coming.append(self._measure(batch, step, is_scheduled=True))
+        elif not self._coming and self._budget.affords(self._cost_s):
+            self._coming.append(self._measure(batch, step, is_scheduled=False))
 
     def stats(self) -> TimeStats | None:
-        """What was measured last, or None."""
+        """Return what was measured last, or None."""
         return self._stats
 
-    def _measure(self, batch: Microbatch, step: int) -> _Coming:
+    def stats_at(self, step: int) -> TimeStats | None:
+        """Return what verdicts look at after step number ``step``, or None; ask for one step after another.
+
+        It waits for a device only where that has not come as far as ``step``.
+        """
+        while self._coming and self._coming[0].step <= step:
+            self._land()
+        while self._judged and self._judged[0].step <= step:
+            self._seen = self._judged.popleft()
+        return self._seen
+
+    def forget(self, step: int) -> None:
+        """Forget all measurements: after ``step`` the weights are others. The next step is measured."""
+        self._coming.clear()
+        self._judged.clear()
+        self._stats = self._seen = None
+        self._next_step = step + 1
+
+    def capture(self) -> dict[str, Any]:
+        """Return when the next measurement is due, and the measurements; none may be on their way."""
+        return {
+            "next_step": self._next_step,
+            "newest": None if self._stats is None else _as_plain(self._stats),
+            "seen": None if self._seen is None else _as_plain(self._seen),
+        }
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned."""
+        newest, seen = captured["newest"], captured["seen"]
+        self.forget(0)
+        self._next_step = captured["next_step"]
+        self._stats = None if newest is None else _from_plain(newest)
+        self._seen = None if seen is None else _from_plain(seen)
+
+    def _measure(self, batch: Microbatch, step: int, *, is_scheduled: bool) -> _Coming:
         begin = time.perf_counter()
         with self._clock:
             norms = hidden_gradients(self._task, batch)
             small = [m.detach().flatten() for _, m in self._matrices if len(m) <= _MAX_HIDDEN]
             values = torch.cat([norms.flatten(), *small]).to(torch.float32)
         copy = HostCopy((), [values])
-        return _Coming(step, len(norms), copy, time.perf_counter() - begin, self._clock.take())
+        host_s = time.perf_counter() - begin
+        return _Coming(step, len(norms), copy, host_s, self._clock.take(), is_scheduled)
 
-    def _land(self, coming: _Coming) -> None:
+    def _land(self) -> None:
+        coming = self._coming.popleft()
         begin = time.perf_counter()
         is_first = self._stats is None
         self._stats = self._read(coming)
+        if coming.is_scheduled:
+            self._judged.append(self._stats)
         if is_first:
             return
         # Launching is quick: what counts is what the device then had to do.
@@ -116,6 +173,17 @@ class ThroughTimeProbe:
             spectral_radius=_largest_radius(values[num_norms:], sizes),
             names=tuple(name for name, _ in self._matrices),
         )
+
+
+def _as_plain(stats: TimeStats) -> dict[str, Any]:
+    return {
+        **{field.name: getattr(stats, field.name) for field in fields(stats)},
+        "norms": torch.from_numpy(stats.norms.copy()),
+    }
+
+
+def _from_plain(plain: Mapping[str, Any]) -> TimeStats:
+    return TimeStats(**{**plain, "norms": plain["norms"].numpy()})
 
 
 def _largest_radius(values: NDArray[np.floating], sizes: list[int]) -> float:

@@ -43,6 +43,10 @@ def build(
     recipe = get_recipe(config.recipe)
     if config.threads:
         torch.set_num_threads(config.threads)
+    # Every blank filled in: two configs of the same run are the same then, whatever they leave to the recipe.
+    config = config.model_copy(
+        update={"options": recipe.read_options(config), "batch_size": config.batch_size or recipe.batch_size}
+    )
     task = build_task(config, find_device(config.device))
     return Trainer(task, config, recipe.summary, config.controls(recipe.controls))
 

@@ -30,13 +30,10 @@ from vgrad.watching.safe_point import SafePoint
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
-    from vgrad.diagnose.judge import Judge
     from vgrad.events.batch import Batch
-    from vgrad.events.run_info import RunInfo
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
     from vgrad.train.trainer import Trainer
-    from vgrad.watching.reporter import Reporter
 
 # At Python's exit, how long to wait for the current step without saying so.
 _SILENT_WAIT_S = 10.0
@@ -70,8 +67,6 @@ class Session:
         self._cursor = self._hub.cursor()
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
         self._tally = Totals()
-        self._reporter: Reporter
-        self._judges_before: list[Judge] = []  # of the weights that can be brought back
         self._is_at_exit = False
         self.exception: BaseException | None = None
 
@@ -165,9 +160,6 @@ class Session:
         self._hub.notify(Preparing(what))
 
     def _train(self, trainer: Trainer) -> Literal["done", "stopped"]:
-        from vgrad.diagnose.judge import Judge
-        from vgrad.watching.reporter import Reporter
-
         info = trainer.info()
         self._hub.notify(RunStarted(info))
 
@@ -179,7 +171,7 @@ class Session:
             if verdict.kind == "non-finite" and self._hub.is_attended and not trainer.controls.paused:
                 self.submit(Pause())
 
-        self._reporter = Reporter(self._hub, Judge(info), trainer, on_verdict=pause_if_lost)
+        trainer.reporter.hub, trainer.reporter.on_verdict = self._hub, pause_if_lost
         reason: Literal["done", "stopped"] = "stopped"
         try:
             while self._apply_pending(trainer):
@@ -193,7 +185,7 @@ class Session:
             self._report(trainer.finish())
             if self._tally.validated_step < trainer.step and not self._is_at_exit:
                 self._validate(trainer)
-            self._reporter.publish()
+            trainer.reporter.publish()
         except BaseException:
             self._report(trainer.finish())  # the steps before it were done
             raise
@@ -215,23 +207,12 @@ class Session:
             self._hub.notify(answer, command_id=command_id)
             match command:
                 case Reinit() | UndoReinit() if isinstance(answer, CommandApplied):
-                    self._change_judge(trainer.info(), has_old_weights=isinstance(command, UndoReinit))
-                    self._reporter.publish()
+                    trainer.reporter.publish()
                 case Stop():
                     return False
                 case StepOnce():
                     return True  # what was asked for after it comes after that step
         return True
-
-    def _change_judge(self, info: RunInfo, *, has_old_weights: bool) -> None:
-        """Other weights, another judge; who knew the old ones comes back with them."""
-        from vgrad.diagnose.judge import Judge
-
-        if has_old_weights:
-            self._reporter.judge = self._judges_before.pop()
-        else:
-            self._judges_before.append(self._reporter.judge)
-            self._reporter.judge = Judge(info)
 
     def _check_gradients(self, trainer: Trainer, answer: CommandApplied, command_id: str) -> None:
         """Make the check while training waits, and give ``answer`` after it, or say why there is none."""
@@ -252,7 +233,6 @@ class Session:
     def _report(self, records: Sequence[StepRecord]) -> None:
         for record in records:
             self._tally.observe(record)
-        self._reporter.report(records)
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         every, step = trainer.config.eval_every, trainer.step

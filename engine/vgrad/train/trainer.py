@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,34 +16,43 @@ from vgrad.controls.controls import (
     reduce,
     require_usable,
 )
-from vgrad.errors import ConfigError
+from vgrad.diagnose.judges import Judges
+from vgrad.errors import ConfigError, DataError, VgradError
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.run_info import RunInfo
 from vgrad.gradcheck.check import check_gradients
 from vgrad.measure.hidden_gradients import is_recurrent
 from vgrad.measure.through_time import ThroughTimeProbe
+from vgrad.task.random_state import capture_random, restore_random_
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
 from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_optimizer
 from vgrad.train.current_optimizer import CurrentOptimizer
 from vgrad.train.model_parts import current, set_structure_, structure_of
+from vgrad.train.model_state import capture_model, how_models_differ, restore_model_
 from vgrad.train.precision_support import PrecisionSupport
-from vgrad.train.reinit import Reinits
+from vgrad.train.reinit import MOST_UNDONE, Reinits
+from vgrad.train.state import FORMAT, TrainerState, copied
 from vgrad.watching.optimizer_tap import OptimizerTap
+from vgrad.watching.reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vgrad.config import RunConfig
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import StepRecord
     from vgrad.events.time_stats import TimeStats
+    from vgrad.events.verdict import Verdict
     from vgrad.gradcheck.check import GradCheck
     from vgrad.task import Microbatch, Task
 
 KEEP_S = 0.02  # for which finished steps are kept back to be reported together: no eye sees it
 # Of the budget, where a model is recurrent: its layers get the rest.
 _TIME_SHARE = 0.5
+
+# What a state raises that is not what was captured.
+_DAMAGED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, VgradError)
 
 
 class Trainer:
@@ -57,6 +66,9 @@ class Trainer:
         description: One line of what the run shows.
         controls: The controls of the first step; those of ``config`` unless given.
 
+    Attributes:
+        reporter: Judges every step, and reports it to a hub where it is given one.
+
     Raises:
         ConfigError: If the controls do not fit the model or its device.
     """
@@ -67,6 +79,8 @@ class Trainer:
         self.task = task
         self.config = config
         self._description = description
+        self._seed = config.seed
+        self._held: list[StepRecord] = []  # records that `capture` had to wait for
         self._exhausted = False
         self._batch: Microbatch | None = None
         self._built = current(task.model)
@@ -90,6 +104,8 @@ class Trainer:
         except ConfigError:
             self._tap.remove()
             raise
+        self._judges = Judges(self.info(), MOST_UNDONE)
+        self.reporter = Reporter(None, self._judges, self)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -120,7 +136,7 @@ class Trainer:
         return RunInfo(
             recipe=self.config.recipe,
             description=self._description,
-            seed=self.config.seed,
+            seed=self._seed,
             device=str(self._device),
             layers=self.layers,
             layer_sizes=self._tap.layers.sizes,
@@ -149,10 +165,12 @@ class Trainer:
             self._use(self.controls, controls)
             if isinstance(command, Reinit):
                 self._reinits.reinit_(command.scheme, step=self.step)
-                self._tap.meter.forget_stats()
+                self._forget_stats()
+                self._judges.reinitialised()
             elif isinstance(command, UndoReinit):
                 self._reinits.undo_()
-                self._tap.meter.forget_stats()
+                self._forget_stats()
+                self._judges.undone()
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
         return CommandApplied(step, as_applied(command, controls), controls)
@@ -174,6 +192,12 @@ class Trainer:
         if controls.optimizer != (None if before is None else before.optimizer):
             self._tap.move_to(self._stepper.use(controls.optimizer))
 
+    def _forget_stats(self) -> None:
+        """The weights are others now; what was measured of them counts no more."""
+        self._tap.meter.forget_stats()
+        if self._time is not None:
+            self._time.forget(self.step)
+
     def advance(self) -> list[StepRecord]:
         """Train for one optimizer step, however many microbatches that takes.
 
@@ -193,7 +217,7 @@ class Trainer:
                 if tap.window_is_open:  # the last window is a short one
                     tap.close_window()
                     optimizer.step()
-                return tap.records(wait=True)
+                return self.finish()
             self._batch = batch
             optimizer.zero_grad(set_to_none=True)
             loss = self._passes.backward(batch)
@@ -209,7 +233,7 @@ class Trainer:
         self._passes.stepped(skipped=tap.was_skipped)
         if self._time is not None:
             self._time.after_step(batch, step=tap.step, step_s=tap.meter.step_s)
-        return tap.records()
+        return self._take_records(wait=False)
 
     def train_step(self) -> StepRecord:
         """Train for one optimizer step and wait for its record.
@@ -217,14 +241,108 @@ class Trainer:
         Raises:
             StopIteration: If the data has ended.
         """
-        records = self.advance() + self._tap.records(wait=True)
+        records = self.advance() + self.finish()
         if not records:
             raise StopIteration("the training data has ended")
         return records[-1]
 
     def finish(self) -> list[StepRecord]:
         """Return the records of all steps that have not been reported, and wait for the device's."""
-        return self._tap.records(wait=True)
+        return self._take_records(wait=True)
+
+    def _take_records(self, *, wait: bool) -> list[StepRecord]:
+        """The records that are due, which are judged and reported thereby."""
+        held, self._held = self._held, []
+        records = self._tap.records(wait=wait)
+        self.reporter.report(records)
+        return held + records
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the steps whose records have been returned, with its newest evidence."""
+        return self._judges.verdict
+
+    def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
+        """What a verdict after step number ``step`` looks at; ask for one step after another."""
+        through_time = None if self._time is None else self._time.stats_at(step)
+        return self._tap.meter.judged_at(step), through_time
+
+    def capture(self) -> TrainerState:
+        """Return everything that decides how this run goes on, as a copy. Changes nothing.
+
+        Steps that are on their way land first; their records come with the next ones. The newest microbatch,
+        which `check_gradients` takes, and how much watching has cost so far are not part of it.
+
+        Raises:
+            ConfigError: If the data can only be read on, so that its position cannot be captured.
+        """
+        self._held = self.finish()
+        content = {
+            "seed": self._seed,
+            "is_exhausted": self._exhausted,
+            "task": self.task.capture(),
+            "model": capture_model(self.task.model),
+            "optimizer": self._stepper.capture(),
+            "watching": self._tap.capture(),
+            "backward": self._passes.capture(),
+            "reinits": self._reinits.capture(),
+            "time": None if self._time is None else self._time.capture(),
+            "judges": self._judges.capture(),
+            "random": capture_random(self._device),
+        }
+        return TrainerState(self._run(), copied(content))
+
+    def restore_(self, state: TrainerState) -> None:
+        """Go on from ``state``, as the run did that it was captured from.
+
+        Seed, controls and the global random state become those of the state, which can be restored again.
+
+        Raises:
+            ConfigError: If the state is of another version, recipe, option or model, or this device cannot
+                carry out its controls; says what differs. Nothing is changed then.
+            DataError: If it is not what `capture` returned. Nothing is changed then.
+        """
+        state.require_same_run(self._run())
+        try:
+            differing = how_models_differ(self.task.model, state.content["model"])
+            controls = state.content["watching"]["controls"]
+        except _DAMAGED as error:
+            raise DataError(f"the state cannot be restored: {error!r}") from None
+        if differing is not None:
+            raise ConfigError(f"the state is of another model: {differing}")
+        require_usable(controls, self._capabilities)
+        self._precisions.require(controls.precision)
+        before = self.capture()
+        try:
+            self._restore_(copied(state.content))
+        except _DAMAGED as error:
+            self._restore_(copied(before.content))
+            raise DataError(f"the state cannot be restored: {error}") from None
+
+    def _restore_(self, content: Mapping[str, Any]) -> None:
+        self.task.restore_(content["task"])
+        restore_model_(self.task.model, content["model"])
+        self._tap.move_to(self._stepper.restore_(content["optimizer"]))
+        self._tap.restore_(content["watching"])
+        self._passes.set(None, self.controls)
+        self._passes.restore_(content["backward"])
+        self._reinits.restore_(content["reinits"])
+        if self._time is not None:
+            self._time.restore_(content["time"])
+        self._seed, self._exhausted, self._batch = content["seed"], content["is_exhausted"], None
+        self._judges.restore_(content["judges"], self.info())
+        restore_random_(content["random"], self._device)
+
+    def _run(self) -> dict[str, Any]:
+        """What a trainer must have in common with this one to take a state of it."""
+        return {
+            "version": FORMAT,
+            "recipe": self.config.recipe,
+            "options": dict(self.config.options),
+            "batch_size": self.config.batch_size,
+            "device": self._device.type,
+            "optimizer": type(self.task.optimizer).__name__,
+        }
 
     def stats(self) -> LayerStats:
         """The expensive statistics of every layer, each as old as the budget made it."""

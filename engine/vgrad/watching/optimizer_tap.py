@@ -225,6 +225,23 @@ class OptimizerTap:
         """The expensive statistics as of the last record that was returned."""
         return self.meter.stats()
 
+    def capture(self) -> dict[str, Any]:
+        """Return the controls, what the chain has learned, and the meter's state; tensors are not copied.
+
+        Between two steps only, with no window open; all records must have been taken.
+        """
+        return {"controls": self._controls, "chain": self._chain.capture(), "meter": self.meter.capture()}
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned, and keep its tensors.
+
+        Raises:
+            ValueError: If it is of other layers, or a memory is not one of the controls.
+        """
+        self.controls = captured["controls"]
+        self._chain.restore_(captured["chain"])
+        self.meter.restore_(captured["meter"])
+
     def recover(self) -> None:
         """If the last step raised, put back the learning rates and the gradients that were set aside."""
         if not self._is_stepping:

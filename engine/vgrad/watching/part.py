@@ -141,6 +141,10 @@ class WatchedPart:
             capabilities=self._capabilities,
         )
 
+    def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
+        """What had been measured for the verdicts up to step number ``step``."""
+        return self.tap.meter.judged_at(step), None
+
     def stats(self) -> LayerStats:
         """The expensive statistics of every layer."""
         return self.tap.stats()

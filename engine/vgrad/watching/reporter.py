@@ -13,6 +13,7 @@ from vgrad.events.step_block import blocks_of
 if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
     from vgrad.diagnose.judge import Judge
+    from vgrad.diagnose.judges import Judges
     from vgrad.events.hub import Hub
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import StepRecord
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
 
 # A snapshot copies the statistics of all layers: more often than this, no eye sees it.
-_STATS_EVERY_S = 0.25
+_PUBLISH_EVERY_S = 0.25
 
 
 class Measured(Protocol):
@@ -29,6 +30,9 @@ class Measured(Protocol):
     @property
     def controls(self) -> Controls:
         """The controls that the steps were made with."""
+
+    def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
+        """What had been measured for the verdicts, on a schedule of steps, up to step number ``step``."""
 
     def stats(self) -> LayerStats:
         """The newest statistics of the layers."""
@@ -41,59 +45,59 @@ class Reporter:
     """Reports the steps of one part of a run. Belongs to the thread that trains.
 
     Args:
-        hub: Gets the steps, the verdicts and the statistics.
-        judge: Is asked about every step. Assign another one when the weights are others.
+        hub: Gets the steps, the verdicts and the statistics; None where nobody reads them.
+        judge: Is asked about every step.
         measured: Knows the controls and the statistics at any time.
         part: The part that the steps belong to.
         on_verdict: Is called with each verdict that differs in kind from the one before.
 
     Attributes:
-        judge: The judge that is asked.
+        hub: As given; it may be assigned.
+        judge: As given.
+        on_verdict: As given; it may be assigned.
     """
 
     def __init__(
         self,
-        hub: Hub,
-        judge: Judge,
+        hub: Hub | None,
+        judge: Judge | Judges,
         measured: Measured,
         *,
         part: int = 0,
         on_verdict: Callable[[Verdict], None] | None = None,
     ) -> None:
         self.judge = judge
-        self._hub = hub
+        self.hub = hub
+        self.on_verdict = on_verdict
         self._measured = measured
         self._part = part
-        self._on_verdict = on_verdict
-        self._stats: LayerStats | None = None
-        self._stats_at_s = 0.0
+        self._published_s = 0.0
 
     def report(self, records: Sequence[StepRecord]) -> None:
         """Report finished steps, oldest first, before anything about the measured changes."""
-        for block in blocks_of(records):
-            self._hub.put(block)
+        if self.hub is not None:
+            for block in blocks_of(records):
+                self.hub.put(block)
+        is_news = False
         for record in records:
-            self._judge(record)
+            stats, through_time = self._measured.judged_at(record.step)
+            verdict = self.judge.observe(record, stats, self._measured.controls, through_time)
+            if verdict is not None:
+                is_news = True
+                self._tell(record.step, verdict)
+        # What was published before a verdict changed must not outlive it.
+        if records and (is_news or time.perf_counter() - self._published_s > _PUBLISH_EVERY_S):
+            self.publish()
 
     def publish(self) -> None:
         """Give readers the statistics and the verdict as they are now."""
-        self._stats = self._measured.stats()
-        self._publish(self._stats)
+        self._published_s = time.perf_counter()
+        if self.hub is not None:
+            snapshot = Snapshot(self._measured.stats(), self.judge.verdict, self._measured.time_stats())
+            self.hub.publish(snapshot, part=self._part)
 
-    def _judge(self, record: StepRecord) -> None:
-        now_s = time.perf_counter()
-        stats, is_due = self._stats, now_s - self._stats_at_s > _STATS_EVERY_S
-        if stats is None or is_due or self.judge.looks_at(record.step):  # a verdict hangs on no clock
-            self._stats_at_s = now_s
-            stats = self._stats = self._measured.stats()
-        verdict = self.judge.observe(record, stats, self._measured.controls, self._measured.time_stats())
-        if verdict is not None:
-            self._hub.notify(VerdictChanged(record.step, verdict), part=self._part)
-            if self._on_verdict is not None:
-                self._on_verdict(verdict)
-        if verdict is not None or is_due:  # what was published before the change must not outlive it
-            self._publish(stats)
-
-    def _publish(self, stats: LayerStats) -> None:
-        snapshot = Snapshot(stats, self.judge.verdict, self._measured.time_stats())
-        self._hub.publish(snapshot, part=self._part)
+    def _tell(self, step: int, verdict: Verdict) -> None:
+        if self.hub is not None:
+            self.hub.notify(VerdictChanged(step, verdict), part=self._part)
+        if self.on_verdict is not None:
+            self.on_verdict(verdict)

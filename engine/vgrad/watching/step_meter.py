@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from vgrad.measure.budget import Budget
 from vgrad.measure.host_copy import HostCopy
+from vgrad.measure.judged_stats import JudgedStatsProbe
 from vgrad.measure.layer_stats import LayerStatsProbe
 from vgrad.watching.pending_steps import PendingStep, PendingSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import ChainLink, StepRecord
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from vgrad.methods.accumulation_window import AccumulationWindow
     from vgrad.watching.fused_scaling import FusedScaling
     from vgrad.watching.step_rates import StepRates
+
+# Of the budget, for what verdicts look at; what the screen shows gets the rest.
+_JUDGED_SHARE = 0.5
 
 
 class StepMeter:
@@ -60,6 +64,7 @@ class StepMeter:
     def use_layers(self, layers: Layers) -> None:
         """Measure these layers from the next step on; statistics begin anew."""
         self._probe = LayerStatsProbe(layers, self.budget)
+        self._judged = JudgedStatsProbe(layers, _JUDGED_SHARE * self.budget.share)
         self._pending = PendingSteps(layers, self._probe, self._keep_s, self._part)
 
     def begin(self) -> None:
@@ -81,14 +86,18 @@ class StepMeter:
         self._probe.loss_scale = self.loss_scale
         self._probe.grad_scale = scale
         self._probe.before_transforms()
+        self._judged.loss_scale, self._judged.grad_scale = self.loss_scale, scale
+        self._judged.before_transforms(self.step + 1)
 
     def before_step(self) -> None:
         """Keep what is needed of the weights."""
         self._probe.before_step()
+        self._judged.before_step()
 
     def cancel(self) -> None:
         """Forget the step under way: it raised."""
         self._probe.cancel()
+        self._judged.cancel()
         self._norms = None
 
     def finish(
@@ -117,6 +126,7 @@ class StepMeter:
         assert self._norms is not None  # `read` comes first
         norms, norm = self._norms
         measured, vectors = self._probe.after_step()
+        self._judged.after_step(self.step + 1)
         loss, loss_scale = window.loss, self.loss_scale
         if scaling.full_scale is not None:
             loss_scale = scaling.full_scale
@@ -159,7 +169,9 @@ class StepMeter:
             )
         )
         probe = self._probe
-        self.budget.earn(step_s, self.watch_s - probe.spent_s, at_most_s=2 * probe.dearest_s)
+        judged_s = self._judged.spent_s
+        self.budget.earn(step_s, self.watch_s - probe.spent_s - judged_s, at_most_s=2 * probe.dearest_s)
+        self.budget.spend(judged_s)
         self._norms = None
         self.watch_s = 0.0
         self.ended_s = time.perf_counter()
@@ -181,6 +193,30 @@ class StepMeter:
     def forget_stats(self) -> None:
         """Forget the expensive statistics: they are of other weights than there are now."""
         self._probe.forget(self.step)
+        self._judged.forget()
+
+    def judged_at(self, step: int) -> LayerStats | None:
+        """Return what verdicts look at after step number ``step``, as `JudgedStatsProbe.stats_at` does."""
+        return self._judged.stats_at(step)
+
+    def capture(self) -> dict[str, Any]:
+        """Return the step, the elapsed time and the statistics. All records must have been taken."""
+        return {
+            "step": self.step,
+            "elapsed_s": self._elapsed_s,
+            "judged": self._judged.capture(),
+            "shown": self._probe.capture(),
+        }
+
+    def restore_(self, captured: Mapping[str, Any]) -> None:
+        """Go back to what `capture` returned. All records must have been taken.
+
+        Raises:
+            ValueError: If it is of other layers.
+        """
+        self._judged.restore_(captured["judged"])
+        self._probe.restore_(captured["shown"])
+        self.step, self._elapsed_s = captured["step"], captured["elapsed_s"]
 
     def stats(self) -> LayerStats:
         """The expensive statistics as of the last record that was returned."""

@@ -147,8 +147,11 @@ def train_case(case: Case) -> LabelledRun:
         if step % NORMS_EVERY == 1:
             norms.append(record.grad_norms)
         if step % STATS_EVERY == 0:
-            now, through_time = trainer.stats(), trainer.time_stats()
-            stats.append(np.stack((now.update_ratio, now.zero_share, now.underflow_share)))
+            now, through_time = trainer.judged_at(step)
+            if now is None:
+                stats.append(np.full((3, len(info.layers)), np.nan))
+            else:
+                stats.append(np.stack((now.update_ratio, now.zero_share, now.underflow_share)))
             time.append(
                 (math.nan, math.nan) if through_time is None else (through_time.slope, through_time.ratio)
             )
