@@ -96,6 +96,13 @@ class Share:
         # Rounding must not leave p itself outside, where it is 0 or 1.
         return min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half))
 
+    def words(self) -> str:
+        """The counts, the share and its interval."""
+        if not self.total:
+            return "none to count"
+        low, high = self.interval
+        return f"{self.count} of {self.total}, {self.value:.1%} (95 %: {low:.1%} to {high:.1%})"
+
 
 def judge_all(runs: Sequence[LabelledRun]) -> list[Judged]:
     """Label and judge every run."""

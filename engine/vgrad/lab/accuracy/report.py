@@ -82,13 +82,13 @@ def report_as_text(judged: Sequence[Judged]) -> str:
         lines.append(f"{label:<12}" + "".join(f"{row[kind] or '·':>11}" for kind in _COLUMNS))
     lines += [
         "",
-        f"right                      {_in_words(share_right(held_out))}",
-        f"  non-finite left out      {_in_words(share_right(finite))}",
-        f"  if no baseline is known  {_in_words(share_right(held_out, blind=True))}",
-        f"healthy called sick        {_in_words(share_of_healthy_called_sick(held_out))}",
-        f"  at any time of the run   {_in_words(share_of_healthy_called_sick(held_out, ever=True))}",
-        f"fitting part: right        {_in_words(share_right(fit))}",
-        f"  healthy called sick      {_in_words(share_of_healthy_called_sick(fit))}",
+        f"right                      {share_right(held_out).words()}",
+        f"  non-finite left out      {share_right(finite).words()}",
+        f"  if no baseline is known  {share_right(held_out, blind=True).words()}",
+        f"healthy called sick        {share_of_healthy_called_sick(held_out).words()}",
+        f"  at any time of the run   {share_of_healthy_called_sick(held_out, ever=True).words()}",
+        f"fitting part: right        {share_right(fit).words()}",
+        f"  healthy called sick      {share_of_healthy_called_sick(fit).words()}",
         "",
         f"left out as unclear: {_num_unclear(held_out)} held out, {_num_unclear(fit)} of the fitting part",
     ]
@@ -96,7 +96,7 @@ def report_as_text(judged: Sequence[Judged]) -> str:
     lines += [f"wrong: {o.run.case.name}: {o.label} ({o.why}), called {o.verdict.kind}" for o in wrong]
     lines += ["", "each rule on the fitting part:"]
     lines += [
-        f"  {rule:<12} {_in_words(share)}, confidence {share.expected:.2f}"
+        f"  {rule:<12} {share.words()}, confidence {share.expected:.2f}"
         for rule, share in confidence_by_rule(fit).items()
     ]
     return "\n".join(lines)
@@ -104,10 +104,3 @@ def report_as_text(judged: Sequence[Judged]) -> str:
 
 def _num_unclear(judged: Sequence[Judged]) -> int:
     return sum(one.label == "unclear" for one in judged)
-
-
-def _in_words(share: Share) -> str:
-    if not share.total:
-        return "none to count"
-    low, high = share.interval
-    return f"{share.count} of {share.total}, {share.value:.1%} (95 %: {low:.1%} to {high:.1%})"

@@ -1,30 +1,25 @@
-"""Runs the loops and keeps what a judge sees of them, part by part."""
+"""Runs the loops under `vgrad.watch`, as a user would, and keeps what became of them and what was said."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from vgrad.controls.controls import Controls
-from vgrad.events.layer_stats import LayerStats
-from vgrad.events.run_info import RunInfo
-from vgrad.events.step_record import StepRecord
-from vgrad.events.time_stats import TimeStats
+from vgrad.diagnose.worst import worst
+from vgrad.events.notices import VerdictChanged
 from vgrad.lab.accuracy.foreign import healthy, healthy_held_out, sick, sick_held_out
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
-from vgrad.measure.hidden_gradients import ratio, time_slope
-from vgrad.watching.optimizer_tap import OptimizerTap
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from vgrad.lab.accuracy.labels import Label
+from vgrad.lab.accuracy.matrix import SICK
+from vgrad.watching.watch import Watch, watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
     **healthy.LOOPS, **healthy_held_out.LOOPS, **sick.LOOPS, **sick_held_out.LOOPS,
@@ -33,150 +28,86 @@ LOOPS: Mapping[str, tuple[Loop, float]] = {
 
 KINDS: Mapping[str, ForeignKind] = {kind.name: kind for kind in FOREIGN_KINDS}
 
-STATS_EVERY = 40  # steps between two rows of the expensive statistics; the judge looks no more often
+DATA = Path(__file__).parent.parent / "data" / "foreign.json"
 
 
-@dataclass(slots=True)
-class Seen:
-    """What is seen of one part of a run: an optimizer with its layers.
-
-    Attributes:
-        info: Names and sizes of the layers; no baseline, and nothing that can be changed.
-        records: Every step.
-        stats: Statistics by the step from which on they are known.
-        time: The same of the gradient at the inputs of a recurrent layer.
-    """
-
-    info: RunInfo
-    records: list[StepRecord] = field(default_factory=list)
-    stats: dict[int, LayerStats] = field(default_factory=dict)
-    time: dict[int, TimeStats] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class ForeignRun:
     """A loop that was run.
 
     Attributes:
-        kind: What it is an example of.
+        kind: Name of what it is an example of.
         seed: Of its weights and data.
-        score: What the loop returned: lower is better; NaN if it did not get to its end.
-        cured: The same with its cure; None of a healthy kind.
-        parts: What was seen of it.
+        label: What it had: that of its kind where the outcome confirms it.
+        verdict: Kind of the verdict at its end; of several parts, the worst.
+        rule: The rule that found it.
+        sick_steps: For how many steps it was called sick; of several parts, the worst counts.
     """
 
-    kind: ForeignKind
+    kind: str
     seed: int
-    score: float
-    cured: float | None
-    parts: tuple[Seen, ...]
-
-    @property
-    def label(self) -> str:
-        """What the run had: that of its kind where the outcome confirms it."""
-        limit = LOOPS[self.kind.name][1]
-        learnt = self.score < limit
-        if self.kind.label == "healthy":
-            return "healthy" if learnt else "unclear"
-        losses = (record.loss for part in self.parts for record in part.records)
-        if not all(loss is None or math.isfinite(loss) for loss in losses):
-            return "non-finite"
-        if learnt:
-            return "healthy"
-        return self.kind.label if self.cured is not None and self.cured < limit else "unclear"
+    label: Label
+    verdict: str
+    rule: str
+    sick_steps: int
 
 
-def run_kind(name: str, seed: int, *, with_cure: bool = True) -> ForeignRun:
-    """Run one loop, watched, and its cure, unwatched."""
-    kind, (loop, _) = KINDS[name], LOOPS[name]
+def run_kind(item: tuple[str, int]) -> ForeignRun:
+    """Run one loop, watched, and its cure, unwatched.
+
+    Args:
+        item: Name of the kind, and the seed.
+    """
+    name, seed = item
+    torch.set_num_threads(1)
+    kind, (loop, limit) = KINDS[name], LOOPS[name]
+    watches: list[Watch] = []
+
+    def start(model: nn.Module, optimizer: Optimizer) -> None:
+        watches.append(watch(model, optimizer, name=name))
+
     torch.manual_seed(seed)
-    recorder = _Recorder()
-    with recorder:
-        score = loop(LoopSetting(recorder.watch, False, torch.Generator().manual_seed(seed)))
-    cured = None
-    if kind.label != "healthy" and with_cure:
+    score = loop(LoopSetting(start, False, torch.Generator().manual_seed(seed)))
+    verdict = worst(each.verdict for each in watches)
+    is_finite = all(
+        record.loss is None or math.isfinite(record.loss) for each in watches for record in each.records()
+    )
+    sick_steps = max(map(_sick_steps, watches))
+    for each in watches:
+        each.close()
+    learnt = score < limit
+    if kind.label != "healthy" and is_finite and not learnt:
         torch.manual_seed(seed)
         cured = loop(LoopSetting(lambda *_: None, True, torch.Generator().manual_seed(seed)))
-    return ForeignRun(kind, seed, score, cured, recorder.parts)
+        label: Label = kind.label if cured < limit else "unclear"
+    elif not is_finite:
+        label = "non-finite"
+    else:
+        label = "healthy" if learnt else "unclear"
+    return ForeignRun(name, seed, label, verdict.kind, verdict.rule, sick_steps)
 
 
-class _Recorder:
-    """Watches every optimizer that a loop names, from its hooks alone; the loss is caught at ``backward``."""
-
-    def __init__(self) -> None:
-        self._loss: Tensor | None = None
-        self._taps: list[tuple[OptimizerTap, Seen]] = []
-        self._backward = torch.autograd.backward
-
-    @property
-    def parts(self) -> tuple[Seen, ...]:
-        return tuple(seen for _, seen in self._taps)
-
-    def __enter__(self) -> None:
-        backward = self._backward
-
-        def caught(tensors: Any, *args: Any, **more: Any) -> None:
-            if isinstance(tensors, Tensor) and tensors.numel() == 1:
-                self._loss = tensors.detach()
-            backward(tensors, *args, **more)
-
-        torch.autograd.backward = caught
-
-    def __exit__(self, *_: object) -> None:
-        torch.autograd.backward = self._backward
-        for tap, _seen in self._taps:
-            tap.remove()
-
-    def watch(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Watch the steps of one optimizer."""
-        handle: list[OptimizerTap] = []
-
-        def announce(*_: object) -> None:
-            assert self._loss is not None
-            handle[0].microbatch(self._loss.reshape(()))
-
-        optimizer.register_step_pre_hook(announce)
-        tap = OptimizerTap(model, optimizer, watch_budget=1.0)
-        handle.append(tap)
-        cells = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
-        info = RunInfo(
-            recipe="", description="", seed=0, device="cpu", layers=tap.layers.names,
-            layer_sizes=tap.layers.sizes, unit="samples", num_steps=None, controls=Controls(),
-            recurrent=bool(cells),
-        )  # fmt: skip
-        seen = Seen(info)
-        self._taps.append((tap, seen))
-        norms: list[NDArray[np.float32]] = []
-        for cell in cells[-1:]:
-            _watch_inputs(cell, norms)
-
-        def collect(*_: object) -> None:
-            for record in tap.records():
-                seen.records.append(record)
-                if record.step % STATS_EVERY == 0 or record.step == STATS_EVERY // 2:
-                    seen.stats[record.step] = tap.stats()
-                    if norms:
-                        seen.time[record.step] = _time_stats(record.step, norms[-1])
-            del norms[:-1]
-
-        optimizer.register_step_post_hook(collect)
+def _sick_steps(watched: Watch) -> int:
+    """For how many steps of this run its verdict was a sickness."""
+    total, since = 0, None
+    for notice in watched.cursor().take().notices:
+        body = notice.body
+        if not isinstance(body, VerdictChanged):
+            continue
+        is_sick = body.verdict.kind in SICK
+        if is_sick and since is None:
+            since = body.step
+        elif not is_sick and since is not None:
+            total, since = total + body.step - since, None
+    return total if since is None else total + watched.step - since + 1
 
 
-def _watch_inputs(cell: nn.RNNBase, norms: list[NDArray[np.float32]]) -> None:
-    """Keep the norm of the gradient at each time step of a recurrent layer's inputs."""
-
-    def keep(grad: Tensor) -> None:
-        time_axis = 1 if cell.batch_first else 0
-        by_time = grad.movedim(time_axis, 0).flatten(1).norm(dim=1)
-        norms.append(by_time.numpy()[None])
-
-    def before(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        inputs = args[0] if args[0].requires_grad else args[0].detach().requires_grad_()
-        inputs.register_hook(keep)
-        return (inputs, *args[1:])
-
-    cell.register_forward_pre_hook(before)
+def write_foreign_runs(runs: Iterable[ForeignRun], path: Path = DATA) -> None:
+    """Write what became of the runs, a line for each."""
+    lines = ",\n".join(json.dumps(asdict(run)) for run in runs)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
-def _time_stats(step: int, norms: NDArray[np.float32]) -> TimeStats:
-    return TimeStats(step, norms, time_slope(norms[-1]), ratio(norms[-1]), math.nan, ())
+def read_foreign_runs(path: Path = DATA) -> Sequence[ForeignRun]:
+    """Read what `write_foreign_runs` wrote."""
+    return [ForeignRun(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
