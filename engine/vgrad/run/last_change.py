@@ -7,26 +7,26 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vgrad.diagnose.command_effect import Effect, judge_effect
+from vgrad.diagnose.command_effect import HORIZONS, Effect, judge_effect
 
 Losses = Callable[[int, int], NDArray[np.float32]]
 """Losses of steps ``[start, stop)``, as many as were recorded."""
 
-_STEPS = 100  # length of the windows before and after a command
+_STEPS_BEFORE = 100  # length of the window before a command
 
 
 class LastChange:
-    """Follows the newest command until what it did to the loss can be told.
+    """Follows the loss after the newest command for a thousand steps.
 
-    The windows before and after it are of equal length, and the one before does not reach back
-    beyond the change before: what that one did is not this one's. The answer stands once the
-    later window is full.
+    The window before it does not reach back beyond the change before: what that one did is not this one's.
+    From 100 steps on the answer stands until the next horizon is reached.
     """
 
     def __init__(self) -> None:
         self._of: tuple[int, str] | None = None
         self._from = 1
         self._effect: Effect | None = None
+        self._num_after = 0  # steps that it was found after
 
     def restart(self, step: int, label: str) -> None:
         """A command took effect at ``step``; what takes effect at the same step is one change with it."""
@@ -42,10 +42,10 @@ class LastChange:
         if self._of is None:
             return None
         step, label = self._of
-        if self._effect is not None:
-            return label, self._effect
-        length = min(_STEPS, step - self._from)
-        effect = judge_effect(losses(step - length, step), losses(step, step + length))
-        if length and last >= step + length - 1:
-            self._effect = effect
-        return label, effect
+        num_after = max(0, last - step + 1)
+        num_after = max((horizon for horizon in HORIZONS if horizon <= num_after), default=num_after)
+        if self._effect is None or num_after != self._num_after:
+            length = min(_STEPS_BEFORE, step - self._from)
+            self._effect = judge_effect(losses(step - length, step), losses(step, step + num_after))
+            self._num_after = num_after
+        return label, self._effect

@@ -101,7 +101,7 @@ def test_clipping_counts_only_steps_that_were_really_clipped() -> None:
     assert before > 0 and after <= before
 
 
-def test_the_effect_compares_windows_of_equal_length_and_then_stands() -> None:
+def test_the_effect_stands_from_a_hundred_steps_to_the_next_horizon() -> None:
     state = started()
     rng = np.random.default_rng(0)
     loss = lambda step: float((3.0 if step < 150 else 1.0) + 0.05 * rng.standard_normal())  # noqa: E731
