@@ -21,12 +21,15 @@ from pydantic import (
 from vgrad.controls.catalog import CONTROLS, find_control
 from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
+from vgrad.printable import printable
 from vgrad.validation import brief, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 DEFAULT_RECIPE = "charlm-rnn"
+DEFAULT_FUNCTION = "build"
+"""The function of a task file, unless another is named."""
 
 _NUMBERS = ("seed", "steps", "lr", "batch_size", "eval_every", "watch_budget", "threads")
 
@@ -44,7 +47,8 @@ class RunConfig(_ControlTexts):
     control is at the first step, as text such as ``clip="norm:1"``.
 
     Attributes:
-        recipe: Name of a recipe, see `vgrad.recipes.registry`.
+        recipe: Name of a recipe, see `vgrad.recipes.registry`, or a task file with the function in it,
+            ``my_task.py`` or ``my_task.py:function``, see `vgrad.run.task_file`.
         seed: Seed of the weights and of the data's order.
         device: ``auto`` (an accelerator where there is one), or a torch device.
         steps: Optimizer steps to run, or None for no end.
@@ -54,7 +58,7 @@ class RunConfig(_ControlTexts):
         eval_every: Optimizer steps between two validations; 0 for only one at the end.
         watch_budget: Share of the step time for the expensive statistics, 0 for none of them.
         threads: CPU threads for torch; 0 leaves torch's own choice.
-        options: Settings of the recipe itself, such as ``{"hidden": 256}``.
+        options: Settings of the recipe or the task file itself, such as ``{"hidden": 256}``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -131,6 +135,19 @@ class RunConfig(_ControlTexts):
         if isinstance(options, dict):  # anything else is for `make` to refuse
             options = {**options, **more}
         return cls.make(**{**values, **overrides, "options": options})
+
+    @property
+    def task_file(self) -> tuple[Path, str] | None:
+        """The task file and the name of its function; None for a recipe."""
+        path, _, function = self.recipe.rpartition(".py:")
+        if path and function:
+            return Path(f"{path}.py"), function
+        return (Path(self.recipe), DEFAULT_FUNCTION) if self.recipe.endswith(".py") else None
+
+    @property
+    def name(self) -> str:
+        """What to call the run: the recipe's name, or the task file's without folder and ending."""
+        return printable(self.recipe if self.task_file is None else self.task_file[0].stem)
 
     def controls(self, defaults: Mapping[str, str] = MappingProxyType({})) -> Controls:
         """The controls at the first step: this config's, else the recipe's ``defaults``."""

@@ -26,7 +26,7 @@ _INTERRUPTED = 130
 _COMMANDS = {
     "controls": "List what can be changed while it trains, and what it is good for.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
-    "run": "Train a recipe, and watch it.",
+    "run": "Train a recipe or a task of your own, and watch it.",
     "study": "Try the methods on the recipes, and say which of them helped.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
 }
@@ -121,6 +121,7 @@ def _refuse(message: str, code: int) -> int:
 Examples:
   vgrad-tui                                     the default recipe
   vgrad-tui run depth-sigmoid                   another one
+  vgrad-tui run my_task.py                      your own model and data
   vgrad-tui recipes                             what there is
   vgrad-tui run --headless --steps 200          no screen, a JSON summary at the end
   vgrad-tui study --quick                       which methods help, and which do not

@@ -32,7 +32,7 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     """
     for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
         os.environ.pop(name, None)
-    with opening(config.recipe) as opened:
+    with opening(config.name) as opened:
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
         from vgrad_tui.app.app import VgradApp

@@ -66,9 +66,10 @@ class Judge:
         self._ends = GradientEnds(info.layer_sizes)
         self._rates = Rates()
         self._sums = GradientSums()
-        self._explosions = ExplosionWatch(is_loss_known=not math.isnan(info.baseline))
+        self._baseline = math.nan if info.baseline is None else info.baseline  # no rule fires on NaN
+        self._explosions = ExplosionWatch(is_loss_known=info.baseline is not None)
         self._recovery = Recovery()
-        self._against_baseline = BaselineWatch(info.baseline)
+        self._against_baseline = BaselineWatch(self._baseline)
         self._skipped_steps = SkippedSteps()
         self._changes = ControlChanges()
         self._stats: LayerStats | None = None
@@ -265,9 +266,7 @@ class Judge:
             calm_norm=self._explosions.calm_norm,
             exploded_norm=self._explosions.exploded_norm,
             # A loop that is not ours does not say how many samples it takes.
-            num_samples=0
-            if math.isnan(self._info.baseline)
-            else record.num_samples // record.num_microbatches,
+            num_samples=0 if self._info.baseline is None else record.num_samples // record.num_microbatches,
             is_lost=rule != "jump",
             is_tried=is_tried,
         )
@@ -325,7 +324,7 @@ class Judge:
             time_slope=math.nan if time is None else time.slope,
             time_ratio=math.nan if time is None else time.ratio,
             loss=self._against_baseline.loss,
-            baseline=self._info.baseline,
+            baseline=self._baseline,
             learnt=self._losses.learnt_since(self._losses.early),
             learnt_in_all=self._losses.learnt_since(self._losses.first),
             progress=self._losses.progress,

@@ -115,6 +115,7 @@ class RunEnded:
         steps_per_s: Optimizer steps per second of training, pauses and validation left out.
         error: One line of what went wrong, for ``failed``.
         traceback_text: The traceback, for ``failed``; None where ``error`` says all there is.
+        message: One line of why it is done before all its steps, where it is: the data ended.
     """
 
     step: int
@@ -125,6 +126,7 @@ class RunEnded:
     steps_per_s: float
     error: str | None = None
     traceback_text: str | None = None
+    message: str | None = None
 
 
 NoticeBody = (

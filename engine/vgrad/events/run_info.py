@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +14,7 @@ class RunInfo:
     """What a run is, known before its first step.
 
     Attributes:
-        recipe: Name of the recipe.
+        recipe: Name of the recipe, or of the task file.
         description: One line of what it shows.
         seed: Seed of weights and data.
         device: Device of the model, as torch names it.
@@ -27,7 +26,7 @@ class RunInfo:
         recurrent: Whether the model has a dimension of time.
         structure: Parts of the model that can be changed mid-run, each with what it can be.
         built: What each of these parts is where no control says otherwise.
-        baseline: Loss of a constant prediction; NaN where it is not known.
+        baseline: Loss of a constant prediction; None where it is not known.
         capabilities: What the run can use, and the reason for everything that it cannot.
     """
 
@@ -43,5 +42,5 @@ class RunInfo:
     recurrent: bool = False
     structure: tuple[tuple[str, tuple[str, ...]], ...] = ()
     built: tuple[tuple[str, str], ...] = ()
-    baseline: float = math.nan
+    baseline: float | None = None
     capabilities: Capabilities = EVERYTHING

@@ -49,6 +49,7 @@ class Totals:
         reason: Literal["done", "stopped", "failed"],
         error: str | None = None,
         traceback_text: str | None = None,
+        message: str | None = None,
     ) -> RunEnded:
         """The run's last notice."""
         return RunEnded(
@@ -60,4 +61,5 @@ class Totals:
             steps_per_s=self.step / self.elapsed_s if self.elapsed_s > 0 else 0.0,
             error=error,
             traceback_text=traceback_text,
+            message=message,
         )

@@ -1,4 +1,4 @@
-"""From a recipe's name, or a whole config, to a trainer."""
+"""From a recipe's name, a task file, or a whole config, to a trainer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError
 from vgrad.recipes.registry import build_task, get_recipe
+from vgrad.run.task_file import build_from_file, require_source
 from vgrad.train.trainer import Trainer
 
 
@@ -19,7 +20,7 @@ def build(
     """Build a trainer.
 
     Args:
-        recipe_or_config: Name of a recipe, or a whole `RunConfig`.
+        recipe_or_config: Name of a recipe, a task file such as ``my_task.py``, or a whole `RunConfig`.
         seed: Seed of the weights and of the data's order.
         device: ``auto`` (an accelerator where there is one), or a torch device.
         **settings: Further fields of `RunConfig`, such as ``clip="norm:1"``.
@@ -40,15 +41,19 @@ def build(
         config = recipe_or_config
     else:
         config = RunConfig.make(recipe=recipe_or_config, seed=seed, device=device, **settings)
-    recipe = get_recipe(config.recipe)
+    require_source(config)
     if config.threads:
         torch.set_num_threads(config.threads)
+    where = find_device(config.device)
+    if config.task_file is not None:
+        task, description = build_from_file(config, where)
+        return Trainer(task, config, description)
+    recipe = get_recipe(config.recipe)
     # Every blank filled in: two configs of the same run are the same then, whatever they leave to the recipe.
     config = config.model_copy(
         update={"options": recipe.read_options(config), "batch_size": config.batch_size or recipe.batch_size}
     )
-    task = build_task(config, find_device(config.device))
-    return Trainer(task, config, recipe.summary, config.controls(recipe.controls))
+    return Trainer(build_task(config, where), config, recipe.summary, config.controls(recipe.controls))
 
 
 def find_device(name: str) -> torch.device:

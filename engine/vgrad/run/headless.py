@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -37,8 +37,8 @@ def run_headless(
     Args:
         config: The run; it must have an end.
         stdout: Gets one line of JSON at the end, see `RunSummary.to_json`, and nothing else.
-        stderr: Gets the progress, the traceback of a training that failed, and one line if the
-            JSON could not be written to ``stdout``.
+        stderr: Gets the progress, what a person's own task prints, the traceback of a training that
+            failed, and one line if the JSON could not be written to ``stdout``.
         summary_path: Also write the JSON to this file.
 
     Returns:
@@ -57,12 +57,13 @@ def run_headless(
     results, messages = Output(stdout, "stdout"), Output(stderr, "stderr")
     progress = progress_on(messages)
     try:
-        ended = _drive(session, history, progress)
+        with redirect_stdout(stderr):  # what a person's own task prints is no part of the JSON
+            ended = _drive(session, history, progress)
     finally:
         progress.close()
     if isinstance(session.exception, VgradError) and ended.step == 0:
         raise session.exception
-    messages.write(ended.traceback_text or "")
+    messages.write(ended.traceback_text or (f"{ended.message}\n" if ended.message else ""))
     summary = RunSummary.of(history, recipe=config.recipe, seed=config.seed)
     results.write(summary.to_json() + "\n")
     if results.lost:

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -26,6 +25,7 @@ from vgrad.events.notices import (
 from vgrad.events.totals import Totals
 from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.output import Output
+from vgrad.run.task_file import traceback_of
 from vgrad.watching.safe_point import SafePoint
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # At Python's exit, how long to wait for the current step without saying so.
 _SILENT_WAIT_S = 10.0
 _INTERRUPTED = 130
+
+_DATA_ENDED = "the training data ended: a generator or an iterator cannot be started again"
 
 Prepare = Callable[[Callable[[str], None]], "Trainer"]
 
@@ -78,7 +80,7 @@ class Session:
             say("importing torch")
             from vgrad.run.build import build
 
-            say(f"building {config.recipe}")
+            say(f"building {config.name}")
             return build(config)
 
         return cls(prepare)
@@ -150,9 +152,10 @@ class Session:
                 self._hub.notify(self._tally.ended("failed", str(error)))
             else:
                 line = f"{type(error).__name__}: {error}"
-                self._hub.notify(self._tally.ended("failed", line, traceback.format_exc()))
+                self._hub.notify(self._tally.ended("failed", line, traceback_of(error)))
         else:
-            self._hub.notify(self._tally.ended(reason))
+            message = _DATA_ENDED if reason == "done" and trainer.is_exhausted else None
+            self._hub.notify(self._tally.ended(reason, message=message))
         finally:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
 

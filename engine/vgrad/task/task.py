@@ -73,6 +73,11 @@ class Task:
                 raise ConfigError(f"{name} must be a function, got {in_words(getattr(self, name))}")
         if self.baseline is not None and not math.isfinite(self.baseline):
             raise ConfigError("baseline must be a finite number, or None where it is not known")
+        if self.forward is _call and type(self.model).forward is nn.Module.forward:
+            raise ConfigError(
+                f"a {type(self.model).__name__} has no forward(): give the task a function "
+                "forward(model, inputs) that returns the outputs"
+            )
         if isinstance(data, Stream):
             self.stream = data
         else:
@@ -196,7 +201,10 @@ def _require_trainable(model: object) -> None:
 def _require_same_parameters(model: nn.Module, optimizer: object) -> None:
     """Check that the optimizer holds the trainable parameters of this model, and no others."""
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ConfigError(f"optimizer must be a torch.optim.Optimizer, got {in_words(optimizer)}")
+        raise ConfigError(
+            f"optimizer must be one torch.optim.Optimizer, got {in_words(optimizer)}: a task trains one "
+            "model by one loss; a loop with several can be watched by vgrad.watch"
+        )
     if isinstance(optimizer, torch.optim.LBFGS):
         raise ConfigError("LBFGS runs the model inside its own step, and this loop does not: take another")
     held = [param for group in optimizer.param_groups for param in group["params"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -134,7 +133,7 @@ class Trainer:
     def info(self) -> RunInfo:
         """What this run is."""
         return RunInfo(
-            recipe=self.config.recipe,
+            recipe=self.config.name,
             description=self._description,
             seed=self._seed,
             device=str(self._device),
@@ -146,7 +145,7 @@ class Trainer:
             recurrent=self._time is not None,
             structure=tuple(structure_of(self.task.model).items()),
             built=tuple(self._built.items()),
-            baseline=math.nan if self.task.baseline is None else self.task.baseline,
+            baseline=self.task.baseline,
             capabilities=self._capabilities,
         )
 

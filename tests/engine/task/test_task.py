@@ -58,7 +58,7 @@ def test_what_a_task_lacks_is_absent() -> None:
     session = Session(trainer(task(), steps=3, eval_every=1))
     session.start()
     assert session.join(30)
-    notices = session.drain().notices
+    notices = [notice.body for notice in session.drain().notices]
     assert not [notice for notice in notices if isinstance(notice, Validated)]
     [ended] = [notice for notice in notices if isinstance(notice, RunEnded)]
     assert (ended.reason, ended.step, ended.val_loss) == ("done", 3, None)
@@ -151,6 +151,9 @@ def test_what_does_not_go_together_is_refused_with_the_reason() -> None:
             lambda: task(model=model, optimizer=other_optimizer(model)))  # fmt: skip
     refused(r"leaves out trainable parameters \(bias\): give them to it, or freeze them",
             lambda: task(model=model, optimizer=torch.optim.SGD([model.weight], lr=0.1)))  # fmt: skip
+    refused("one torch.optim.Optimizer, got a list of 2: .*can be watched by vgrad.watch",
+            lambda: task(optimizer=[torch.optim.SGD(model.parameters(), lr=0.1)] * 2))  # fmt: skip
+    refused(r"a ModuleList has no forward\(\)", lambda: task(model=nn.ModuleList([model])))
     refused("lazy layers", lambda: task(model=nn.LazyLinear(1)))
     refused("LBFGS", lambda: task(model=model, optimizer=torch.optim.LBFGS(model.parameters())))
     refused('unit must be "samples" or "tokens"', lambda: task(unit="images"))
@@ -205,8 +208,10 @@ def test_a_generator_ends_the_run_when_it_ends() -> None:
     session = Session(trainer(task(data=iter(PAIRS)), steps=100))
     session.start()
     assert session.join(30)
-    [ended] = [notice for notice in session.drain().notices if isinstance(notice, RunEnded)]
+    bodies = [notice.body for notice in session.drain().notices]
+    [ended] = [body for body in bodies if isinstance(body, RunEnded)]
     assert (ended.reason, ended.step) == ("done", 3)
+    assert "the training data ended" in str(ended.message)
     refused("the data is empty", lambda: trainer(task(data=iter(()))).train_step())
 
 

@@ -163,10 +163,13 @@ class ViewActions(DiffApp):
         text = ended.traceback_text or f"loss {' → '.join(losses)}"
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"
+        if ended.message is not None:
+            text += f"\n{ended.message}"
         title = ended.error or f"{ended.reason} after {ended.step:,} steps"
-        self.push_screen(
-            ResultScreen(title, f"{text}\n{self.state.verdict.kind}: {self.state.verdict.evidence}")
-        )
+        verdict = self.state.verdict
+        if verdict.evidence:  # a run that failed before its first steps has none
+            text += f"\n{verdict.kind}: {verdict.evidence}"
+        self.push_screen(ResultScreen(title, text))
 
     def action_picture(self) -> None:
         """Save the screen as an SVG file where the program was started."""

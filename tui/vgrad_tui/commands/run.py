@@ -1,4 +1,4 @@
-"""The command that trains a recipe, on a screen or without one."""
+"""The command that trains a recipe or a person's own task, on a screen or without one."""
 
 from __future__ import annotations
 
@@ -39,13 +39,20 @@ Examples:
   vgrad-tui run my-run.toml --seed 3
   vgrad-tui run depth-sigmoid --set activation=tanh --set depth=12
   vgrad-tui run --headless --steps 600 --summary run.json
+  vgrad-tui run my_task.py --set width=64       your own model and data
+  vgrad-tui run my_task.py:small --clip norm:1  another function of that file
+
+\b
+A task file has a function that returns a vgrad.Task:
+  def build(seed, device, width=32): return vgrad.Task(model=..., optimizer=..., data=..., loss=...)
+Its other parameters are the options of --set (and --lr, --batch-size, --text, if it has them).
 
 \b
 A flag wins over the TOML file; its keys are the fields of vgrad.RunConfig.
 Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 """
 )
-@click.argument("source", metavar="[RECIPE|FILE.toml]", required=False)
+@click.argument("source", metavar="[RECIPE|TASK.py|FILE.toml]", required=False)
 @click.option("--config", "config_path", type=_PATH, help="TOML file of settings.")
 @click.option("--steps", type=int, help="Optimizer steps to run [default: no end].")
 @click.option("--seed", type=int, help="Seed of the weights and of the data's order [default: 0].")
@@ -57,7 +64,9 @@ Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 @click.option("--eval-every", type=int, help="Steps between validations, 0: only at the end [default: 100].")
 @click.option("--watch-budget", "--budget", type=float, help="Share of a step for watching [default: 0.02].")
 @click.option("--threads", type=int, help="CPU threads, 0: as torch chooses [default: 1].")
-@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Recipe setting; repeatable.")
+@click.option(
+    "--set", "options", multiple=True, metavar="KEY=VALUE", help="Setting of the recipe or task; repeatable."
+)
 @click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")
 @click.option("--summary", "summary_path", type=_PATH, help="Write the JSON there.")
 @click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
@@ -72,9 +81,10 @@ def run(
     ascii: bool | None,
     **flags: object,
 ) -> int:
-    """Train a recipe, and watch it.
+    """Train a recipe or a task of your own, and watch it.
 
-    RECIPE is a name that `vgrad-tui recipes` lists; a name that ends in .toml is a file of settings.
+    RECIPE is a name that `vgrad-tui recipes` lists; TASK.py or TASK.py:FUNCTION is a Python file with your
+    own model and data; a name that ends in .toml is a file of settings.
     """
     if not headless:
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
@@ -109,7 +119,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 def _read_config(source: str | None, config_path: Path | None, flags: dict[str, Any]) -> RunConfig:
     """Only flags that were given count; the rest is the file's, then the default's."""
     from vgrad.config import RunConfig
-    from vgrad.recipes.registry import get_recipe
+    from vgrad.run.task_file import require_source
 
     given = {name: value for name, value in flags.items() if value is not None}
     if source is not None and source.endswith(".toml"):
@@ -119,7 +129,7 @@ def _read_config(source: str | None, config_path: Path | None, flags: dict[str, 
     elif source is not None:
         given["recipe"] = source
     config = RunConfig.make(**given) if config_path is None else RunConfig.read(config_path, **given)
-    get_recipe(config.recipe).read_options(config)  # what makes no sense is known before anything starts
+    require_source(config)  # what makes no sense is known before anything starts
     return config
 
 

@@ -81,8 +81,8 @@ class LossPane(Lines):
             left += [("  train ", "dim"), (f"{state.record.loss:.4g}", "strong")]
         if state.validations:
             left += [("  val ", "dim"), (f"{state.validations[-1][1]:.4g}", "val")]
-        baseline = math.nan if state.info is None else state.info.baseline
-        if math.isfinite(baseline) and self.size.width >= _ROOM_FOR_BASELINE:
+        baseline = None if state.info is None else state.info.baseline
+        if baseline is not None and self.size.width >= _ROOM_FOR_BASELINE:
             left += [("  baseline ", "dim"), (f"{baseline:.4g}", "dim")]
         right: list[tuple[str, str]] = []
         if self.span is not None:

@@ -115,11 +115,13 @@ def _end(ended: RunEnded) -> list[Field]:
         ]
     val = "" if ended.val_loss is None else f"  validation {ended.val_loss:.3f}"
     words = f"■ {ended.reason.upper()} after {ended.step:,} steps:"
+    why: list[Field] = [(7, [(safe(ended.message), "text")])] if ended.message else []
     return [
         (9, [(words, "good" if ended.reason == "done" else "warn")]),
         (8, [(f"loss {_loss(ended.loss_first)} → {_loss(ended.loss_last)}{val}", "strong")]),
         (6, [("q", "key"), (" quits", "text")]),
         (5, [("e", "key"), (" result", "text")]),
+        *why,
     ]
 
 

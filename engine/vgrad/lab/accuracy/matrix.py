@@ -119,7 +119,7 @@ def judge_all(runs: Sequence[LabelledRun]) -> list[Judged]:
 def replay(run: LabelledRun, *, knows_baseline: bool = True) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict at the end of a run, and the kinds of all verdicts on the way."""
     info, steps = observations(run)
-    judge = Judge(info if knows_baseline else replace(info, baseline=math.nan))
+    judge = Judge(info if knows_baseline else replace(info, baseline=None))
     kinds = [verdict.kind for step in steps if (verdict := judge.observe(*step)) is not None]
     return judge.verdict, tuple(kinds)
 
