@@ -1,4 +1,4 @@
-"""Names that come from outside (flags, files, recipes) may hold what a terminal obeys."""
+"""Text from outside (flags, files, recipes), made safe to print: it may hold terminal control sequences."""
 
 from __future__ import annotations
 

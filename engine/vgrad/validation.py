@@ -1,4 +1,4 @@
-"""Turn what somebody typed into a number that makes sense, or say why it does not."""
+"""Turns what a user typed into a valid number, or says why it is not one."""
 
 from __future__ import annotations
 

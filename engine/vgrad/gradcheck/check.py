@@ -63,7 +63,7 @@ class GradCheck:
         floor: Gradients smaller than this are compared relative to it, for rounding in the loss
             hides the rest; ``tolerance * floor`` is the smallest difference that can be seen.
         num_entries: Entries that were looked at.
-        num_unresolved: Those whose gradients, both ways, are too small to be told from rounding, or
+        num_unresolved: Those whose gradients, both ways, cannot be distinguished from rounding, or
             whose weight is too large for the step.
         num_kinks: Those at which the loss has a kink, and so no derivative to compare with.
         num_left_out: Entries left out to keep to the number of evaluations allowed.

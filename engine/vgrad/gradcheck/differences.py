@@ -1,4 +1,4 @@
-"""Central differences of a loss: how large its rounding is, and what they say of one entry."""
+"""Central differences of a loss, the size of its rounding error, and the comparison of one entry."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Comparison(NamedTuple):
     Attributes:
         numeric: The gradient by central differences.
         error: How far autograd's is from it, relatively; NaN unless they were compared.
-        outcome: ``unresolved``: both are too small to be told from rounding, or the weight is so
+        outcome: ``unresolved``: both cannot be distinguished from rounding, or the weight is so
             large that the step is lost in its own rounding (``numeric`` is then NaN); ``kink``: the
             loss has no derivative there.
     """

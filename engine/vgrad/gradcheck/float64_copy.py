@@ -1,4 +1,4 @@
-"""A float64 copy of a live model, and a place where everything is computed in float64."""
+"""A float64 copy of a live model, and a context in which everything is computed in float64."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _computes_weights(hook: object) -> bool:
 
 
 class Float64Copy(TorchFunctionMode):
-    """Inside, whatever floating tensor torch is given or makes is float64, whoever asks for less.
+    """Inside, every floating tensor that torch is given or makes is float64, even where less is asked for.
 
     Inputs that a loss function brings along are so cast, and a model that computes a part of
     itself ``.float()`` does not round there. Tensors from outside are read through a cast and never

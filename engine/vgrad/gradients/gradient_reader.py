@@ -40,7 +40,7 @@ class GradientReader:
         self._complex: list[int] = []
 
     def forget_plan(self) -> None:
-        """Plan anew at the next `collect`: dtypes or shapes are no longer what they were."""
+        """Make a new plan at the next `collect`, because dtypes or shapes have changed."""
         self._plan = None
 
     def collect(self, extras: Mapping[nn.Parameter, Tensor], *, will_change: bool) -> Grads | None:

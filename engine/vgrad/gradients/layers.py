@@ -1,4 +1,4 @@
-"""Which parameters make a layer, and what it is called."""
+"""How parameters are grouped into layers, and what the layers are called."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def find_layers(
 
     A module that owns at most one weight matrix is one layer under its own name: a Linear
     with its bias, an Embedding, a LayerNorm. A module that owns several (RNN, LSTM, attention)
-    gives a layer per parameter, ``rnn.weight_hh_l0``, for there the recurrent matrix is what
-    one came to see. A shared parameter counts once, where it first appears.
+    gives a layer per parameter, such as ``rnn.weight_hh_l0``, because the recurrent matrix is the
+    interesting one. A shared parameter counts once, where it first appears.
 
     The last linear layer is the last registered module that owns exactly one matrix and is no
-    embedding. So a recurrent network is none, and an embedding tied to the head counts as the
-    head, for it is the head's weight. A head that is no module, as in ``F.linear(x, embed.weight)``,
-    cannot be seen: the layer before it is taken for the last.
+    embedding. So a recurrent network does not count, and an embedding tied to the head counts as the
+    head, because it is the head's weight. A head that is not a module, as in ``F.linear(x, embed.weight)``,
+    cannot be seen: the layer before it is taken for the last one.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""The cheapest way to know the L2 norms of many tensors."""
+"""Reads the L2 norms of many tensors at the lowest cost, and exactly where squares overflow or underflow."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class NormPlan:
         Norms are float32, or float64 if the tensors are; the joint one is float64 where the
         device has it. On a CPU a norm is right to 1e-5 of its value for all finite entries: where
         their squares overflow or underflow the tensor is read again, in float64. (Norms too large
-        for float32 come as float64.) A tensor that is zero throughout is thereby read twice.
+        for float32 come as float64.) A tensor whose entries are all zero is read twice for that reason.
 
         On an accelerator float32 norms overflow above 1.8e19, and entries below 1e-19 lose precision
         until they count as 0 below 2.6e-23: to look into that would wait for the device.
@@ -197,7 +197,7 @@ def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[i
 def exact_norm(tensor: Tensor) -> float:
     """Return the L2 norm of one tensor, right for all finite entries of any floating dtype.
 
-    Costs a transfer to the host, and a second read unless ``tensor`` is zero throughout.
+    Costs a transfer to the host, and a second read unless all entries are zero.
     """
     largest = _largest(tensor)
     if largest == 0 or not math.isfinite(largest):

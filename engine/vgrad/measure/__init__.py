@@ -1,1 +1,1 @@
-"""What is measured besides the norms: one idea per file; the budget decides when."""
+"""What is measured besides the norms, one statistic per file, and the budget that says when."""

@@ -1,14 +1,14 @@
-"""How much watching may cost: a share of the step time, earned step by step."""
+"""How much watching may cost: a share of the step time, saved up step by step."""
 
 from __future__ import annotations
 
-# Even when the norms alone use the whole budget, this part of it goes to the dear statistics,
+# Even when the norms alone use the whole budget, this part of it is for the expensive statistics,
 # so that they are never older than a few thousand steps.
 _MINIMUM = 0.1
 
 
 class Budget:
-    """Seconds saved up for the dear statistics.
+    """Seconds saved up for the expensive statistics.
 
     Each step earns ``share`` of its time, less what the norms of that step cost already.
     A statistic that costs more than a step earns waits until enough has been saved.

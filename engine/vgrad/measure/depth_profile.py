@@ -1,4 +1,4 @@
-"""How the gradient changes over depth: what the first layers get, and how fast it fades."""
+"""How the gradient changes with depth: how small it is in the first layers, and how fast it decays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def grad_rms(norms: ArrayLike, sizes: ArrayLike) -> NDArray[np.float64]:
-    """Return the root-mean-square gradient entry of each layer, so that sizes do not count.
+    """Return the root-mean-square gradient entry of each layer, so that layers of different sizes compare.
 
     Args:
         norms: L2 norm of each layer's gradient, shape ``(num_layers,)``.
@@ -30,8 +30,8 @@ def grad_rms(norms: ArrayLike, sizes: ArrayLike) -> NDArray[np.float64]:
 def first_to_last(norms: ArrayLike, sizes: ArrayLike) -> float:
     """Return R, the rms gradient of the first layer over that of the last.
 
-    0 where nothing at all reaches the first layer. NaN where it cannot be told: fewer than two
-    layers with entries, a norm of either that is not finite, or a last layer without a gradient.
+    0 if the first layer's gradient is zero. NaN where R is undefined: fewer than two layers with
+    entries, a norm of either that is not finite, or a last layer without a gradient.
 
     Args:
         norms: As in `grad_rms`, first layer first.

@@ -1,4 +1,4 @@
-"""How long a device works on what the host has only launched."""
+"""How long a device works on what the host has launched."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def hidden_gradients(task: Task, batch: Microbatch) -> Tensor:
     """Return ‖dE/dh_t‖ for every recurrent layer and step.
 
     The whole derivative: through the output at t and through all later states. A forward and a
-    backward of its own, in float32 whatever else is on; no weight, no ``p.grad``, no random state
+    backward of its own, always in float32; no weight, no ``p.grad``, no random state
     and no mode changes.
 
     Args:
@@ -119,18 +119,18 @@ def time_slope(norms: ArrayLike | Tensor) -> float:
 
     Args:
         norms: Shape ``(seq_len,)`` or ``(num_layers, seq_len)``; of several layers the joint norm of
-            each step counts. On the CPU if a tensor. What is zero or not finite tells no slope and
-            is left out.
+            each step counts. On the CPU if a tensor. Norms that are zero or not finite are
+            left out.
 
     Returns:
         Decades per step, or NaN if fewer than two norms are left.
     """
     joint = _joint(norms)
-    told = np.flatnonzero(np.isfinite(joint) & (joint > 0))
-    if len(told) < 2:
+    usable = np.flatnonzero(np.isfinite(joint) & (joint > 0))
+    if len(usable) < 2:
         return math.nan
-    steps = told - told.mean()
-    logs = np.log10(joint[told])
+    steps = usable - usable.mean()
+    logs = np.log10(joint[usable])
     return -float(steps @ (logs - logs.mean()) / (steps @ steps))
 
 
@@ -141,7 +141,7 @@ def ratio(norms: ArrayLike | Tensor) -> float:
         norms: As for `time_slope`.
 
     Returns:
-        0 if nothing reached the first step; NaN if either is not finite or the last one is 0.
+        0 if the gradient at the first step is zero; NaN if either is not finite or the last one is 0.
     """
     joint = _joint(norms)
     if len(joint) == 0 or not np.isfinite(joint[[0, -1]]).all() or joint[-1] == 0:

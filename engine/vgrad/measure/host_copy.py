@@ -1,4 +1,4 @@
-"""One copy from device to host per step, which nobody waits for."""
+"""One copy from device to host per step, which the host does not wait for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HostCopy:
 
     Args:
         scalars: Tensors of one number each.
-        vectors: 1-d tensors, all on the scalars' device; nobody writes into them any more.
+        vectors: 1-d tensors, all on the scalars' device; they must not be written to afterwards.
 
     Attributes:
         is_here: Whether reading never waits, for the numbers were on the host from the first.

@@ -1,8 +1,8 @@
-"""The dear statistics of single layers: taken in turn, as often as the budget allows.
+"""The expensive statistics of single layers: measured in turn, as often as the budget allows.
 
 A layer is measured around one optimizer step: its gradient before any transform, its weights
-before the step, and how far they really moved. The numbers ride to the host on the step's one
-transfer.
+before the step, and how far they really moved. The numbers are copied to the host with the step's
+one transfer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LayerStatsProbe:
 
     Attributes:
         spent_s: Seconds that the measurements of the last step took.
-        dearest_s: Seconds that the dearest layer costs: what a budget must be able to save up.
+        dearest_s: Seconds that the most expensive layer costs: the budget must be able to save that up.
         loss_scale: What the loss is scaled with, a float or 0-d, for the share that float16 would lose.
         grad_scale: What the gradients are still multiplied with when they are read, 0-d; None for 1.
     """

@@ -1,4 +1,4 @@
-"""The gradient noise scale: up to which batch size more samples a step pay."""
+"""The gradient noise scale: the batch size up to which more samples per step are worth their cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class NoiseScale:
     """Estimates ``B_simple = tr(Σ) / |G|²`` from the microbatches of accumulation windows.
 
     ``G`` is the true gradient and ``Σ`` the covariance of one sample's. Squared norms of means
-    over few and over many samples differ by the noise alone, which tells the two apart. Numerator
+    over few and over many samples differ by the noise alone, which separates the two. Numerator
     and denominator are averaged over steps, each by itself: the mean of their ratios is biased.
 
     Batches far below the noise scale are mostly noise, and doubling them nearly halves the steps
@@ -55,7 +55,7 @@ class NoiseScale:
     ) -> None:
         """Take the gradients of one optimizer step into account, before any transform.
 
-        A single microbatch tells nothing about noise, and non-finite norms nothing about anything:
+        A single microbatch says nothing about noise, and non-finite norms say nothing at all:
         such steps are left out.
 
         Args:

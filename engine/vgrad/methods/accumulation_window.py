@@ -123,12 +123,12 @@ class AccumulationWindow:
                 Only the first microbatch of a window decides it.
 
         Returns:
-            True when the window is full (or told to close): ``p.grad`` holds the result.
+            True when the window is full (or asked to close): ``p.grad`` holds the result.
             False when it stays open: ``p.grad`` is None everywhere.
         """
         if size > 1 and not self._closes and all(param.grad is None for param in self._params):
             self.is_announced, self._next = False, None
-            return False  # a step without any gradient is none
+            return False  # no gradient, so no step
         was_announced = self._next is not None
         if not self.num_microbatches:
             self._is_sum = is_sum

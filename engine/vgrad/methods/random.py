@@ -1,4 +1,4 @@
-"""Random numbers of a transform's own, so that the run's other random numbers stay as they were."""
+"""Random numbers for one transform alone, so that all other random numbers of the run stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passes at changed weights, with the old weights put back afterwards."""
+"""Forward and backward passes at changed weights, which are put back afterwards."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class WarmupCosine:
     of it, where it stays: torch's cosine would climb again.
 
     Args:
-        warmup_steps: Steps of the warm-up, below ``total_steps``; with 0 as with 1 there is none.
+        warmup_steps: Steps of the warm-up, below ``total_steps``; 0 and 1 both mean no warm-up.
         total_steps: Step at which the decay ends, counted from the start of the run.
         final: Share of the base learning rate that remains, in [0, 1].
 

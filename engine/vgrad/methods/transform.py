@@ -21,7 +21,7 @@ class GradTransform(ABC):
     the run keeps for it: tensors, generators and plain values, and nothing else, so that a
     snapshot can hold it. Its first field is its main setting.
 
-    Nothing is read back to the host, and nothing is drawn from global random state.
+    Nothing is read back to the host, and the global random state is not used.
 
     Attributes:
         needs_dense: Whether it needs every entry of a gradient. Sparse gradients, of which it would see

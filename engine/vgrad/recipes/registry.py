@@ -215,7 +215,7 @@ def get_recipe(name: str) -> Recipe:
     """Return the recipe called ``name``.
 
     Raises:
-        RecipeError: If there is none; says which there are, and which was probably meant.
+        RecipeError: If there is none of that name; the message lists the names, and the most similar one.
     """
     recipe = RECIPES.get(name)
     if recipe is None:

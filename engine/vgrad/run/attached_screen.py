@@ -1,4 +1,4 @@
-"""A session as one screen sees it: a reader of its own, and the word that somebody is there."""
+"""A session as one screen sees it: it has its own reader, and while it is open a person can answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class AttachedScreen:
     """What a screen reads and steers a session by. Made by `Session.attach`.
 
-    While it is open, the engine takes it that somebody can answer, and pauses a run that is lost.
+    While it is open, the engine assumes that a person can answer, and pauses a run that is lost.
 
     Args:
         session: The session.

@@ -49,7 +49,7 @@ def build(
         task, description = build_from_file(config, where)
         return Trainer(task, config, description)
     recipe = get_recipe(config.recipe)
-    # Every blank filled in: two configs of the same run are the same then, whatever they leave to the recipe.
+    # All defaults filled in, so that two configs of the same run are equal.
     config = config.model_copy(
         update={"options": recipe.read_options(config), "batch_size": config.batch_size or recipe.batch_size}
     )

@@ -96,7 +96,7 @@ def _drive(session: Session, history: RunHistory, progress: ProgressView) -> Run
 
 @dataclass(slots=True)
 class Interruption:
-    """Whether a signal has asked for the end, and whether the session has been told."""
+    """Whether a signal has asked for the end, and whether the session has been asked to stop."""
 
     asked: bool = False
     passed_on: bool = False

@@ -1,4 +1,4 @@
-"""A text stream that may fail at any moment: training goes on, and what was lost is known."""
+"""A text stream that may fail at any moment: the writer goes on, and knows that text was lost."""
 
 from __future__ import annotations
 

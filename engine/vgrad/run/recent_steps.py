@@ -1,4 +1,4 @@
-"""What the recent steps amount to: how fast they were, how many were clipped, how noisy they are."""
+"""Statistics of the recent steps: their speed, the share that was clipped, the noise of their gradients."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class RunHistory:
         return "paused" if self.controls.paused else "training"
 
     def time_left_s(self) -> float:
-        """Seconds until the last step at the recent speed; NaN when nobody knows."""
+        """Seconds until the last step at the recent speed; NaN when it is not known."""
         if self.info is None or self.info.num_steps is None or self.ended is not None:
             return math.nan
         rate = self.steps_per_s()

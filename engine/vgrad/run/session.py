@@ -1,4 +1,4 @@
-"""Owns the worker thread and the safe point. Screens, headless runs and scripts all drive this."""
+"""A run in a worker thread, with the safe point between steps. Screens, headless runs and scripts use it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Session:
         return self._hub.cursor(from_start=from_start)
 
     def attach(self) -> AttachedScreen:
-        """The session as a screen sees it. While it is open, somebody can answer a pause."""
+        """The session as a screen sees it. While it is open, a person can answer a pause."""
         return AttachedScreen(self, self._hub.cursor(attended=True))
 
     def stop(self) -> None:
@@ -138,7 +138,7 @@ class Session:
             os._exit(_INTERRUPTED)
 
     def _run(self) -> None:
-        """The one place where the training thread catches: who watches must be told of any end."""
+        """Catch whatever ends the training, here alone, so that every reader learns how the run ended."""
         try:
             trainer = self._trainer
             if callable(trainer):

@@ -1,4 +1,4 @@
-"""What a run came to: one frozen value, as JSON for scripts and in a few lines for people."""
+"""The summary of a run: one frozen value, as JSON for scripts and in a few lines for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_COMMAND_LINES = 8
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run came to.
+    """The summary of a run.
 
     Attributes:
         recipe: Name of the recipe.
@@ -37,7 +37,7 @@ class RunSummary:
         steps_per_s: Optimizer steps per second of training.
         commands: Every command that was carried out, each with the first step it affected.
         outcome: ``done`` (all steps), ``stopped`` (somebody asked), ``failed``, or
-            ``unfinished`` (the training thread was left behind, still at work).
+            ``unfinished`` (the program left while the training thread was running).
         error: One line of what went wrong, for ``failed``.
     """
 

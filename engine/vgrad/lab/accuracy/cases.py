@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Part = Literal["fit", "held-out"]
 
-# Loss of who ignores the inputs; for temporal order, of who knows only the nearer symbol.
+# Loss of a constant prediction; for temporal order, of one that knows only the nearer symbol.
 TRIVIAL: Mapping[str, float] = {
     "digits": math.log(10),
     "text": 3.254,  # entropy of single characters, in nats
@@ -20,7 +20,7 @@ TRIVIAL: Mapping[str, float] = {
 }
 
 BASELINE: Mapping[str, float] = {**TRIVIAL, "order": math.log(4)}
-"""What a judge is told of who ignores the inputs, as `vgrad.task.constant_loss` measures it."""
+"""The loss of a constant prediction that a judge gets, as `vgrad.task.constant_loss` measures it."""
 
 HELD_OUT = (
     "wide", "deep-norm", "conv-smooth", "orthogonal-text", "long-text", "relu-transformer", "stacked-order",
@@ -81,7 +81,7 @@ class Case:
 
     @property
     def baseline(self) -> float:
-        """Loss of who ignores the inputs."""
+        """Loss of a constant prediction."""
         return BASELINE[self.task.partition(" ")[0]]
 
 
@@ -186,7 +186,7 @@ def sequence(
     num_steps: int = 480,
     **options: Any,
 ) -> Case:
-    """A recurrent model on ``adding`` or ``order``, the family unless it is told."""
+    """A recurrent model on ``adding`` or ``order``; the task is its family unless ``family`` is given."""
     recipe = {"adding": "adding-gates", "order": "temporal-order"}[task]
     name = f"{task} {seq_len} {cell} {what} seed {seed}"
     return Case(

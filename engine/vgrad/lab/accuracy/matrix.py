@@ -125,11 +125,11 @@ def replay(run: LabelledRun, *, knows_baseline: bool = True) -> tuple[Verdict, t
 
 
 Observation = tuple[StepRecord, LayerStats | None, Controls, TimeStats | None]
-"""What a judge is told of a step."""
+"""What a judge sees of a step."""
 
 
 def observations(run: LabelledRun) -> tuple[RunInfo, Iterator[Observation]]:
-    """What a judge is told of a run, and of each of its steps."""
+    """What a judge sees of a run, and of each of its steps."""
     controls = _controls(run)
     return _info(run, controls), _steps(run, controls)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 NORMS_EVERY = 10  # steps between two rows of layers' norms that are kept
-STATS_EVERY = 40  # and of their dear statistics: the judge looks no more often
+STATS_EVERY = 40  # and of their expensive statistics: the judge looks no more often
 
 # Ten times what a user's run spends, so that every number is fresh when it is looked at.
 _WATCH_BUDGET = 0.2

@@ -62,7 +62,7 @@ def read_runs(directory: Path = DATA) -> list[LabelledRun]:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise DataError(
-            f"cannot read the labelled runs in {directory}: {error}; --rerun makes them anew"
+            f"cannot read the labelled runs in {directory}: {error}; --rerun trains them again"
         ) from None
     reader = {
         name: _Reader(values if name in {"steps", "slopes"} else _power10(values))

@@ -1,4 +1,4 @@
-"""The experiments: what the article and the field name, each where it ought to matter."""
+"""The experiments: the article's and the field's methods, each on a recipe where it should matter."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def quick_plan() -> Plan:
     Measured on two AMD EPYC cores: 73 s of CPU time in all, torch's import in each of the two
     processes among them; beside much other work it took 90 s. The same methods at full length with
     5 seeds helped, did nothing and did harm as here. Clipping as coded is not among those of
-    charlm-rnn: it helps in the first 150 updates, and after 600 nobody can tell.
+    charlm-rnn: it helps in the first 150 updates, and after 600 no difference is left.
     """
     short = (
         _ARTICLE,

@@ -1,4 +1,4 @@
-"""The methods of a study: the article's as printed, the field's of the same names, and the cures."""
+"""The methods of a study: the article's as printed, the field's methods of the same names, and the cures."""
 
 from __future__ import annotations
 

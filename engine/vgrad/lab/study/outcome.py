@@ -1,4 +1,4 @@
-"""Did a method help? A rule on the runs' pairs, method and control of one seed, and nothing else."""
+"""Did a method help? The answer follows from pairs of runs alone: with and without it, of one seed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Literal
 MethodOutcome = Literal["helped", "did nothing", "did harm", "could not tell"]
 
 LEAST = 0.05
-"""A change by less than this share is nothing that anybody should care about."""
+"""A change by less than this share is too small to matter."""
 
 _TINY = 1e-12  # smaller values are as good as this one
 _CONFIDENCE = 0.9
-_FEWEST = 3  # pairs below which nothing is said
+_FEWEST = 3  # fewer pairs than this give no answer
 
 RULE = f"""\
 Every run is compared with the run of the same seed without the method, by the ratio of their validation
@@ -36,8 +36,8 @@ class PairedComparison:
     """A method against its control.
 
     Attributes:
-        ratio: Median of the pairs' ratios; below 1 is better. 0: only the method's were worth
-            anything; infinite: only the control's; NaN: no pairs.
+        ratio: Median of the pairs' ratios; below 1 is better. 0: only the method's runs
+            succeeded; infinite: only the control's; NaN: no pairs.
         low: Lower end of its interval.
         high: Upper end.
         outcome: What that says.
@@ -53,7 +53,7 @@ def compare_pairs(method: Sequence[float], control: Sequence[float]) -> PairedCo
     """Compare paired values, smaller is better, by the rule that `RULE` states.
 
     Args:
-        method: A value >= 0 per seed; NaN or infinite if the run came to nothing.
+        method: A value >= 0 per seed; NaN or infinite if the run failed.
         control: The same without the method, in the same order of seeds.
 
     Raises:
@@ -61,8 +61,8 @@ def compare_pairs(method: Sequence[float], control: Sequence[float]) -> PairedCo
 
     Source:
         Confidence interval of a median by order statistics (the sign test's; Conover 1999,
-        "Practical Nonparametric Statistics", section 3.2): it asks nothing of the distribution and
-        bears infinite values.
+        "Practical Nonparametric Statistics", section 3.2): it assumes nothing about the distribution and
+        allows infinite values.
     """
     ratios = sorted(_ratio(a, b) for a, b in zip(method, control, strict=True))
     if not ratios:

@@ -28,7 +28,7 @@ _COLORS = {
 def draw_experiment(experiment: Experiment, rows: list[TableRow], done: Mapping[Run, Result]) -> str:
     """Return the SVG of an experiment: what is compared, on a log axis.
 
-    A hollow dot at the right edge is a run that came to nothing: not finite, or never solved.
+    A hollow dot at the right edge is a run that failed: not finite, or never solved.
 
     Args:
         experiment: What was run.
@@ -75,7 +75,7 @@ def _line(row: TableRow, values: list[float], axis: _Axis, y: float) -> list[str
 
 
 def _values(experiment: Experiment, method: str, done: Mapping[Run, Result]) -> list[float]:
-    """What is compared, seed by seed; infinite for a run that came to nothing."""
+    """What is compared, seed by seed; infinite for a run that failed."""
     protocol = experiment.protocol
     [wanted] = [m for m in (CONTROL, *experiment.methods) if m.name == method]
     found = [done.get(Run(protocol, wanted, seed)) for seed in range(experiment.num_seeds)]

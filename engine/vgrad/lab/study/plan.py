@@ -29,7 +29,7 @@ class Method:
             of the recipe before the first step, for they make another model.
 
     Raises:
-        ConfigError: If a setting is none, or its value makes no sense.
+        ConfigError: If there is no such setting, or its value is invalid.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Solved:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a run goes, whatever the method.
+    """What is the same in every run of an experiment, with any method.
 
     Attributes:
         name: What the tables call it.

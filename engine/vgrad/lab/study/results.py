@@ -1,4 +1,4 @@
-"""The file of finished runs: JSON lines, appended to as runs end, read again when a study goes on."""
+"""The file of finished runs: JSON lines, appended to as runs end, read again when a study is continued."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Results:
         done: The planned runs that have been finished.
 
     Raises:
-        ConfigError: If the folder holds runs made with other settings or by other versions, for
-            results that cannot be compared must not stand in one table.
+        ConfigError: If the folder holds runs made with other settings or by other versions, because
+            results that cannot be compared must not be in one table.
         OSError: If the folder or its file cannot be made or read.
     """
 

@@ -22,7 +22,7 @@ _STATS_EVERY = 10  # updates between two copies of the layers' statistics for th
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run came to. The same run gives the same result bit for bit, on the same machine and torch.
+    """The result of a run. The same run gives the same result bit for bit, on the same machine and torch.
 
     Attributes:
         updates: Optimizer steps that were made.
@@ -46,7 +46,7 @@ class Result:
     took_s: float = field(compare=False, default=math.nan)
 
     def judged(self, protocol: Protocol) -> float:
-        """What of a run of ``protocol`` is compared; smaller is better. NaN, inf: it came to nothing."""
+        """The number by which runs of ``protocol`` are compared; smaller is better, NaN or inf failed."""
         if protocol.stops:
             return math.inf if self.solved_at is None else float(self.solved_at)
         return self.val_loss

@@ -1,4 +1,4 @@
-"""A study in a folder: carry out what is missing, and write down what is there."""
+"""A study in a folder: carries out the runs that are missing, and writes tables and pictures of the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
 
     Attributes:
         run: The run.
-        result: What it came to.
+        result: Its result.
         num_done: How many of the study's runs are done, those of an earlier go among them.
         num_planned: How many there are.
     """

@@ -23,7 +23,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """Of ``values``; NaN among them counts as infinite, for such a run came to nothing."""
+        """Of ``values``; NaN counts as infinite, because such a run failed."""
         ordered = sorted(math.inf if math.isnan(value) else value for value in values)
         return cls(median(ordered), ordered[0], ordered[-1]) if ordered else cls(*[math.nan] * 3)
 

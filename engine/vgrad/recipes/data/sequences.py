@@ -1,4 +1,4 @@
-"""Sequence tasks whose data is drawn as it is needed: long-range order, and addition."""
+"""Sequence tasks whose data is generated as it is needed: long-range order, and addition."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def temporal_order(seq_len: int) -> Draw:
     """Return what draws sequences in which the order of two symbols is the class.
 
     One symbol of A, B stands in the second tenth of the sequence and one just after its middle;
-    c, d, e, f are everywhere else. The classes are AA, AB, BA and BB, told at the end.
+    c, d, e, f are everywhere else. The classes are AA, AB, BA and BB, to be answered at the end.
 
     Args:
         seq_len: Symbols per sequence, at least 10.
@@ -50,9 +50,9 @@ def temporal_order(seq_len: int) -> Draw:
             return torch.randint(low, high, (num_samples, *shape), generator=generator)
 
         symbols = integers(2, _NUM_SYMBOLS, seq_len)
-        told = integers(0, 2, 2)
+        classes = integers(0, 2, 2)
         places = torch.stack([integers(tenth, 2 * tenth), integers(half, half + tenth)], dim=1)
-        return symbols.scatter_(1, places, told), 2 * told[:, 0] + told[:, 1]
+        return symbols.scatter_(1, places, classes), 2 * classes[:, 0] + classes[:, 1]
 
     return draw
 

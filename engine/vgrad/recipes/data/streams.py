@@ -1,4 +1,4 @@
-"""Where microbatches come from: windows of a text, shuffled rows, a generator, or one batch for ever."""
+"""Where microbatches come from: windows of a text, shuffled rows, a generator, or a fixed batch."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
 
 class GeneratedStream:
-    """Samples drawn for the occasion, never the same again.
+    """Samples that are generated when they are needed, and never repeat.
 
     Args:
         draw: From ``(num_samples, generator)`` to inputs and targets on the CPU; random by the

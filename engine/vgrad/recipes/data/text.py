@@ -67,7 +67,7 @@ def encode(text: str) -> Text:
 
 
 def _builtin_text() -> str:
-    """Python's own help topics: real English and code that is there wherever Python is."""
+    """Python's own help topics: real English and code, on every machine that has Python."""
     try:
         from pydoc_data.topics import topics
     except ImportError:  # some distributions strip it

@@ -1,4 +1,4 @@
-"""Recurrent models: the place where gradients explode and vanish in time."""
+"""Recurrent models, whose gradients explode and vanish through time."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class CharTransformer(Structured, nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights of all linear and embedding layers anew and zero the biases."""
+        """Re-initialise the weights of all linear and embedding layers and zero the biases."""
         # 300 steps from here reach 2.0 nats; from GPT-2's fixed 0.02, made for wider models, 2.3.
         std = 0.5 / self.norm.normalized_shape[0] ** 0.5
         for module in self.modules():
