@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
+    from vgrad.controls.capabilities import Capabilities
     from vgrad.controls.controls import (
         CheckGradients,
         Command,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": ("RunConfig",),
+    "controls.capabilities": ("Capabilities",),
     "controls.controls": (
         *("CheckGradients", "Command", "Controls", "Pause", "Reinit", "Resume", "Set", "StepOnce", "Stop"),
         *("UndoReinit", "reduce"),
@@ -93,6 +95,7 @@ __version__ = "0.1.0"
 __all__ = [
     "RECIPES",
     "Batch",
+    "Capabilities",
     "CheckGradients",
     "ClipGradNorm",
     "ClipGradValue",

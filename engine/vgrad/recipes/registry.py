@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.errors import RecipeError
 from vgrad.methods.init_schemes import INITS
-from vgrad.methods.structure import ACTIVATIONS
+from vgrad.methods.structure import ACTIVATIONS, RNN_ACTIVATIONS
 from vgrad.recipes.recipe import Choice, Count, Recipe, RecipeSetting, Setup, Switch
 from vgrad.validation import did_you_mean
 
@@ -23,7 +23,6 @@ __all__ = ["RECIPES", "Recipe", "build_task", "get_recipe"]
 
 _WIDTH = 4096  # beyond this one layer alone is hundreds of megabytes
 _CELLS = ("rnn", "lstm", "gru")
-_RNN_ACTIVATIONS = ("tanh", "relu")
 
 
 def _recurrent(
@@ -34,7 +33,7 @@ def _recurrent(
         "model.hidden": Count(hidden, at_most=_WIDTH),
         "model.layers": Count(1, at_most=16),
         **(more or {}),
-        **({"model.activation": Choice("tanh", _RNN_ACTIVATIONS)} if cell == "rnn" else {}),
+        **({"model.activation": Choice("tanh", RNN_ACTIVATIONS)} if cell == "rnn" else {}),
         "model.layer_norm": Switch(False),
         "model.init": Choice(init, tuple(INITS)),
     }

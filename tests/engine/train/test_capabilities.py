@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vgrad.config import RunConfig
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
-from vgrad.controls.controls import Set
+from vgrad.controls.controls import Pause, Resume, Set
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
@@ -84,4 +84,23 @@ def test_weight_decay_on_a_sparse_gradient_is_refused_by_name() -> None:
     assert "weight_decay needs dense gradients" in answer.reason
     assert isinstance(trainer.apply(Set("optimizer", "sgd:0.1")), CommandApplied)
     trainer.train_step()
+    trainer.close()
+
+
+def test_a_precision_is_asked_of_the_model_only_when_it_is_first_wanted() -> None:
+    trainer = trainer_of(sparse=True)
+    passes: list[str] = []
+    trainer.task.model.register_forward_hook(lambda *_: passes.append("forward"))
+    trainer.apply(Set("precision", "bf16"))
+    assert passes
+    seen = len(passes)
+    for command in (
+        Pause(),
+        Resume(),
+        Set("clip", "norm:1"),
+        Set("precision", "fp32"),
+        Set("precision", "bf16"),
+    ):
+        trainer.apply(command)
+    assert len(passes) == seen
     trainer.close()

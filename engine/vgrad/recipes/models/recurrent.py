@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
 from vgrad.measure.unroll import Hiddens, unroll
-from vgrad.methods.structure import ON_OFF
+from vgrad.methods.structure import ON_OFF, RNN_ACTIVATIONS
 from vgrad.recipes.data.streams import WindowStream, even_windows
 from vgrad.recipes.data.text import load_text
 from vgrad.recipes.models.activations import normalize
@@ -21,7 +21,6 @@ from vgrad.train.init_weights import init_weights_, seeded
 from vgrad.train.model_parts import Structured
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-RNN_ACTIVATIONS = ("tanh", "relu")
 
 
 class OneHot(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
-from vgrad.methods.structure import ON_OFF
+from vgrad.methods.structure import ON_OFF, TRANSFORMER_ACTIVATIONS
 from vgrad.recipes.data.streams import WindowStream, even_windows
 from vgrad.recipes.data.text import load_text
 from vgrad.recipes.models.activations import FUNCTIONS
@@ -17,8 +17,6 @@ from vgrad.recipes.recipe import Setup
 from vgrad.task import Task, constant_loss
 from vgrad.train.init_weights import seeded
 from vgrad.train.model_parts import Structured
-
-TRANSFORMER_ACTIVATIONS = ("gelu", "relu")
 
 
 class Attention(nn.Module):
