@@ -104,8 +104,8 @@ class ExplosionWatch(JudgePart):
 
     @property
     def mean_norm(self) -> float:
-        """Mean gradient norm of the last 100 steps."""
-        return sum(self._norms) / len(self._norms)
+        """Mean gradient norm of the last 100 steps with a loss that is known; NaN if there were none."""
+        return sum(self._norms) / len(self._norms) if self._norms else math.nan
 
     @property
     def has_thrown(self) -> bool:
@@ -206,8 +206,10 @@ class ExplosionWatch(JudgePart):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
+        if not keeps_jumping or self._is_another_level(step):
+            return False
         undone = _UNDONE * (self._loss_first - self.calm_loss)
-        return keeps_jumping and not clipped and loss - self.calm_loss > max(undone, 0.0)
+        return not clipped and loss - self.calm_loss > max(undone, 0.0)
 
     def _has_doubled(self) -> bool:
         return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
@@ -216,11 +218,16 @@ class ExplosionWatch(JudgePart):
         """Whether enough losses of the last ten were high, and not as high before any long step."""
         if len(self._high_steps) < _NUM_HIGH or step - self._high_steps[0] >= _EVERY:
             return False
-        if self.is_loss_known or not self._is_onset_sudden:
-            return True
+        return not self._is_another_level(step)
+
+    def _is_another_level(self, step: int) -> bool:
+        """Whether the loss is high and was as high before any long step: then the data have changed."""
+        is_high = bool(self._high_steps) and step - self._high_steps[-1] < _EVERY
+        if self.is_loss_known or not is_high or not self._is_onset_sudden:
+            return False
         recent = sorted(list(self._losses)[-_NUM_HIGH:])[_NUM_HIGH // 2]
         rise = self._onset_loss - self.calm_loss
-        return recent - self.calm_loss > _WORSE_THAN_FIRST_HIGH * rise
+        return recent - self.calm_loss <= _WORSE_THAN_FIRST_HIGH * rise
 
     def _is_no_better_for_a_blow_up(self) -> bool:
         is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.engine.diagnose.story import INFO, KNOWN, SIZES, UNTOUCHED, Story, stats_of
 
 from vgrad.controls.controls import Controls, Reinit, Set
 from vgrad.diagnose.baseline import BaselineWatch
@@ -24,10 +25,6 @@ from vgrad.methods.freeze import Freeze
 from vgrad.methods.omega import Omega
 from vgrad.methods.precision import Float16, Float32
 from vgrad.run.build import build
-
-SIZES = (100, 100, 100)
-INFO = RunInfo("toy", "", 0, "cpu", ("first", "middle", "last"), SIZES, "tokens", None, Controls())
-UNTOUCHED = Controls()
 
 
 def judged_run(recipe: str, num_steps: int, **settings: Any) -> tuple[list[str], Verdict]:
@@ -100,68 +97,6 @@ def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
     assert changes[-1] == "non-finite"
     assert verdict.evidence.startswith("at step ")
     assert "layers is not finite" in verdict.evidence
-
-
-class Story:
-    """Feeds a judge steps as one makes them up.
-
-    `changes` counts a stall as health, for it is no sickness, and these runs stand still most of the time.
-    """
-
-    def __init__(self, controls: Controls = UNTOUCHED, *, info: RunInfo = INFO) -> None:
-        self.judge = Judge(info)
-        self.controls = controls
-        self.step = 0
-        self.changes: list[str] = []
-
-    def tell(
-        self,
-        num_steps: int,
-        *,
-        loss: float = 1.0,
-        norm: float = 1.0,
-        shares: tuple[float, ...] = (1.0, 1.0, 1.0),
-        updates: tuple[float, ...] | None = None,
-    ) -> Story:
-        for _ in range(num_steps):
-            self.step += 1
-            norms = np.array(shares, dtype=np.float32) * np.float32(norm / math.sqrt(3))
-            record = StepRecord(
-                self.step, loss, 0.1, 0.1, norm, norm, norms, 1, 1, 1, float(self.step), 1.0, 0.0
-            )
-            verdict = self.judge.observe(
-                record, None if updates is None else stats_of(updates), self.controls
-            )
-            if verdict is not None:
-                assert verdict is self.judge.verdict
-                assert verdict.evidence
-                kind = "healthy" if verdict.kind == "stalled" else verdict.kind
-                if self.changes[-1:] != [kind]:
-                    self.changes.append(kind)
-        return self
-
-    def explode(self, *, loss: float, norm: float, before: float = 1.0) -> Story:
-        """A step with a long gradient, and what the loss is after it."""
-        return self.tell(1, loss=before, norm=norm).tell(3, loss=loss, norm=norm)
-
-    @property
-    def is_well(self) -> bool:
-        return self.judge.verdict.kind in ("healthy", "stalled")
-
-
-def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
-    ones = np.ones(len(updates), dtype=np.float32)
-    update_ratio = np.array(updates, dtype=np.float32)
-    return LayerStats(
-        np.zeros(len(updates), dtype=np.int64),
-        ones,
-        update_ratio,
-        ones,
-        zero_share * ones,
-        0 * ones,
-        0 * ones,
-        ones[:, None],
-    )
 
 
 def test_nothing_is_said_before_there_is_a_past() -> None:
@@ -521,9 +456,6 @@ def test_what_goes_out_on_the_way_had_vanished_or_was_killed() -> None:
     assert found((0.5, 0.7, 1.0), 0.3) == ("exploding", "killed"), "one step moved a third of the weights"
     assert found((0.5, 0.7, 1.0)) == ("dead", "dead"), "its units closed, and steps were short"
     assert found((0.0, 0.0, 1.0)) == ("dead", "dead")
-
-
-KNOWN = replace(INFO, baseline=1.0)
 
 
 def test_a_run_that_blew_up_and_answers_no_better_than_a_constant_is_lost() -> None:
