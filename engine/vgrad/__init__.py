@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vgrad.run.build import build
     from vgrad.run.session import Session
     from vgrad.task import Task
+    from vgrad.train.state import TrainerState
     from vgrad.train.trainer import Trainer
     from vgrad.watching.optimizer_tap import OptimizerTap
     from vgrad.watching.watch import CommandQueued, Watch, watch
@@ -85,6 +86,7 @@ _HOMES = {
     "run.build": ("build",),
     "run.session": ("Session",),
     "task": ("Task",),
+    "train.state": ("TrainerState",),
     "train.trainer": ("Trainer",),
     "watching.optimizer_tap": ("OptimizerTap",),
     "watching.watch": ("CommandQueued", "Watch", "watch"),
@@ -128,6 +130,7 @@ __all__ = [
     "Stop",
     "Task",
     "Trainer",
+    "TrainerState",
     "UndoReinit",
     "Validated",
     "Verdict",
