@@ -3,7 +3,7 @@
 The form of each value follows from the type that its class declares, so a new kind of notice, or a new
 field, needs nothing here. JSON has no NaN and no infinity: they are the texts ``"nan"`` and ``"-inf"``.
 Reading refuses whatever another program may have written wrong, with `DataError` and with nothing else.
-Steps travel as columns of their own; see `vgrad.events.step_block`.
+Steps are in `vgrad.events.step_codec`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def notice_to_data(notice: Notice) -> dict[str, object]:
         "part": notice.part,
         "command_id": notice.command_id,
         "kind": type(body).__name__,
-        "body": _write(body),
+        "body": plain(body),
     }
 
 
@@ -69,21 +69,27 @@ def notice_from_data(data: object) -> Notice:
         if kind is CommandRejected:  # what was refused may be nonsense, and is kept as it was
             table = _table(body, "body")
             table["command"] = command_from_data(table.get("command"), refused=True)
-            step, reason = _read(table.get("step"), int, "step"), _read(table.get("reason"), str, "reason")
+            step, reason = (
+                read_plain(table.get("step"), int, "step"),
+                read_plain(table.get("reason"), str, "reason"),
+            )
             return _notice(values, CommandRejected(step, table["command"], reason))
-        return _notice(values, _read(body, kind, "body"))
+        return _notice(values, read_plain(body, kind, "body"))
     except (ConfigError, RecursionError, OverflowError) as error:
         raise DataError(f"a notice cannot be read: {error}") from None
 
 
 def _notice(values: Mapping[str, object], body: NoticeBody) -> Notice:
     read = {
-        name: _read(values.get(name), hint, name) for name, hint in _hints(Notice).items() if name != "body"
+        name: read_plain(values.get(name), hint, name)
+        for name, hint in _hints(Notice).items()
+        if name != "body"
     }
     return Notice(body=body, **read)
 
 
-def _write(value: object) -> object:  # noqa: PLR0911  # a line for each form
+def plain(value: object) -> object:  # noqa: PLR0911  # a line for each form
+    """A value that a notice may hold as plain data."""
     match value:
         case Controls():
             return controls_to_data(value)
@@ -94,18 +100,23 @@ def _write(value: object) -> object:  # noqa: PLR0911  # a line for each form
         case None | bool() | int() | float() | str():
             return value
         case Mapping():
-            return {str(name): _write(inner) for name, inner in value.items()}
+            return {str(name): plain(inner) for name, inner in value.items()}
         case tuple() | list():
-            return [_write(inner) for inner in value]
+            return [plain(inner) for inner in value]
     if isinstance(value, get_args(Command)):
         return command_to_data(value)
     if is_dataclass(value):
-        return {field.name: _write(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     raise TypeError(f"a notice cannot hold a {type(value).__name__}")
 
 
-def _read(data: object, hint: Any, name: str) -> Any:  # noqa: C901, PLR0911  # a line for each form
-    """Read ``data`` as a value of type ``hint``; ``name`` says in errors which value it is."""
+def read_plain(data: object, hint: Any, name: str) -> Any:  # noqa: C901, PLR0911  # a line for each form
+    """The value of type ``hint`` that `plain` wrote; ``name`` says in errors which value it is.
+
+    Raises:
+        DataError: If ``data`` is no such value.
+        ConfigError: If controls or a command in it make no sense.
+    """
     if hint is Controls:
         return controls_from_data(data)
     if hint is Capabilities:
@@ -117,7 +128,7 @@ def _read(data: object, hint: Any, name: str) -> Any:  # noqa: C901, PLR0911  # 
         if data is None and type(None) in inner:
             return None
         [rest] = [part for part in inner if part is not type(None)]
-        return _read(data, rest, name)
+        return read_plain(data, rest, name)
     if origin is Literal:
         if data not in inner:
             raise DataError(f"{name} must be one of {', '.join(map(str, inner))}, got {brief(data)}")
@@ -125,7 +136,9 @@ def _read(data: object, hint: Any, name: str) -> Any:  # noqa: C901, PLR0911  # 
     if origin is tuple:
         return _read_tuple(data, inner, name)
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _read(value, inner[1], f"{name}.{key}") for key, value in _table(data, name).items()}
+        return {
+            key: read_plain(value, inner[1], f"{name}.{key}") for key, value in _table(data, name).items()
+        }
     if is_dataclass(hint):
         return _read_dataclass(data, hint, name)
     return _read_scalar(data, hint, name)
@@ -135,10 +148,10 @@ def _read_tuple(data: object, inner: tuple[Any, ...], name: str) -> tuple[Any, .
     if not isinstance(data, list | tuple):
         raise DataError(f"{name} must be a list, got {brief(data)}")
     if len(inner) == 2 and inner[1] is ...:
-        return tuple(_read(value, inner[0], name) for value in data)
+        return tuple(read_plain(value, inner[0], name) for value in data)
     if len(data) != len(inner):
         raise DataError(f"{name} must have {len(inner)} values, got {len(data)}")
-    return tuple(_read(value, hint, name) for value, hint in zip(data, inner, strict=True))
+    return tuple(read_plain(value, hint, name) for value, hint in zip(data, inner, strict=True))
 
 
 def _read_dataclass(data: object, kind: Any, name: str) -> Any:
@@ -147,7 +160,7 @@ def _read_dataclass(data: object, kind: Any, name: str) -> Any:
     read = {}
     for field in fields(kind):
         if field.name in values:
-            read[field.name] = _read(values[field.name], hints[field.name], f"{name}.{field.name}")
+            read[field.name] = read_plain(values[field.name], hints[field.name], f"{name}.{field.name}")
         elif field.default is MISSING and field.default_factory is MISSING:
             raise DataError(f"{name} lacks {field.name}")
     return kind(**read)
