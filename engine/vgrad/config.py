@@ -149,6 +149,10 @@ class RunConfig(_ControlTexts):
         """What to call the run: the recipe's name, or the task file's without folder and ending."""
         return printable(self.recipe if self.task_file is None else self.task_file[0].stem)
 
+    def to_data(self) -> dict[str, object]:
+        """Every setting as plain data, which JSON can hold and `make` reads."""
+        return self.model_dump(mode="json")
+
     def controls(self, defaults: Mapping[str, str] = MappingProxyType({})) -> Controls:
         """The controls at the first step: this config's, else the recipe's ``defaults``."""
         texts = {**defaults, **{name: text for name in CONTROLS if (text := getattr(self, name)) is not None}}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vgrad.controls.capabilities import EVERYTHING, Capabilities
 from vgrad.controls.controls import Controls
+from vgrad.events.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class RunInfo:
         built: What each of these parts is where no control says otherwise.
         baseline: Loss of a constant prediction; None where it is not known.
         capabilities: What the run can use, and the reason for everything that it cannot.
+        config: All settings as plain data, which `RunConfig.make` reads; empty in a foreign loop.
+        environment: Where it runs; None where that is not known.
     """
 
     recipe: str
@@ -44,3 +48,5 @@ class RunInfo:
     built: tuple[tuple[str, str], ...] = ()
     baseline: float | None = None
     capabilities: Capabilities = EVERYTHING
+    config: Mapping[str, object] = field(default_factory=dict, hash=False)
+    environment: Environment | None = None

@@ -17,6 +17,7 @@ from vgrad.controls.controls import (
 )
 from vgrad.diagnose.judges import Judges
 from vgrad.errors import ConfigError, DataError, VgradError
+from vgrad.events.environment import Environment, find_environment
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.run_info import RunInfo
 from vgrad.gradcheck.check import check_gradients
@@ -79,6 +80,7 @@ class Trainer:
         self.config = config
         self._description = description
         self._seed = config.seed
+        self._environment: Environment | None = None
         self._held: list[StepRecord] = []  # records that `capture` had to wait for
         self._exhausted = False
         self._batch: Microbatch | None = None
@@ -132,6 +134,8 @@ class Trainer:
 
     def info(self) -> RunInfo:
         """What this run is."""
+        if self._environment is None:
+            self._environment = find_environment(self._device, self.config.text)
         return RunInfo(
             recipe=self.config.name,
             description=self._description,
@@ -147,6 +151,8 @@ class Trainer:
             built=tuple(self._built.items()),
             baseline=self.task.baseline,
             capabilities=self._capabilities,
+            config=self.config.to_data(),
+            environment=self._environment,
         )
 
     def apply(self, command: Command) -> CommandApplied | CommandRejected:

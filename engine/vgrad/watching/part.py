@@ -9,6 +9,7 @@ from vgrad.controls.capabilities import in_any_loop, without_dense
 from vgrad.controls.controls import Set, as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
+from vgrad.events.environment import find_environment
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted
 from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
@@ -80,6 +81,7 @@ class WatchedPart:
         self._optimizer = optimizer
         self._hub = hub
         layers = self._find_layers()
+        self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
         if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
             self._refuse_dense(layers)
@@ -139,6 +141,7 @@ class WatchedPart:
             num_steps=None,
             controls=self.controls,
             capabilities=self._capabilities,
+            environment=self._environment,
         )
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
@@ -193,6 +196,7 @@ class WatchedPart:
         if num_held == self._num_held and not any(param.requires_grad for param in self._frozen):
             return
         layers = self._find_layers()
+        self._environment = find_environment(layers.params[0].device)
         self._count_params()
         if layers.param_names == self.tap.layers.param_names:
             return

@@ -26,11 +26,14 @@ from vgrad.controls.controls import (
 )
 from vgrad.errors import DataError
 from vgrad.events.codec import notice_from_data, notice_to_data
+from vgrad.events.environment import Environment
 from vgrad.events.notices import (
     Checking,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
+    LayersChanged,
+    MetricsLogged,
     Notice,
     NoticeBody,
     Preparing,
@@ -98,7 +101,14 @@ infos = st.builds(
     built=st.just((("activation", "tanh"),)) | st.just(()),
     capabilities=st.just(Capabilities())
     | st.builds(lambda why: Capabilities((Refusal("clip", "agc", why),)), text),
-)
+    baseline=st.none() | st.floats(allow_nan=False),
+    config=st.dictionaries(text, st.none() | text | counts | st.booleans(), max_size=3),
+    environment=st.none()
+    | st.builds(
+        Environment, python=text, torch=text, numpy=text, vgrad=text, device_name=st.none() | text,
+        threads=counts, host=text, git_commit=st.none() | text, text_sha256=st.none() | text,
+    ),
+)  # fmt: skip
 bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     Preparing: st.builds(Preparing, text),
     RunStarted: st.builds(RunStarted, infos),
@@ -108,6 +118,10 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     Checking: st.builds(Checking, counts, counts),
     GradientsChecked: st.builds(GradientsChecked, counts, checks),
     VerdictChanged: st.builds(VerdictChanged, counts, verdicts),
+    LayersChanged: st.builds(LayersChanged, counts, infos),
+    MetricsLogged: st.builds(
+        MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
+    ),
     RunEnded: st.builds(
         RunEnded, counts, st.sampled_from(["done", "stopped", "failed"]), st.none() | numbers,
         st.none() | numbers, st.none() | numbers, numbers, st.none() | text, st.none() | text,
