@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,13 +54,11 @@ def find_environment(device: torch.device, text: Path | None = None) -> Environm
     import numpy as np
     import torch
 
-    import vgrad
-
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
         numpy=np.__version__,
-        vgrad=vgrad.__version__,
+        vgrad=sys.modules["vgrad"].__version__,
         device_name=_device_name(device),
         threads=torch.get_num_threads(),
         host=platform.node(),
