@@ -25,13 +25,16 @@ from vgrad.controls.controls import (
 from vgrad.errors import ConfigError
 from vgrad.methods.init_schemes import REINITS
 
-_RANGES = ((1e-3, 0.999), (1.0, 100.0), (1e3, 1e6))  # each is tried on each parameter
+# Each is tried on each parameter: shares, thresholds and counts, large numbers.
+_FLOATS = ((1e-3, 0.999), (1.0, 100.0), (1e3, 1e6))
+_INTS = ((1, 100), (1000, 1_000_000))
 _SIMPLE = (UndoReinit(), CheckGradients(), Pause(), Resume(), StepOnce(), Stop())
 
 
-def is_possible(make: Any, **parameters: Any) -> bool:
+def is_possible(make: Any, **values: Any) -> bool:
+    """Whether ``make`` takes these values."""
     try:
-        make(**parameters)
+        make(**values)
     except ConfigError:
         return False
     return True
@@ -43,21 +46,14 @@ def parameters(kind: type[Any], name: str, default: object) -> st.SearchStrategy
         return st.booleans()
     if isinstance(default, str):
         return st.text().filter(lambda text: is_possible(kind, **{name: text}))
-    numbers: list[st.SearchStrategy[Any]] = [st.just(default)]
-    for least, most in _RANGES:
-        if isinstance(default, int) and least >= 1:
-            inner: st.SearchStrategy[Any] = st.integers(int(least), int(most))
-        else:
-            inner = st.floats(least, most)
-        numbers.append(inner.filter(lambda number: is_possible(kind, **{name: number})))
-    tried = [((1.0 if isinstance(default, int) else least), most) for least, most in _RANGES]
+    ranges = _INTS if isinstance(default, int) else _FLOATS
+    numbers: Any = st.integers if isinstance(default, int) else st.floats
     usable = [
-        strategy
-        for strategy, (least, most) in zip(numbers[1:], tried, strict=True)
-        if is_possible(kind, **{name: type(default)(least) if isinstance(default, int) else least})
-        and is_possible(kind, **{name: type(default)(most) if isinstance(default, int) else most})
+        numbers(least, most)
+        for least, most in ranges
+        if is_possible(kind, **{name: least}) and is_possible(kind, **{name: most})
     ]
-    return st.one_of(numbers[0], *usable)
+    return st.one_of(st.just(default), *usable)
 
 
 def of_variant(variant: Variant) -> st.SearchStrategy[Any]:
