@@ -102,7 +102,8 @@ def test_every_control_goes_on_as_if_nothing_had_been(name: str, word: str, tmp_
 
 ALL_ON = {
     "detect": "as-prose", "accumulate": "mean:3", "skip_non_finite": "on", "freeze": "embed*",
-    "centralize": "on", "normalize": "lars", "clip": "autoclip", "noise": "gaussian", "precision": "fp16:1024,growth_interval=2",
+    "centralize": "on", "normalize": "lars", "clip": "autoclip", "noise": "gaussian",
+    "precision": "fp16:1024,growth_interval=2",
     "optimizer": "adamw", "schedule": "cosine:4,total_steps=40", "lr_scale": 0.5, "layer_norm": "on",
     "activation": "relu",
 }  # fmt: skip
