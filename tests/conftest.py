@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # New examples are looked for at the desk; the build server tries the same ones every time.
 settings.register_profile("laws", deadline=None, max_examples=60, derandomize="CI" in os.environ)
 settings.load_profile("laws")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test writes into the runs of whoever tests: each has a home of its own, made when it is used."""
+    home = tmp_path_factory.getbasetemp() / f"home-{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("VGRAD_HOME", str(home))
+    return home
+
 
 RequireTool = Callable[[str], str]
 

@@ -27,7 +27,10 @@ _COMMANDS = {
     "controls": "List what can be changed while it trains, and what it is good for.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
     "run": "Train a recipe or a task of your own, and watch it.",
+    "runs": "List the runs of this account, and remove those that are no longer wanted.",
+    "send": "Steer a run in another process: clip norm:1, pause, stop.",
     "study": "Try the methods on the recipes, and say which of them helped.",
+    "tail": "Print what happens in a run, as lines.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
 }
 """The commands: each a function of its name, in the module of its name in `vgrad_tui.commands`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from vgrad.errors import VgradError
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 _GRACE_S = 5.0
 
 
-def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = None) -> tuple[RunSummary, int]:
+def run_app(
+    config: RunConfig, *, record: bool = True, frugal: bool = False, ascii: bool | None = None
+) -> tuple[RunSummary, int]:
     """Show a run until somebody quits.
 
     Args:
         config: The run; it starts at once.
+        record: Whether to record it into a folder.
         frugal: Draw seldom, for slow lines.
         ascii: Write nothing but ASCII; None asks the locale.
 
@@ -33,6 +37,7 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
     for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
         os.environ.pop(name, None)
     with opening(config.name) as opened:
+        from vgrad.run.recording import recorded
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
         from vgrad_tui.app.app import VgradApp
@@ -43,10 +48,11 @@ def run_app(config: RunConfig, *, frugal: bool = False, ascii: bool | None = Non
         session = Session.from_config(config)
         screen = session.attach()
         app = VgradApp(screen, frugal=frugal)
-        app.run()
-    session.stop()
-    if app.state.info is not None and not app.is_impatient:  # while it prepares there is nothing to lose
-        session.join(_GRACE_S)
+        with recorded(session, config.name) if record else nullcontext():
+            app.run()
+            session.stop()
+            if app.state.info is not None and not app.is_impatient:  # while it prepares nothing is lost
+                session.join(_GRACE_S)
     app.state.take(screen.drain())
     screen.close()
     if isinstance(session.exception, VgradError):

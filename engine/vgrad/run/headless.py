@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,16 +15,24 @@ from vgrad.errors import ConfigError, VgradError
 from vgrad.events.notices import RunEnded
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressView, progress_on
+from vgrad.run.recording import recorded
 from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.run.summary import RunSummary, check_summary_path
+from vgrad.store.folder import RunFolder
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 _REFRESH_S = 0.2
 
 
 def run_headless(
-    config: RunConfig, *, stdout: TextIO | None, stderr: TextIO | None, summary_path: Path | None = None
+    config: RunConfig,
+    *,
+    stdout: TextIO | None,
+    stderr: TextIO | None,
+    summary_path: Path | None = None,
+    record: bool = True,
+    folder: RunFolder | None = None,
 ) -> int:
     """Train until ``config.steps``, a signal or an error, and report.
 
@@ -35,11 +43,13 @@ def run_headless(
     training goes on, the summary file is written, and the exit code is that of the training.
 
     Args:
-        config: The run; it must have an end.
+        config: The run; without a ``folder`` it must have an end.
         stdout: Gets one line of JSON at the end, see `RunSummary.to_json`, and nothing else.
         stderr: Gets the progress, what a person's own task prints, the traceback of a training that
             failed, and one line if the JSON could not be written to ``stdout``.
         summary_path: Also write the JSON to this file.
+        record: Whether to record the run into a folder, see `vgrad.store`.
+        folder: The folder of a run that others steer, and may stop; a new one unless given.
 
     Returns:
         Exit code: 0 done, 1 training failed, 130 stopped by a signal.
@@ -48,7 +58,7 @@ def run_headless(
         VgradError: If the run makes no sense, found out before its first step.
         OSError: If the summary file cannot be written.
     """
-    if config.steps is None:
+    if config.steps is None and folder is None:
         raise ConfigError("a run without a screen needs an end: give --steps N")
     if summary_path is not None:
         check_summary_path(summary_path)
@@ -56,8 +66,18 @@ def run_headless(
     history = RunHistory()
     results, messages = Output(stdout, "stdout"), Output(stderr, "stderr")
     progress = progress_on(messages)
+
+    def warn(problem: str | None) -> None:
+        messages.write(f"not recorded: {problem}\n" if problem else "recording goes on\n")
+
     try:
-        with redirect_stdout(stderr):  # what a person's own task prints is no part of the JSON
+        recording = (
+            recorded(session, config.name, folder=folder, on_problem=warn) if record else nullcontext()
+        )
+        with (
+            recording if record else nullcontext(),
+            redirect_stdout(stderr),
+        ):  # what a person's own task prints is no part of the JSON
             ended = _drive(session, history, progress)
     finally:
         progress.close()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from vgrad.errors import ConfigError, DataError
-from vgrad.train.state_codec import decode, encode
+from vgrad.train.state_codec import from_plain_data, to_plain_data
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ class TrainerState:
 
         folder = Path(folder)
         tensors: dict[str, Tensor] = {}
-        body = encode({"run": self.run, "content": self.content}, tensors)
+        body = to_plain_data({"run": self.run, "content": self.content}, tensors)
         aside: str | None = None
         try:
             aside = tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
@@ -119,7 +119,7 @@ class TrainerState:
                 raise DataError(f"{folder / _REST} was changed after it was written, or is damaged")
             if _hash_of(folder / _TENSORS) != whole["tensors"]:
                 raise DataError(f"{folder / _TENSORS} is truncated or damaged, or belongs to another state")
-            body = decode(whole["body"], load_file(folder / _TENSORS))
+            body = from_plain_data(whole["body"], load_file(folder / _TENSORS))
             return cls(run=body["run"], content=body["content"])
         except OSError as error:
             raise DataError(f"cannot read a state in {folder}: {error.strerror or error}") from None

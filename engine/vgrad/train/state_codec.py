@@ -41,7 +41,7 @@ _VALUES: dict[str, type[Any]] = {
 }
 
 
-def encode(value: Any, tensors: MutableMapping[str, Tensor], path: str = "") -> Any:  # noqa: PLR0911  # a table
+def to_plain_data(value: Any, tensors: MutableMapping[str, Tensor], path: str = "") -> Any:  # noqa: PLR0911  # a table
     """Return ``value`` as what JSON can hold, and put the tensors in it into ``tensors``.
 
     Args:
@@ -54,7 +54,7 @@ def encode(value: Any, tensors: MutableMapping[str, Tensor], path: str = "") -> 
     """
 
     def each(part: Any, key: object) -> Any:
-        return encode(part, tensors, f"{path}/{key}" if path else str(key))
+        return to_plain_data(part, tensors, f"{path}/{key}" if path else str(key))
 
     match value:
         case None | bool() | str() | int():
@@ -79,8 +79,8 @@ def encode(value: Any, tensors: MutableMapping[str, Tensor], path: str = "") -> 
     return {"$value": name, "$fields": given}
 
 
-def decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: PLR0911  # its inverse
-    """Return what `encode` was given.
+def from_plain_data(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: PLR0911  # its inverse
+    """Return what `to_plain_data` was given.
 
     Raises:
         ValueError: If ``value`` does not come from there.
@@ -89,19 +89,19 @@ def decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: PLR0911  
     """
     match value:
         case list():
-            return [decode(part, tensors) for part in value]
+            return [from_plain_data(part, tensors) for part in value]
         case {"$float": str() as text}:
             return float(text)
         case {"$tensor": str() as path}:
             return tensors[path]
         case {"$tuple": list() as parts}:
-            return tuple(decode(part, tensors) for part in parts)
+            return tuple(from_plain_data(part, tensors) for part in parts)
         case {"$items": list() as items}:
-            return {decode(key, tensors): decode(part, tensors) for key, part in items}
+            return {from_plain_data(key, tensors): from_plain_data(part, tensors) for key, part in items}
         case {"$value": str() as name, "$fields": dict() as given}:
             if name not in _VALUES:
                 raise ValueError(f"no value is called {name[:40]!r}")
-            return _VALUES[name](**{key: decode(part, tensors) for key, part in given.items()})
+            return _VALUES[name](**{key: from_plain_data(part, tensors) for key, part in given.items()})
         case dict():
-            return {key: decode(part, tensors) for key, part in value.items()}
+            return {key: from_plain_data(part, tensors) for key, part in value.items()}
     return value

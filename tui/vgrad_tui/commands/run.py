@@ -39,6 +39,7 @@ Examples:
   vgrad-tui run my-run.toml --seed 3
   vgrad-tui run depth-sigmoid --set activation=tanh --set depth=12
   vgrad-tui run --headless --steps 600 --summary run.json
+  vgrad-tui run charlm-lstm --detach
   vgrad-tui run my_task.py --set width=64       your own model and data
   vgrad-tui run my_task.py:small --clip norm:1  another function of that file
 
@@ -69,6 +70,8 @@ Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 )
 @click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")
 @click.option("--summary", "summary_path", type=_PATH, help="Write the JSON there.")
+@click.option("--detach", is_flag=True, help="Train in a process of its own; print the run's name.")
+@click.option("--record/--no-record", default=True, help="Record the run into a folder [default: record].")
 @click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
 @click.option("--ascii/--no-ascii", default=None, help="Draw in ASCII [default: as it can].")
 def run(
@@ -77,6 +80,8 @@ def run(
     options: tuple[str, ...],
     headless: bool,
     summary_path: Path | None,
+    detach: bool,
+    record: bool,
     frugal: bool,
     ascii: bool | None,
     **flags: object,
@@ -86,17 +91,32 @@ def run(
     RECIPE is a name that `vgrad-tui recipes` lists; TASK.py or TASK.py:FUNCTION is a Python file with your
     own model and data; a name that ends in .toml is a file of settings.
     """
-    if not headless:
+    if not (headless or detach):
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
     config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
+    if detach:
+        return _detach(config)
     if headless:
         from vgrad.run.headless import run_headless
 
-        return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path)
-    return _run_screen(config, summary_path, frugal=frugal, ascii=ascii)
+        return run_headless(
+            config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path, record=record
+        )
+    return _run_screen(config, summary_path, record=record, frugal=frugal, ascii=ascii)
 
 
-def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, ascii: bool | None) -> int:
+def _detach(config: RunConfig) -> int:
+    from vgrad.run.detached import start
+
+    folder = start(config)
+    click.echo(f"training goes on in a process of its own: vgrad-tui tail {folder.name} --follow", err=True)
+    click.echo(folder.name)
+    return 0
+
+
+def _run_screen(
+    config: RunConfig, summary_path: Path | None, *, record: bool, frugal: bool, ascii: bool | None
+) -> int:
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
     if summary_path is not None:
@@ -105,7 +125,7 @@ def _run_screen(config: RunConfig, summary_path: Path | None, *, frugal: bool, a
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 
-    summary, exit_code = run_app(config, frugal=frugal, ascii=ascii)
+    summary, exit_code = run_app(config, record=record, frugal=frugal, ascii=ascii)
     if summary_path is not None:
         summary.write(summary_path)
     Output(sys.stdout, "stdout").write(f"{summary.readable()}\n")  # its terminal may be gone

@@ -1,0 +1,58 @@
+"""A command as words of a command line: ``clip norm:1``, ``pause``, ``reinit xavier``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vgrad.controls.catalog import CONTROLS, find_control
+from vgrad.controls.controls import (
+    CheckGradients,
+    Command,
+    Pause,
+    Reinit,
+    Resume,
+    Set,
+    StepOnce,
+    Stop,
+    UndoReinit,
+)
+from vgrad.errors import ConfigError
+from vgrad.validation import brief, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ALONE: dict[str, Command] = {
+    "pause": Pause(),
+    "resume": Resume(),
+    "step": StepOnce(),
+    "stop": Stop(),
+    "check": CheckGradients(),
+    "undo-reinit": UndoReinit(),
+}
+WORDS = (*_ALONE, "reinit", *(name.replace("_", "-") for name in CONTROLS))
+"""What a spoken command may begin with."""
+
+
+def read_command(words: Sequence[str]) -> Command:
+    """The command that ``words`` say.
+
+    Raises:
+        ConfigError: If they say none; says which there are.
+    """
+    if not words:
+        raise ConfigError(f"say what to do: {', '.join(WORDS)}")
+    first, rest = words[0].replace("_", "-"), words[1:]
+    if first in _ALONE:
+        if rest:
+            raise ConfigError(f"{first} stands alone, got {brief(' '.join(rest))} after it")
+        return _ALONE[first]
+    if first not in WORDS:
+        meant = did_you_mean(first, dict.fromkeys(WORDS))
+        raise ConfigError(f"no command is called {brief(first)}{meant} (commands: {', '.join(WORDS)})")
+    if len(rest) != 1:
+        raise ConfigError(f"{first} takes one value, got {len(rest)}: see vgrad-tui controls")
+    if first == "reinit":
+        return Reinit(rest[0])
+    control = find_control(first)
+    return Set(control.name, control.read(rest[0]))

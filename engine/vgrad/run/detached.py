@@ -1,0 +1,79 @@
+"""A run in a process of its own, which outlives the terminal and the connection that started it.
+
+python -m vgrad.run.detached FOLDER     what `start` runs; not for people
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vgrad.errors import ConfigError, DataError
+from vgrad.events.notices import RunEnded, RunStarted
+from vgrad.store.folder import RunFolder
+from vgrad.store.reader import RunReader
+
+if TYPE_CHECKING:
+    from vgrad.config import RunConfig
+
+_CONFIG = "config.json"
+_LOOK_S = 0.05
+_LAST_LINES = 12
+
+
+def start(config: RunConfig) -> RunFolder:
+    """Start a run in a process of its own and return its folder once training has begun.
+
+    The process has a session of its own, so neither Ctrl-C nor the end of the connection reaches it, and what
+    it prints goes to the folder's log.
+
+    Raises:
+        ConfigError: If the run ends before its first step; says what it printed.
+        OSError: If no folder can be made.
+    """
+    folder = RunFolder.create(config.name)
+    (folder.path / _CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
+    with folder.log.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            [sys.executable, "-m", "vgrad.run.detached", str(folder.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    while not _has_started(folder):
+        if process.poll() is not None and not _has_started(folder):
+            printed = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            folder.remove()
+            raise ConfigError("\n".join(["the run could not start:", *printed[-_LAST_LINES:]]))
+        time.sleep(_LOOK_S)
+    return folder
+
+
+def _has_started(folder: RunFolder) -> bool:
+    try:
+        with RunReader(folder) as reader:
+            bodies = [notice.body for notice in reader.take().notices]
+    except DataError:
+        return False  # there is no record yet
+    failed = any(isinstance(body, RunEnded) and body.reason == "failed" and not body.step for body in bodies)
+    return not failed and any(isinstance(body, RunStarted) for body in bodies)
+
+
+def main() -> int:
+    """Train what the folder's configuration says, and record it there."""
+    from vgrad.config import RunConfig
+    from vgrad.run.headless import run_headless
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    folder = RunFolder(Path(sys.argv[1]))
+    config = RunConfig.model_validate_json((folder.path / _CONFIG).read_text(encoding="utf-8"))
+    return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, folder=folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The SQLite file of a run: its tables, its version, and how it is opened by the writer and by readers.
+
+The write-ahead log lets any number of readers look while one process writes. A reader holds no transaction
+open between two looks, since an open one would keep the log from being folded into the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from vgrad.errors import DataError
+from vgrad.printable import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 1
+_APPLICATION_ID = 0x76677264  # "vgrd"
+_BUSY_S = 5.0
+
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE notices (sequence INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE steps (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    part INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    is_sealed INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE INDEX steps_by_place ON steps (part, first);
+CREATE TABLE layers (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    part INTEGER NOT NULL, level INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX layers_by_place ON layers (part, level, first);
+"""
+_MARKS = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the run's database, and make its tables where it is new.
+
+    Raises:
+        DataError: If the file is of another program or another version.
+        sqlite3.Error: If it cannot be opened or written.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    try:
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
+        else:
+            _check_version(connection, path)
+        # A commit survives kill -9 of this process; only a crash of the whole machine can lose the last ones.
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open the run's database for reading alone.
+
+    Raises:
+        DataError: If there is no such file, or it is of another program, another version, or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"{path.parent.name} has no record: {path.name} is missing")
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
+        )
+    except sqlite3.Error as error:
+        raise DataError(f"{path.parent.name}: {error}") from None
+    try:
+        _check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    name = printable(path.parent.name)
+    try:
+        [application] = connection.execute("PRAGMA application_id").fetchone()
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise DataError(f"the record of {name} cannot be read: {error}") from None
+    if application != _APPLICATION_ID:
+        raise DataError(f"the record of {name} was not written by vgrad")
+    if version > VERSION:
+        raise DataError(f"the record of {name} was written by a newer vgrad (format {version}): update vgrad")

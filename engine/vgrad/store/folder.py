@@ -1,0 +1,196 @@
+"""The folder of a run: where it lies, what it is called, and whether its process is alive.
+
+    $VGRAD_HOME, else $XDG_STATE_HOME/vgrad, else ~/.local/state/vgrad
+        runs/NAME/          0700: the account's own
+            run.sqlite      what happened
+            inbox.sqlite    commands that were asked for
+            lock            held by the training process: the run is alive exactly as long as it is held
+            log.txt         what the process printed, where it runs on its own
+
+The lock is a POSIX record lock (``lockf``). The system releases it however the process ends, and forked
+workers do not inherit it, as they would an ``flock``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from vgrad.errors import ConfigError
+from vgrad.printable import printable
+
+LONGEST_NAME = 80
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+# File systems over a network, where SQLite's shared memory between processes does not work.
+_NETWORK = re.compile(r"nfs|cifs|smb|lustre|gpfs|beegfs|ceph|gluster|afs|9p|sshfs|fuse\.")
+# POSIX drops a process's record lock when the process closes *any* descriptor of the file, so a
+# process that holds a lock must never open that file again.
+_held: dict[Path, int] = {}
+
+
+def home() -> Path:
+    """The folder of all runs of this account; it need not exist yet."""
+    if chosen := os.environ.get("VGRAD_HOME"):
+        return Path(chosen).expanduser()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "vgrad"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, title: str) -> Self:
+        """Make the folder of a new run, named after ``title``, the date and the time.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        runs = home() / "runs"
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stem = re.sub(r"[^\w.-]+", "-", printable(title)).strip("-.")[: LONGEST_NAME - 24] or "run"
+        base = f"{stem}-{time.strftime('%m%d-%H%M%S')}"
+        number = 1
+        while True:
+            path = runs / (base if number == 1 else f"{base}-{number}")
+            try:
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                number += 1
+            else:
+                return cls(path)
+
+    @classmethod
+    def find(cls, name: str) -> Self:
+        """The folder of the run called ``name``.
+
+        Raises:
+            ConfigError: If there is none, or the name is none that a run can have.
+        """
+        if not name or len(name) > LONGEST_NAME or "/" in name or name.startswith("."):
+            raise ConfigError(f"{printable(name[:LONGEST_NAME])!r} is no name of a run: see vgrad-tui runs")
+        path = home() / "runs" / name
+        if not path.is_dir():
+            raise ConfigError(
+                f"there is no run called {printable(name)!r} in {path.parent}: see vgrad-tui runs"
+            )
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return self.path.name
+
+    @property
+    def database(self) -> Path:
+        """What happened: written by the training process alone."""
+        return self.path / "run.sqlite"
+
+    @property
+    def inbox(self) -> Path:
+        """Commands that were asked for: written by whoever steers."""
+        return self.path / "inbox.sqlite"
+
+    @property
+    def log(self) -> Path:
+        """What the training process printed, where it runs on its own."""
+        return self.path / "log.txt"
+
+    def num_bytes(self) -> int:
+        """Bytes of all its files."""
+        files = (file for file in self.path.rglob("*") if file.is_file())
+        return sum(file.stat().st_size for file in files)
+
+    def lock(self) -> None:
+        """Hold the lock until this process ends or calls `unlock`: the run is alive.
+
+        Raises:
+            ConfigError: If another process holds it.
+            OSError: If it cannot be written.
+        """
+        file = self._lock_file
+        if file in _held:
+            return
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ConfigError(f"the run {self.name!r} is alive in another process") from None
+        _held[file] = descriptor
+
+    def unlock(self) -> None:
+        """Let go of the lock: the run has ended."""
+        descriptor = _held.pop(self._lock_file, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def pid(self) -> int | None:
+        """The process that trains it now, or None where no process does."""
+        if self._lock_file in _held:
+            return os.getpid()
+        try:
+            descriptor = os.open(self._lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+            return None if kind == fcntl.F_UNLCK else pid
+        finally:
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """Delete the folder and all that is in it.
+
+        Raises:
+            ConfigError: If the run is alive.
+            OSError: If a file cannot be deleted.
+        """
+        if self.pid() is not None:
+            raise ConfigError(f"the run {self.name!r} is alive: stop it first")
+        shutil.rmtree(self.path)
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+
+def all_runs() -> list[RunFolder]:
+    """The folders of all runs, the newest first."""
+    runs = home() / "runs"
+    if not runs.is_dir():
+        return []
+    found = [RunFolder(path) for path in runs.iterdir() if (path / "run.sqlite").is_file()]
+    return sorted(found, key=lambda folder: (folder.database.stat().st_mtime, folder.name), reverse=True)
+
+
+def is_on_network(path: Path) -> bool:
+    """Whether ``path``, or the nearest folder above it that exists, is on a network file system."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    device = os.stat(existing).st_dev  # noqa: PTH116  # one call
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # no Linux: not known
+    for line in mounts.splitlines():
+        fields = line.split()
+        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
+            return _NETWORK.search(fields[fields.index("-") + 1]) is not None
+    return False

@@ -1,0 +1,95 @@
+"""What a list of runs says of each: one look into its folder, however long the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vgrad.errors import ConfigError, DataError
+from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.reader import RunReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """One run of a list.
+
+    Attributes:
+        name: What it is called.
+        pid: The process that trains it now, or None.
+        status: ``alive finished failed stopped crashed``, or ``unreadable``.
+        step: Optimizer steps that were recorded.
+        loss: Training loss of the last of them; None where it is not known.
+        verdict: Kind of the newest verdict; None before the first.
+        recipe: What it trains.
+        host: Machine that it runs or ran on.
+        started_s: When it began, Unix time in seconds; None where that is not known.
+        size: Bytes of its folder.
+        problem: Why its record cannot be read; empty if it can.
+    """
+
+    name: str
+    pid: int | None
+    status: str
+    step: int = 0
+    loss: float | None = None
+    verdict: str | None = None
+    recipe: str = ""
+    host: str = ""
+    started_s: float | None = None
+    size: int = 0
+    problem: str = ""
+
+
+def list_runs(folders: Iterable[RunFolder] | None = None) -> list[ListedRun]:
+    """Look at each of ``folders``, or at all runs of this account, the newest first."""
+    return [look(folder) for folder in (all_runs() if folders is None else folders)]
+
+
+def look(folder: RunFolder) -> ListedRun:
+    """Look at one run; a record that cannot be read is listed with the reason."""
+    pid = folder.pid()
+    try:
+        with RunReader(folder) as reader:
+            known = reader.status()
+    except DataError as error:
+        return ListedRun(folder.name, pid, "unreadable", size=folder.num_bytes(), problem=str(error))
+    return ListedRun(
+        name=folder.name,
+        pid=pid,
+        status=str(known["status"]),
+        step=_typed(known.get("step"), int) or 0,
+        loss=_typed(known.get("loss"), float),
+        verdict=_typed(known.get("verdict"), str),
+        recipe=_typed(known.get("recipe"), str) or "",
+        host=_typed(known.get("host"), str) or "",
+        started_s=_typed(known.get("started_s"), float),
+        size=folder.num_bytes(),
+    )
+
+
+def find_run(name: str | None) -> RunFolder:
+    """The run called ``name``, or whose name begins so; without a name the newest that is alive.
+
+    Raises:
+        ConfigError: If there is none, or several.
+    """
+    folders = all_runs()
+    if name is None:
+        alive = [folder for folder in folders if folder.pid() is not None]
+        if not alive:
+            raise ConfigError("no run is alive: name one, see vgrad-tui runs")
+        return alive[0]
+    exact = [folder for folder in folders if folder.name == name]
+    found = exact or [folder for folder in folders if name and folder.name.startswith(name)]
+    if len(found) > 1:
+        names = ", ".join(folder.name for folder in found[:5])
+        raise ConfigError(f"several runs are called {name}…: {names}")
+    return found[0] if found else RunFolder.find(name)
+
+
+def _typed(value: object, kind: type[Any]) -> Any:
+    return value if type(value) is kind else None

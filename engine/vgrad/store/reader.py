@@ -1,0 +1,155 @@
+"""Reads a run's folder, while it is being written or long after. Any number of processes may read at once.
+
+Every look is a few short queries in autocommit: no transaction stays open between two looks, and the process
+that trains never waits for a reader.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from vgrad.errors import DataError, VgradError
+from vgrad.events.batch import Batch
+from vgrad.events.codec import notice_from_data
+from vgrad.store.columns import unpack_block
+from vgrad.store.database import open_to_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vgrad.events.notices import Notice
+    from vgrad.events.step_block import StepBlock
+    from vgrad.store.folder import RunFolder
+
+Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
+"""``crashed``: the process is gone, and nothing says how it ended."""
+
+_ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped": "stopped"}
+
+
+class RunReader:
+    """One reader of one run, at its own pace. Use it from one thread; as a context manager it closes itself.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        DataError: If the folder holds no record that can be read.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._connection = open_to_read(folder.database)
+        self._num_notices = 0
+        self._steps_up_to = 0  # number of the newest row of steps that was read
+        self._last_step: dict[int, int] = {}  # by part
+
+    def close(self) -> None:
+        """Read no more."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def status(self) -> dict[str, object]:
+        """Where the run stands: ``status`` and what is known of ``recipe step loss verdict error …``.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        is_alive = self.folder.pid() is not None  # asked first: a run that ends meanwhile has said so by then
+        known: dict[str, object] = {}
+        for (value,) in self._rows("SELECT value FROM facts WHERE name = 'status'"):
+            found = _json(value)
+            known = found if isinstance(found, dict) else {}
+        status: Status = "alive" if is_alive else _ENDED.get(known.get("ended"), "crashed")
+        return {**known, "status": status}
+
+    def take(self) -> Batch:
+        """Everything that was recorded since the last call, from the first step on at the first.
+
+        Steps come without their norms per layer; see `layers`.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        notices = tuple(self._notices())
+        blocks = tuple(self._blocks())
+        return Batch(blocks, notices)
+
+    def layers(self, part: int, level: int = 0) -> Iterator[StepBlock]:
+        """Yield the steps whose norms per layer are kept at a level, oldest first.
+
+        Args:
+            part: Part of the run.
+            level: 0 for every step of the recent past; each higher one reaches back 16 times as far.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        query = "SELECT data FROM layers WHERE part = ? AND level = ? ORDER BY first"
+        for (data,) in self._rows(query, part, level):
+            yield _block(data)
+
+    def answer(self, command_id: str) -> Notice | None:
+        """The notice that answers a command, or None while there is none.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        query = (
+            "SELECT data FROM notices WHERE json_extract(data, '$.command_id') = ? ORDER BY sequence LIMIT 1"
+        )
+        for (data,) in self._rows(query, command_id):
+            return _notice(data)
+        return None
+
+    def _notices(self) -> Iterator[Notice]:
+        for sequence, data in self._rows(
+            "SELECT sequence, data FROM notices WHERE sequence >= ? ORDER BY sequence", self._num_notices
+        ):
+            yield _notice(data)
+            self._num_notices = sequence + 1
+
+    def _blocks(self) -> Iterator[StepBlock]:
+        for number, data in self._rows(
+            "SELECT number, data FROM steps WHERE number > ? ORDER BY number", self._steps_up_to
+        ):
+            block = _block(data)
+            self._steps_up_to = number
+            # A large chunk takes the place of small ones, of which some have been read.
+            block = block[block.step > self._last_step.get(block.part, -1)]
+            if len(block):
+                self._last_step[block.part] = int(block.step[-1])
+                yield block
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise DataError(f"the record of {self.folder.name} cannot be read: {error}") from None
+
+
+def _block(data: object) -> StepBlock:
+    if not isinstance(data, bytes):
+        raise DataError("a chunk of steps is no data")
+    return unpack_block(data)
+
+
+def _notice(data: object) -> Notice:
+    try:
+        return notice_from_data(_json(data))
+    except VgradError as error:
+        raise DataError(f"a notice of the record cannot be read: {error}") from None
+
+
+def _json(text: object) -> object:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the record is damaged: {error}") from None

@@ -1,0 +1,165 @@
+"""Records a run into its folder from a thread of its own: training never waits for the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from contextlib import closing
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Self
+
+from vgrad.errors import VgradError
+from vgrad.events.batch import Batch
+from vgrad.events.step_block import StepBlock
+from vgrad.store.database import open_to_write
+from vgrad.store.inbox import Inbox
+from vgrad.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vgrad.events.hub import Cursor
+    from vgrad.store.folder import RunFolder
+    from vgrad.store.inbox import SentCommand
+
+EVERY_S = 0.25  # at most so much is missing after kill -9
+_LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
+_RETRY_S = 1.0
+_MOST_WAITING = 256  # batches that wait while the disk cannot be written; of older ones only the notices wait
+
+
+class Recorder:
+    """Writes the stream of a run into a folder until it is closed, and takes commands from its inbox.
+
+    Where the disk is full, or the folder is gone or cannot be written, it says so once, keeps what it can in
+    memory, and goes on as soon as writing works again. Use it as a context manager.
+
+    Args:
+        cursor: Opens a reader of the run's stream, from its start; see `vgrad.events.hub.Hub.cursor`.
+        folder: The run's folder.
+        on_command: Is given, in the recorder's thread, every command that somebody sent to the inbox.
+        on_problem: Is told in words, in the recorder's thread, why recording has stopped, and None
+            when it goes on.
+    """
+
+    def __init__(
+        self,
+        cursor: Callable[[], Cursor],
+        folder: RunFolder,
+        *,
+        on_command: Callable[[SentCommand], None] | None = None,
+        on_problem: Callable[[str | None], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self._open_cursor = cursor
+        self._cursor = cursor()
+        self._on_command = on_command
+        self._on_problem = on_problem
+        self._problem: str | None = None
+        self._since_s = time.time()
+        self._passed_on: set[str] = set()  # ids: an inbox that is opened again has them still
+        self._waiting: deque[Batch] = deque()
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vgrad-recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to record."""
+        self._thread.start()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Write what is still to be written, and end the thread."""
+        self._is_closing.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is being recorded now, in words; None where all is well."""
+        return self._problem
+
+    def _run(self) -> None:
+        while not self._record_while_it_works():
+            if self._is_closing.wait(_RETRY_S):
+                self._record_while_it_works()  # the last try
+                return
+
+    def _record_while_it_works(self) -> bool:
+        """Record until the end; False if writing has failed and is to be tried again."""
+        folder = self.folder
+        try:
+            folder.path.mkdir(mode=0o700, exist_ok=True)
+            if self._problem is not None and not folder.database.exists():
+                self._start_again()
+            with (
+                closing(open_to_write(folder.database)) as connection,
+                closing(Inbox(folder.inbox, since_s=self._since_s)) as inbox,
+            ):
+                self._record(Writer(connection), inbox)
+        except (sqlite3.Error, OSError, VgradError) as error:
+            self._tell(f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _record(self, writer: Writer, inbox: Inbox) -> None:
+        next_s = 0.0
+        is_last = False
+        while not is_last:
+            is_last = self._is_closing.wait(_LOOK_S)
+            for sent in inbox.take():
+                if self._on_command is not None and sent.command_id not in self._passed_on:
+                    self._passed_on.add(sent.command_id)
+                    self._on_command(sent)
+            batch = self._cursor.take()
+            if batch.blocks or batch.notices:
+                self._waiting.append(batch)
+                self._drop_the_oldest_steps()
+            now_s = time.monotonic()
+            if not (batch.notices or is_last or now_s >= next_s):
+                continue
+            next_s = now_s + EVERY_S
+            if self._waiting:
+                writer.write(_joined(self._waiting))
+                self._waiting.clear()
+            self._tell(None)
+            if not self.folder.database.exists():
+                raise FileNotFoundError(f"{self.folder.path} has been removed")
+        writer.finish()
+
+    def _start_again(self) -> None:
+        """The file is a new one: it gets all notices, and the steps that are still known."""
+        self._waiting.clear()
+        self._cursor.close()
+        self._cursor = self._open_cursor()
+
+    def _drop_the_oldest_steps(self) -> None:
+        while len(self._waiting) > _MOST_WAITING:
+            first, second = self._waiting.popleft(), self._waiting.popleft()
+            notices = (*first.notices, *second.notices)
+            self._waiting.appendleft(Batch(second.blocks, notices, second.snapshots))
+
+    def _tell(self, problem: str | None) -> None:
+        if (problem is None) == (self._problem is None):
+            return
+        self._problem = problem
+        if self._on_problem is not None:
+            self._on_problem(problem)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one, with as few blocks as can be."""
+    blocks = [block for batch in batches for block in batch.blocks]
+    groups = (list(group) for _, group in groupby(blocks, key=attrgetter("kind")))
+    return Batch(
+        tuple(StepBlock.concatenate(group) for group in groups),
+        tuple(notice for batch in batches for notice in batch.notices),
+    )

@@ -1,0 +1,138 @@
+"""Writes batches of a run's stream into its database: one transaction a batch."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import TYPE_CHECKING, Any
+
+from vgrad.events.codec import notice_to_data
+from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
+from vgrad.events.step_block import StepBlock
+from vgrad.store.columns import pack_block, unpack_block
+from vgrad.store.layer_levels import LayerLevels
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from vgrad.events.batch import Batch
+
+_SEAL_AT = 128  # small chunks of a part, which are then made one large one
+
+
+class Writer:
+    """Writes into one open database. Belongs to the recorder's thread.
+
+    Args:
+        connection: As `vgrad.store.database.open_to_write` opened it, in autocommit.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._levels: dict[int, LayerLevels] = {}
+        self._unsealed: dict[int, int] = {}
+        self._status: dict[str, Any] = {"host": platform.node()}
+
+    def write(self, batch: Batch) -> None:
+        """Write all of a batch, or, if it raises, nothing of it.
+
+        Raises:
+            sqlite3.Error: If the disk is full, the file is gone, or it cannot be written.
+        """
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(
+                "INSERT OR IGNORE INTO notices VALUES (?, ?)",
+                [(notice.sequence, json.dumps(notice_to_data(notice))) for notice in batch.notices],
+            )
+            for block in batch.blocks:
+                self._write_steps(block)
+            self._write_status(batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def finish(self) -> None:
+        """Write what has waited for more, and fold the log into the file."""
+        for part, levels in self._levels.items():
+            for level, chunk in levels.flush():
+                self._write_layers(part, level, chunk)
+            self._seal(part)
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _write_steps(self, block: StepBlock) -> None:
+        part = block.part
+        self._connection.execute(
+            "INSERT INTO steps (part, first, last, is_sealed, data) VALUES (?, ?, ?, 0, ?)",
+            (part, int(block.step[0]), int(block.step[-1]), pack_block(block, with_layers=False)),
+        )
+        self._unsealed[part] = self._unsealed.get(part, 0) + 1
+        if self._unsealed[part] >= _SEAL_AT:
+            self._seal(part)
+        levels = self._levels.setdefault(part, LayerLevels(block.grad_norms.shape[1]))
+        for level, chunk in levels.sort(block):
+            self._write_layers(part, level, chunk)
+
+    def _write_layers(self, part: int, level: int, chunk: StepBlock) -> None:
+        cursor = self._connection.execute(
+            "INSERT INTO layers (part, level, first, last, data) VALUES (?, ?, ?, ?, ?)",
+            (part, level, int(chunk.step[0]), int(chunk.step[-1]), pack_block(chunk)),
+        )
+        number = cursor.lastrowid
+        assert number is not None
+        for dropped in self._levels[part].written(level, number, len(chunk)):
+            self._connection.execute("DELETE FROM layers WHERE number = ?", (dropped,))
+
+    def _seal(self, part: int) -> None:
+        """Make one large chunk of the part's small ones that can be joined."""
+        rows = self._connection.execute(
+            "SELECT number, data FROM steps WHERE part = ? AND is_sealed = 0 ORDER BY number", (part,)
+        ).fetchall()
+        self._unsealed[part] = 0
+        numbers: list[int] = []
+        blocks: list[StepBlock] = []
+        for number, data in rows:
+            block = unpack_block(data)
+            if blocks and blocks[-1].kind != block.kind:
+                self._join(part, numbers, blocks)
+                numbers, blocks = [], []
+            numbers.append(number)
+            blocks.append(block)
+        if blocks:
+            self._join(part, numbers, blocks)
+
+    def _join(self, part: int, numbers: list[int], blocks: list[StepBlock]) -> None:
+        whole = StepBlock.concatenate(blocks)
+        self._connection.executemany("DELETE FROM steps WHERE number = ?", [(n,) for n in numbers])
+        self._connection.execute(
+            "INSERT INTO steps (number, part, first, last, is_sealed, data) VALUES (?, ?, ?, ?, 1, ?)",
+            # The last one's number: a reader that had the small chunks asks for later ones alone.
+            (
+                numbers[-1],
+                part,
+                int(whole.step[0]),
+                int(whole.step[-1]),
+                pack_block(whole, with_layers=False),
+            ),
+        )
+
+    def _write_status(self, batch: Batch) -> None:
+        """Keep where the run stands, for lists of runs: they read this row and nothing else."""
+        before = dict(self._status)
+        for notice in batch.notices:
+            match notice.body:
+                case RunStarted(info=info):
+                    self._status |= {"recipe": info.recipe, "device": info.device, "started_s": notice.time_s}
+                case VerdictChanged(verdict=verdict):
+                    self._status |= {"verdict": verdict.kind}
+                case RunEnded(reason=reason, error=error):
+                    self._status |= {"ended": reason, "error": error, "ended_s": notice.time_s}
+        for block in batch.blocks:
+            record = block.record(-1)
+            self._status |= {"step": record.step, "loss": record.loss}
+        if self._status != before:
+            value = json.dumps(self._status)
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('status', ?)", (value,))

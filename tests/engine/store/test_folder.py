@@ -1,0 +1,152 @@
+"""A run's folder says whether its process is alive, however that process ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vgrad.errors import ConfigError
+from vgrad.store.folder import RunFolder, all_runs, home, is_on_network
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from vgrad.store.folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+folder.lock()
+if sys.argv[2:] == ["fork"]:
+    if os.fork() == 0:
+        print("child", flush=True)
+        sys.stdin.read()
+        os._exit(0)
+else:
+    print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder() -> RunFolder:
+    return RunFolder.create("demo")
+
+
+@contextmanager
+def held(folder: RunFolder, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that holds the folder's lock."""
+    command = [sys.executable, "-c", HOLD, str(folder.path), *args]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() in ("held\n", "child\n")
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def holder(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
+    with held(folder) as process:
+        yield process
+
+
+def test_runs_lie_where_the_environment_says(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home() == own_home
+    monkeypatch.delenv("VGRAD_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert home() == tmp_path / "state" / "vgrad"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert home() == Path.home() / ".local" / "state" / "vgrad"
+
+
+def test_a_folder_belongs_to_the_account_alone(folder: RunFolder) -> None:
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    assert folder.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "title", ["a/b", "../../etc", "", "\x1b[31mred", "x" * 500, "[bold]m[/]", "a\nb", ".."]
+)
+def test_any_title_gives_a_plain_name(title: str) -> None:
+    folder = RunFolder.create(title)
+    assert folder.path.parent == home() / "runs"
+    assert folder.name.isprintable() and "/" not in folder.name and not folder.name.startswith(".")
+    assert RunFolder.find(folder.name) == folder
+
+
+def test_two_runs_of_one_second_have_names_of_their_own() -> None:
+    assert len({RunFolder.create("same").name for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../runs", ".hidden", "x" * 100, "no-such-run"])
+def test_a_name_that_no_run_has_is_refused(folder: RunFolder, name: str) -> None:
+    with pytest.raises(ConfigError, match="vgrad-tui runs"):
+        RunFolder.find(name)
+
+
+def test_a_run_is_alive_while_its_process_holds_the_lock(
+    folder: RunFolder, holder: subprocess.Popen[str]
+) -> None:
+    assert folder.pid() == holder.pid
+    with pytest.raises(ConfigError, match="alive"):
+        folder.lock()
+    with pytest.raises(ConfigError, match="alive"):
+        folder.remove()
+    assert folder.pid() == holder.pid, "looking at the lock does not let go of it"
+
+
+def test_a_killed_run_is_not_alive(folder: RunFolder, holder: subprocess.Popen[str]) -> None:
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert folder.pid() is None
+
+
+def test_a_stopped_run_is_alive(folder: RunFolder, holder: subprocess.Popen[str]) -> None:
+    os.kill(holder.pid, signal.SIGSTOP)
+    assert folder.pid() == holder.pid
+
+
+def test_a_forked_worker_does_not_keep_its_parents_run_alive(folder: RunFolder) -> None:
+    with held(folder, "fork") as process:
+        assert folder.pid() == process.pid
+        process.kill()
+        process.wait()
+        assert folder.pid() is None
+
+
+def test_a_process_sees_its_own_lock_and_keeps_it(folder: RunFolder) -> None:
+    folder.lock()
+    folder.lock()
+    assert folder.pid() == os.getpid()
+    code = (
+        "from pathlib import Path; from vgrad.store.folder import RunFolder; "
+        f"print(RunFolder(Path({str(folder.path)!r})).pid())"
+    )
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(seen) == os.getpid()
+    folder.unlock()
+    assert folder.pid() is None
+    folder.remove()
+    assert not folder.path.exists()
+
+
+def test_the_newest_run_comes_first(own_home: Path) -> None:
+    assert all_runs() == []
+    names = []
+    for number in range(3):
+        folder = RunFolder.create("run")
+        folder.database.touch()
+        os.utime(folder.database, (number, number))
+        names.append(folder.name)
+    (own_home / "runs" / "not-a-run").mkdir()
+    assert [folder.name for folder in all_runs()] == names[::-1]
+
+
+def test_this_machines_own_disk_is_no_network(tmp_path: Path) -> None:
+    assert not is_on_network(tmp_path / "not" / "there" / "yet")

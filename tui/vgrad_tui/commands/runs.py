@@ -1,0 +1,101 @@
+"""The command that lists the runs of this account, and removes those that are no longer wanted."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from vgrad.printable import printable
+
+if TYPE_CHECKING:
+    from vgrad.store.listing import ListedRun
+
+_HEADINGS = ("NAME", "STATUS", "STEP", "LOSS", "VERDICT", "STARTED", "SIZE")
+_NUMBERS = {"STEP", "LOSS", "SIZE"}
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  vgrad-tui runs
+  vgrad-tui runs --json
+  vgrad-tui runs rm depth-sigmoid-1127-031500
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, for scripts.")
+@click.pass_context
+def runs(context: click.Context, as_json: bool) -> int:
+    """List the runs of this account, the newest first: what they are, and whether they are alive.
+
+    Runs lie in $VGRAD_HOME, or in ~/.local/state/vgrad.
+    """
+    if context.invoked_subcommand:
+        return 0
+    from vgrad.store.listing import list_runs
+
+    found = list_runs()
+    if as_json:
+        click.echo(json.dumps([_as_json(run) for run in found], indent=2))
+    elif not found:
+        click.echo("no runs yet: vgrad-tui run records one")
+    else:
+        for line in _table(found):
+            click.echo(line)
+    return 0
+
+
+@runs.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME ...")
+def rm(names: tuple[str, ...]) -> int:
+    """Delete the folders of runs; one that is alive stays, and is named."""
+    from vgrad.store.folder import RunFolder
+
+    folders = [RunFolder.find(name) for name in names]  # a wrong name deletes nothing
+    for folder in folders:
+        size = folder.num_bytes()
+        folder.remove()
+        click.echo(f"removed {printable(folder.name)} ({_size(size)})")
+    return 0
+
+
+def _as_json(run: ListedRun) -> dict[str, object]:
+    values = asdict(run)
+    if run.loss is not None and not math.isfinite(run.loss):
+        values["loss"] = None  # JSON has no NaN; the verdict says what happened
+    return values
+
+
+def _table(found: list[ListedRun]) -> list[str]:
+    rows = [_HEADINGS, *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_aligned, _HEADINGS, row, widths)).rstrip() for row in rows]
+
+
+def _row(run: ListedRun) -> tuple[str, ...]:
+    started = "–" if run.started_s is None else time.strftime("%m-%d %H:%M", time.localtime(run.started_s))
+    return (
+        printable(run.name),
+        run.status,
+        f"{run.step:,}",
+        "–" if run.loss is None else f"{run.loss:.4g}",
+        printable(run.verdict or run.problem or "–"),
+        started,
+        _size(run.size),
+    )
+
+
+def _aligned(heading: str, text: str, width: int) -> str:
+    return text.rjust(width) if heading in _NUMBERS else text.ljust(width)
+
+
+def _size(num_bytes: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:.1f} {unit}"
+    return f"{num_bytes} B"
