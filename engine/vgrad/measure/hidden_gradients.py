@@ -150,9 +150,8 @@ def ratio(norms: ArrayLike | Tensor) -> float:
 
 
 def _joint(norms: ArrayLike | Tensor) -> NDArray[np.float64]:
-    # In float64 even the squares of float32's smallest numbers are there.
     table = np.atleast_2d(np.asarray(norms, dtype=np.float64))
-    joint: NDArray[np.float64] = np.sqrt(np.square(table).sum(axis=0))
+    joint: NDArray[np.float64] = np.hypot.reduce(table, axis=0)  # squares could overflow or underflow
     return joint
 
 

@@ -145,8 +145,9 @@ class JudgedStatsProbe:
         begin = time.perf_counter()
         sizes = [self._layers.sizes[index] for index in self._open]
         moved = self._read_weights(self._open) - self._weights
+        dtype = torch.promote_types(moved.dtype, torch.float32)  # a half-precision norm overflows at 65,504
         norms = [
-            torch.stack(torch._foreach_norm(flat.split_with_sizes(sizes))).float()
+            torch.stack(torch._foreach_norm(flat.split_with_sizes(sizes), 2, dtype=dtype)).float()
             for flat in (self._weights, moved)
         ]
         num_entries, counts = self._gradients

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -167,8 +168,10 @@ class LayerStatsProbe:
     def _finish(self, layer: _Measurement) -> Tensor:
         after = [param.detach() for param in self._layers.params_of(layer.index)]
         moved = torch._foreach_sub(after, layer.weights_before)
-        weight_norm = torch.stack(torch._foreach_norm(layer.weights_before)).norm()
-        update_norm = torch.stack(torch._foreach_norm(moved)).norm()
+        # At least float32: a half-precision norm overflows at 65,504.
+        dtype = reduce(torch.promote_types, {weights.dtype for weights in after}, torch.float32)
+        weight_norm = torch.stack(torch._foreach_norm(layer.weights_before, 2, dtype=dtype)).norm()
+        update_norm = torch.stack(torch._foreach_norm(moved, 2, dtype=dtype)).norm()
         ends = torch.stack((weight_norm, update_norm)).float()
         return torch.cat((ends, layer.gradient))
 
@@ -266,8 +269,8 @@ class LayerStatsProbe:
         magnitude = flat.abs().float()
         if self.grad_scale is not None:
             magnitude = magnitude / self.grad_scale
-        # What a sparse gradient does not mention is zero.
-        num_zeros = size - torch.count_nonzero(magnitude)
+        # What a sparse gradient does not mention is zero. Counted before anything is rounded to float32.
+        num_zeros = size - torch.count_nonzero(flat)
         num_kept = torch.count_nonzero(magnitude > 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)
         num_non_finite = flat.numel() - torch.count_nonzero(magnitude.isfinite())
         num_lost = size - num_kept - torch.count_nonzero(magnitude.isnan())

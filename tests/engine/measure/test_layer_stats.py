@@ -1,7 +1,8 @@
-"""What the dear statistics of single layers cost, and who pays."""
+"""The expensive statistics of single layers: what they are, what they cost, and who pays."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from vgrad.events.layer_stats import LayerStats
 from vgrad.gradients.layers import find_layers
 from vgrad.measure.budget import Budget
 from vgrad.measure.device_clock import DeviceClock, DeviceTime
@@ -70,3 +72,27 @@ def test_a_cpu_has_no_time_of_its_own() -> None:
     with clock:
         torch.ones(3).sum()
     assert clock.take().seconds() == 0.0
+
+
+def test_entries_too_small_for_float32_are_not_zeros() -> None:
+    layer = nn.Linear(4, 4, bias=False, dtype=torch.float64)
+    layer.weight.grad = torch.full((4, 4), 1e-60, dtype=torch.float64)
+    layer.weight.grad[0, 0] = 0.0
+    assert stats_of(layer).zero_share.tolist() == [1 / 16]
+
+
+def test_the_norm_of_half_precision_weights_may_be_larger_than_half_precision_holds() -> None:
+    layer = nn.Linear(1000, 1, bias=False, dtype=torch.float16)
+    nn.init.constant_(layer.weight, 3000.0)
+    layer.weight.grad = torch.ones_like(layer.weight)
+    assert stats_of(layer).weight_norm.tolist() == pytest.approx([3000 * math.sqrt(1000)], rel=1e-3)
+
+
+def stats_of(layer: nn.Module) -> LayerStats:
+    """Statistics of a model of one layer, around a step that changes nothing."""
+    budget = Budget(0.5)
+    budget.earn(1.0, 0.0, at_most_s=10.0)
+    probe = LayerStatsProbe(find_layers(nn.Sequential(layer)), budget)
+    picked, values = measure(probe)
+    probe.store(1, picked, values)
+    return probe.snapshot()
