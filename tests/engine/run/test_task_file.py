@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,21 @@ def test_an_error_of_ours_keeps_its_whole_traceback() -> None:
     with pytest.raises(ConfigError) as caught:
         vgrad.build("charlm-rnn", options={"hidden": 0})
     assert "recipe.py" in traceback_of(caught.value)
+
+
+def test_the_task_in_the_readme_trains_and_learns(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme.partition("## Your own model and data")[2], re.DOTALL)[
+        :1
+    ]
+    path = tmp_path / "readme_task.py"
+    path.write_text(code)
+    with torch.random.fork_rng(devices=[]):
+        trainer = vgrad.build(str(path), options={"width": 16})
+        before = trainer.validate()
+        for _ in range(150):
+            trainer.train_step()
+        after = trainer.validate()
+    assert before is not None
+    assert after is not None
+    assert after < 0.8 * before
