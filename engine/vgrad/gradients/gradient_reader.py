@@ -10,7 +10,7 @@ from vgrad.gradients.grads import Grads, entries
 from vgrad.gradients.norms import NormPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -82,6 +82,24 @@ class GradientReader:
             extras=extras,
             has_sparse=bool(self._sparse or self._complex),
         )
+
+    def measured(
+        self, measure: Callable[[Grads], object], extras: Mapping[nn.Parameter, Tensor], *, will_change: bool
+    ) -> Grads | None:
+        """`collect` the gradients and let ``measure`` read them, with a new plan where the old one fails."""
+        for is_last in (False, True):
+            grads = self.collect(extras, will_change=will_change)
+            if grads is None:
+                return None
+            try:
+                measure(grads)
+            except RuntimeError:
+                if is_last:
+                    raise
+                self.forget_plan()  # dtypes or shapes are no longer what they were
+            else:
+                break
+        return grads
 
 
 def _entries_of(grad: Tensor, param: nn.Parameter, *, will_change: bool) -> Tensor:

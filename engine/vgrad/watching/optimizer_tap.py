@@ -102,10 +102,8 @@ class OptimizerTap:
         self._is_stepping = False
         self._is_read = False  # whether the gradients of this step have been looked at
         self._grads: Grads | None = None
-        self._applied: tuple[list[Tensor], tuple[ChainLink, ...]] = (
-            [],
-            (),
-        )  # norm after each link, their names
+        # Norm after each link, and the links.
+        self._applied: tuple[list[Tensor], tuple[ChainLink, ...]] = ([], ())
         self._controls = Controls()
         self._watch(self.layers)
         self._rates = StepRates(optimizer)
@@ -334,7 +332,9 @@ class OptimizerTap:
             if not window.close_if_full(size, is_sum=isinstance(self._controls.accumulate, SumOver)):
                 meter.watch_s += time.perf_counter() - begin
                 return  # every p.grad is None now, so step() changes nothing
-            grads = self._grads = self._read(will_change=will_change)
+            grads = self._grads = self._reader.measured(
+                lambda found: meter.read(found, self._scaling.scale), window.extras, will_change=will_change
+            )
             if grads is None:
                 window.clear()
                 return
@@ -366,22 +366,6 @@ class OptimizerTap:
         caught = self._losses.take()
         self.meter.loss_scale = 1.0 if caught.scale is None else caught.scale
         self._window.announce(Announced(caught.loss))
-
-    def _read(self, *, will_change: bool) -> Grads | None:
-        """The gradients that are there, measured; None where no parameter has one."""
-        for is_last in (False, True):
-            grads = self._reader.collect(self._window.extras, will_change=will_change)
-            if grads is None:
-                return None
-            try:
-                self.meter.read(grads, self._scaling.scale)
-            except RuntimeError:
-                if is_last:
-                    raise
-                self._reader.forget_plan()  # dtypes or shapes are no longer what they were
-            else:
-                break
-        return grads
 
     def _drop_controls(self) -> None:
         """Switch off what could not be carried out on these gradients, and say so."""
