@@ -67,7 +67,7 @@ def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
     step_ms = result.step_ms("bare")
     notes = {
         "watched": "all norms, ratios, verdicts, every step",
-        "budgeted": f"and the dear statistics within {BUDGET:.0%} of the step time",
+        "budgeted": f"and the expensive statistics within {BUDGET:.0%} of the step time",
         "chain": "watched and steered: skip non-finite, centralise, clip by norm, noise",
         "foreach": "for comparison: the norms alone, torch._foreach_norm and one read",
         "item": "for comparison: .item() per parameter",
@@ -111,7 +111,7 @@ def watched(subject: Subject, *, budget: float, controls: Controls | None = None
         tap.microbatch(loss)
         subject.optimizer.step()
         for record in tap.records():
-            judge.observe(record, None, tap.controls)
+            judge.observe(record, tap.meter.judged_at(record.step), tap.controls)
 
     return Variant(step, lambda: tap.move_to(subject.optimizer), tap.remove)
 

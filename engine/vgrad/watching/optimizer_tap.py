@@ -115,7 +115,7 @@ class OptimizerTap:
     def use_layers(self, layers: Layers) -> None:
         """Read these layers from the next step on; take the `records` of the old ones first.
 
-        Statistics and the memories of transforms begin anew, and so does an open window.
+        Statistics, the memories of transforms and an open window are cleared.
         """
         self.meter.use_layers(layers)
         self._watch(layers)

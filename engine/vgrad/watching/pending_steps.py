@@ -59,7 +59,7 @@ class PendingSteps:
 
     Args:
         layers: The layers that records speak of.
-        probe: Is given the dear statistics as they arrive.
+        probe: Is given the expensive statistics as they arrive.
         keep_s: Seconds for which steps may be kept back, to be landed together.
         part: The part of the run that these are steps of.
     """

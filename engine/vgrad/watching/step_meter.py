@@ -62,7 +62,7 @@ class StepMeter:
         self.ended_s = time.perf_counter()
 
     def use_layers(self, layers: Layers) -> None:
-        """Measure these layers from the next step on; statistics begin anew."""
+        """Measure these layers from the next step on; statistics are cleared."""
         self._probe = LayerStatsProbe(layers, self.budget)
         self._judged = JudgedStatsProbe(layers, _JUDGED_SHARE * self.budget.share)
         self._pending = PendingSteps(layers, self._probe, self._keep_s, self._part)
