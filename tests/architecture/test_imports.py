@@ -80,8 +80,8 @@ def test_a_name_that_does_not_exist_is_refused_without_torch() -> None:
 
 def test_the_first_frame_waits_for_nothing_large() -> None:
     code = (
-        "import vgrad_tui.launch; from vgrad_tui.terminal.first_frame import opening; "
-        "opening('charlm-rnn').__enter__()"
+        "import vgrad_tui.launch; from vgrad_tui.terminal.first_frame import first_frame; "
+        "first_frame('charlm-rnn').__enter__()"
     )
     modules = modules_after(code)
     assert "vgrad_tui" in modules

@@ -47,8 +47,9 @@ def main(file: str, windows: str, seconds: str, config_json: str) -> None:
         return trainers[0]
 
     session = Session(prepare)
-    app = VgradApp(session)
-    bridge = app._bridge = GatedBridge(session, app._pace)
+    screen = session.attach()
+    app = VgradApp(screen)
+    bridge = app._bridge = GatedBridge(screen, app._refresh_rate)
     rates: list[float] = []
 
     def measure() -> None:

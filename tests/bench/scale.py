@@ -97,7 +97,7 @@ async def _frames_ms(case: Case, num_frames: int, turn: asyncio.Barrier) -> Time
             await turn.wait()
             begin = time.thread_time()
             app.state.take(batch)
-            app.main.show(app.spare_clip, chart=True)
+            app.main.refresh_view(chart=True)
             painter.reduce(app.screen._compositor.render_full_update(), app.console)
             times.append(1e3 * (time.thread_time() - begin))
     return np.array(times)

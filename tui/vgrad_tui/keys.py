@@ -1,4 +1,7 @@
-"""Every key, once: the bindings, the help screen and the command palette are made from this."""
+"""The keys of the main screen, of all controls and of one layer: bindings, help and palette are made from them.
+
+Keys that move a cursor belong to the view that has it, and keys of a dialog to the dialog.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ _RUN, _GRADIENTS, _CHART, _VIEWS, _LAYERS, _PROGRAM = (
 _CONTROLS = "on the screen of all controls"
 
 KEYS = (
-    Key("run.pause", "space", "space", "pause", "pause or train on", "Pause at the next safe point, or train on", _RUN, "pause"),
+    Key("run.pause", "space", "space", "pause", "pause or resume", "Pause at the next safe point, or resume", _RUN, "pause"),
     Key("run.step", "full_stop", ".", "step_once", "single step", "Train for one optimizer step, then pause", _RUN, "step"),
     Key("controls", "m", "m", "controls", "all controls", "All controls: precision, detection, noise, optimizer, structure …", _GRADIENTS, "controls"),
     Key("clip.toggle", "c", "c", "toggle_clip", "clipping on or off", "Clip gradients from the next step on, or stop clipping", _GRADIENTS, "clip"),
@@ -70,7 +73,7 @@ KEYS = (
     Key("lr.lower", "minus", "-", "lr(-1)", "halve the learning rate", "Halve the learning rate; a scheduler's own changes stay", _GRADIENTS, "lr"),
     Key("lr.raise", "equals_sign", "=", "lr(1)", "double the learning rate", "Double the learning rate; a scheduler's own changes stay", _GRADIENTS, "lr"),
     Key("lr.reset", "0", "0", "lr(0)", "base learning rate", "Set the learning rate back to its base", _GRADIENTS),
-    Key("reinit", "i", "i", "reinit", "re-initialise", "Draw new weights, by a scheme to choose; u brings the old ones back", _GRADIENTS),
+    Key("reinit", "i", "i", "reinit", "re-initialise", "Re-initialise the weights by a scheme; u restores the old ones", _GRADIENTS),
     Key("check", "g", "g", "check", "gradient check", "Compare autograd with central differences; training waits meanwhile", _GRADIENTS),
     Key("remedy", "r", "r", "remedy", "apply the remedy", "Apply the remedy that the verdict names", _GRADIENTS),
     Key("undo", "u", "u", "undo", "undo", "Take back the last change, from the next step on", _GRADIENTS, "undo"),
@@ -87,6 +90,7 @@ KEYS = (
     Key("layers.sort", "s", "s", "sort", "sort layers", "Sort the layers: model, ‖g‖, update, mark, name", _LAYERS, "sort"),
     Key("layers.filter", "slash", "/", "filter", "filter layers", "Show only layers whose name contains a text; esc shows all", _LAYERS, "filter"),
     Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all layers on one scale, or each on its own", _LAYERS),
+    Key("part", "p", "p", "next_part", "next part", "Show the next part of the run: an optimizer with its layers", _VIEWS),
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
     Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
@@ -99,8 +103,8 @@ KEYS = (
 CONTROL_KEYS = (
     Key("controls.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _CONTROLS),
     Key("controls.down", "down", "↓", "move(1)", "control below", "Choose the control below", _CONTROLS),
-    Key("controls.previous", "left", "←", "kind(-1)", "previous kind", "Choose the kind before, for enter to set; a number is halved at once", _CONTROLS, "kind"),
-    Key("controls.next", "right", "→", "kind(1)", "next kind", "Choose the next kind, for enter to set; a number is doubled at once", _CONTROLS, "kind"),
+    Key("controls.previous", "left", "←", "kind(-1)", "previous kind", "Choose the previous kind, enter sets it; a number is halved at once", _CONTROLS, "kind"),
+    Key("controls.next", "right", "→", "kind(1)", "next kind", "Choose the next kind, enter sets it; a number is doubled at once", _CONTROLS, "kind"),
     Key("controls.lower", "left_square_bracket", "[", "parameter(-1)", "lower parameter", "Lower its first parameter, or that of what was chosen: 1, 0.5, 0.2 …", _CONTROLS),
     Key("controls.raise", "right_square_bracket", "]", "parameter(1)", "raise parameter", "Raise its first parameter, or that of what was chosen: 1, 2, 5 …", _CONTROLS, "parameter"),
     Key("controls.edit", "enter", "enter", "edit", "set or type", "Set what was chosen; else type a value such as zclip:2.5,alpha=0.9", _CONTROLS, "set, type"),
@@ -108,7 +112,7 @@ CONTROL_KEYS = (
     Key("controls.read_up", "pageup", "pgup", "read(-1)", "explanation up", "Scroll the explanation up", _CONTROLS),
     Key("controls.read_down", "pagedown", "pgdn", "read(1)", "explanation down", "Scroll the explanation down", _CONTROLS),
     Key("controls.undo", "u", "u", "app.undo", "undo", "Take back the last change", _CONTROLS, "undo"),
-    Key("controls.reinit", "i", "i", "app.reinit", "re-initialise", "Draw the weights anew, by a scheme to choose", _CONTROLS, "re-init"),
+    Key("controls.reinit", "i", "i", "app.reinit", "re-initialise", "Re-initialise the weights by a scheme", _CONTROLS, "re-init"),
     Key("controls.check", "g", "g", "app.check", "gradient check", "Compare autograd with central differences", _CONTROLS, "check"),
     Key("controls.back", "escape,q,m", "esc", "back", "back", "Drop what was chosen or typed; then back to the main screen", _CONTROLS, "back"),
     Key("controls.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _CONTROLS, "keys"),

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from vgrad.errors import VgradError
-from vgrad_tui.terminal.first_frame import opening
+from vgrad_tui.terminal.first_frame import first_frame
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -36,7 +36,7 @@ def run_app(
     """
     for name in ("COLUMNS", "LINES"):  # exported by some shells; the size would be frozen at theirs
         os.environ.pop(name, None)
-    with opening(config.name) as opened:
+    with first_frame(config.name) as frame:
         from vgrad.run.recording import recorded
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
@@ -44,14 +44,14 @@ def run_app(
         from vgrad_tui.terminal.driver import TerminalDriver, wants_ascii
 
         TerminalDriver.ascii_only = wants_ascii() if ascii is None else ascii
-        TerminalDriver.opening = opened
+        TerminalDriver.first_frame = frame
         session = Session.from_config(config)
         screen = session.attach()
         app = VgradApp(screen, frugal=frugal)
         with recorded(session, config.name) if record else nullcontext():
             app.run()
             session.stop()
-            if app.state.info is not None and not app.is_impatient:  # while it prepares nothing is lost
+            if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 session.join(_GRACE_S)
     app.state.take(screen.drain())
     screen.close()

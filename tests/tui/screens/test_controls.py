@@ -483,7 +483,7 @@ async def test_new_weights_are_asked_about_first_and_undo_brings_the_old_ones_ba
         await begin(pilot, source)
         await pilot.press("i")
         assert isinstance(app.screen, ReinitScreen)
-        assert "new ones" in line_with(app, "Replace all weights")
+        assert line_with(app, "Re-initialise all weights?")
         await pilot.press("escape")
         assert source.submitted == []
         await pilot.press("m", "i", "down", "enter")

@@ -197,7 +197,7 @@ async def test_a_lost_run_that_the_engine_paused_says_what_helps() -> None:
         await pull(pilot, source, became(LOST))
         await pull(pilot, source, paused(303))
         row = line_with(app, "NON-FINITE")
-        assert "paused  r clip norm 1 + re-initialise torch + resume  ␣ train on" in row
+        assert "paused  r clip norm 1 + re-initialise torch + resume  ␣ resume" in row
         assert line_with(app, LOST.evidence)
         await pilot.press("j")
         assert line_with(app, "pause  @ 303")

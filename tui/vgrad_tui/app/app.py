@@ -1,4 +1,4 @@
-"""The app: keys to commands, news to widgets. What happens on screen is in screens and widgets.
+"""The app: keys become commands, batches become what the screens show. Drawing is done by the widgets.
 
 The screens that lie over the main one are imported when they are asked for: the first frame
 need not wait for them.
@@ -46,7 +46,7 @@ class VgradApp(ViewActions):
 
     Attributes:
         was_interrupted: Whether a signal ended it.
-        is_impatient: Whether it was left without waiting for the step at work.
+        leaves_at_once: Whether to leave without waiting for the step that is running.
     """
 
     CSS_PATH = "app.tcss"
@@ -57,11 +57,11 @@ class VgradApp(ViewActions):
     def __init__(self, source: Source, *, frugal: bool = False) -> None:
         super().__init__(RefreshRate(frugal=frugal))
         self._source = source
-        self._bridge = Bridge(source, self._pace)
+        self._bridge = Bridge(source, self._refresh_rate)
         self._is_quitting = False
         self._shown_error = False
         self.was_interrupted = False
-        self.is_impatient = False
+        self.leaves_at_once = False
 
     async def on_mount(self) -> None:
         """Start the run once there is a screen to watch it on."""
@@ -78,22 +78,24 @@ class VgradApp(ViewActions):
         # would wait for the screen's whole turn. Measured at 20 ms a step: 0.97 of full speed with
         # the usual turns, 0.99 with these.
         sys.setswitchinterval(0.0005)
-        # What has been made by now stays to the end: later collections need not look through it.
+        # Objects that exist by now stay to the end: later collections need not look through them.
         gc.freeze()
         gc.enable()
         self.run_worker(warm_up, thread=True)  # before the first chart needs it, beside torch's import
         self._source.start()
 
-    # -- news ----------------------------------------------------------------------------------
+    # -- batches -------------------------------------------------------------------------------
 
     def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
-        """Fold the news in, and show them if the terminal keeps up."""
+        """Fold the batch in, and show the result if the terminal keeps up."""
         self.state.take(event.batch)
         if not self.screen_stack:
             return  # it is closing, and there is nothing left to draw on
         if not self.keeps_up():
-            return  # frames are dropped, never queued; the news are not lost
-        self.follow(changed=bool(event.batch.notices), hurried=event.hurried)
+            return  # frames are dropped, never queued; the batch is not lost
+        changed = bool(event.batch.notices)
+        if changed or not event.hurried:
+            self.refresh_view(chart=changed or self._refresh_rate.chart_is_due())
         if self._is_quitting and self._source.join(0):
             self.exit()
         ended = self.state.ended
@@ -111,7 +113,7 @@ class VgradApp(ViewActions):
         if not self._can_steer():
             return
         if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
-            self.notify(f"{label(command.control, command.value)}: it is so already", timeout=2)
+            self.notify(f"already set to {label(command.control, command.value)}", timeout=2)
             return
         self.state.ask(command, self._source.submit(command), undoable=undoable)
         self._bridge.hurry()
@@ -136,7 +138,7 @@ class VgradApp(ViewActions):
         self.run_worker(self.run_action(action))
 
     def action_pause(self) -> None:
-        """Pause or train on."""
+        """Pause or resume."""
         self.submit(Resume() if self.state.wanted.paused else Pause())
 
     def action_step_once(self) -> None:
@@ -147,19 +149,21 @@ class VgradApp(ViewActions):
         """Clip, or stop clipping."""
         wanted = self.state.wanted
         if wanted.clip is not None:
-            self.spare_clip = wanted.clip
-        self.submit(next_value.toggled_clip(wanted, self.spare_clip))
+            self.state.spare_clip = wanted.clip
+        self.submit(next_value.toggled_clip(wanted, self.state.spare_clip))
 
     def action_threshold(self, direction: int) -> None:
         """Move the threshold of clipping, or of the clipping that would be turned on."""
-        self._change_clip(next_value.next_parameter(self.state.wanted.clip or self.spare_clip, direction))
+        self._change_clip(
+            next_value.next_parameter(self.state.wanted.clip or self.state.spare_clip, direction)
+        )
 
     def action_clip_kind(self) -> None:
         """Clip in the next way."""
-        self._change_clip(next_value.next_clip_variant(self.state.wanted.clip or self.spare_clip))
+        self._change_clip(next_value.next_clip_variant(self.state.wanted.clip or self.state.spare_clip))
 
     def _change_clip(self, clip: ControlValue) -> None:
-        self.spare_clip = clip
+        self.state.spare_clip = clip
         if self.state.wanted.clip is not None:
             self.submit(Set("clip", clip))
         else:
@@ -187,7 +191,7 @@ class VgradApp(ViewActions):
         self.push_screen(ControlsScreen(self.state, entry, edit=edit))
 
     def action_reinit(self) -> None:
-        """Ask for a scheme, and draw the weights anew by it."""
+        """Ask for a scheme, and re-initialise the weights by it."""
         from vgrad_tui.screens.reinitialise import ReinitScreen
 
         if self._can_steer():
@@ -198,7 +202,7 @@ class VgradApp(ViewActions):
             self.submit(Reinit(scheme))
 
     def action_check(self) -> None:
-        """Check the gradients, and follow that."""
+        """Check the gradients, and show how far the check is."""
         from vgrad_tui.screens.gradient_check import GradientCheckScreen
 
         if not self._can_steer():
@@ -233,7 +237,7 @@ class VgradApp(ViewActions):
     # -- the end -------------------------------------------------------------------------------
 
     async def action_quit(self) -> None:
-        """Textual's own way out asks, too."""
+        """Textual's own quit action asks, too."""
         self.action_ask_quit()
 
     def action_ask_quit(self) -> None:
@@ -243,14 +247,14 @@ class VgradApp(ViewActions):
         if self.state.ended is not None:
             self.exit()
         elif self._is_quitting or self.state.info is None:
-            self.is_impatient = True
+            self.leaves_at_once = True
             self._source.stop()
             self.exit()
         else:
             self.push_screen(QuitScreen(self.state.step), self._leave)
 
     def on_interrupted(self) -> None:
-        """Stop at the safe point, restore the terminal, go."""
+        """Stop the run at its safe point, restore the terminal and exit."""
         self.was_interrupted = True
         self._source.stop()
         self.exit()
@@ -260,7 +264,7 @@ class VgradApp(ViewActions):
             self.on_interrupted()
 
     def _leave(self, confirmed: bool | None) -> None:
-        """Stop at the safe point and go once the worker has ended."""
+        """Stop the run at its safe point, and exit once it has ended."""
         if not confirmed:
             return
         self._is_quitting = True

@@ -1,4 +1,7 @@
-"""The only module that drains a source: a timer that asks, never a thread that pushes."""
+"""Takes what happened from the source while the app runs: a timer in the UI thread asks, no thread pushes.
+
+What is left after the app has ended is taken by `vgrad_tui.launch`.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ _HURRIES = 8
 
 
 class Bridge(Widget):
-    """Drains the source at the refresh rate and posts what came.
+    """Drains the source at the refresh rate and posts each batch.
 
     Args:
-        source: Where the news come from.
-        pace: How often to ask.
+        source: Where the batches come from.
+        refresh_rate: How often to ask.
     """
 
     DEFAULT_CSS = "Bridge { display: none; }"
 
     class Arrived(Message):
-        """News from the run, perhaps empty: a moment has passed either way.
+        """A batch from the run, perhaps an empty one: the screen is refreshed either way.
 
         Attributes:
             batch: What happened.
@@ -37,10 +40,10 @@ class Bridge(Widget):
             self.batch = batch
             self.hurried = hurried
 
-    def __init__(self, source: Source, pace: RefreshRate) -> None:
+    def __init__(self, source: Source, refresh_rate: RefreshRate) -> None:
         super().__init__()
         self._source = source
-        self._pace = pace
+        self._refresh_rate = refresh_rate
         self._hurries = 0
 
     def on_mount(self) -> None:
@@ -49,10 +52,10 @@ class Bridge(Widget):
 
     def _tick(self) -> None:
         self.pull()
-        self.set_timer(self._pace.next_interval_s(), self._tick)
+        self.set_timer(self._refresh_rate.next_interval_s(), self._tick)
 
     def pull(self) -> None:
-        """Drain the source now and post what came."""
+        """Drain the source now and post the batch."""
         self.post_message(self.Arrived(self._source.drain(), hurried=False))
 
     def hurry(self) -> None:

@@ -29,7 +29,7 @@ def palette_entries(app: VgradApp) -> Iterator[SystemCommand]:
         show = partial(app.action_controls, control.name, edit=True)
         yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
     for scheme, description in REINITS.items():
-        words = f"Replace the weights; u brings them back. {description}"
+        words = f"Re-initialise the weights; u restores them. {description}"
         yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
     for tag, words in TAGS.items():
         yield SystemCommand(f"tag: {tag}", words, app.action_help)

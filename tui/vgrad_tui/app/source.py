@@ -1,4 +1,4 @@
-"""Where the screen's news comes from: the same batches from each kind of run."""
+"""What the screen needs of a run: the same batches from each kind of run, and a way to steer it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Source(Protocol):
         """What ended the run, once it has failed; None where it has not, or is not known."""
 
     def start(self) -> None:
-        """Begin; news come out of `drain` from then on."""
+        """Begin; `drain` returns batches from then on."""
 
     def submit(self, command: Command, *, command_id: str | None = None) -> str:
         """Ask for a command and return its id; its answer comes as a notice with that id."""

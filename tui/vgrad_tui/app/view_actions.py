@@ -1,4 +1,4 @@
-"""What is looked at, and how: the actions that change nothing but the view.
+"""The actions that change nothing but what the screen shows, and how.
 
 The screens that lie over the main one are imported when they are asked for: the first frame
 need not wait for them.
@@ -7,12 +7,11 @@ need not wait for them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
 from vgrad.events.notices import RunEnded
-from vgrad.methods.clip import ClipGradNorm
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
@@ -21,9 +20,6 @@ from vgrad_tui.terminal.diff_app import DiffApp
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
-
-if TYPE_CHECKING:
-    from vgrad.controls.choices import ControlValue
 
 
 @runtime_checkable
@@ -38,23 +34,20 @@ class ViewActions(DiffApp):
     """Shows a state on the main screen and on those over it.
 
     Args:
-        pace: How often to draw.
+        refresh_rate: How often to draw.
 
     Attributes:
         state: What the screen shows.
-        spare_clip: The clipping that ``c`` would turn on.
     """
 
-    def __init__(self, pace: RefreshRate) -> None:
+    def __init__(self, refresh_rate: RefreshRate) -> None:
         super().__init__()
         self.state = State()
-        self.spare_clip: ControlValue = ClipGradNorm(1.0)
-        self._pace = pace
-        self._until_chart = 0
+        self._refresh_rate = refresh_rate
 
     def get_default_screen(self) -> Screen[Any]:
         """The main screen is there from the first frame."""
-        return MainScreen(self.state, column_s=self._pace.column_s)
+        return MainScreen(self.state, column_s=self._refresh_rate.column_s)
 
     @property
     def main(self) -> MainScreen:
@@ -63,23 +56,11 @@ class ViewActions(DiffApp):
         assert isinstance(screen, MainScreen)
         return screen
 
-    def follow(self, *, changed: bool, hurried: bool) -> None:
-        """Draw the news: the chart, which is the dearest, at every so many refreshes only.
-
-        Args:
-            changed: Whether anything was said, so that all must be drawn.
-            hurried: Whether this refresh comes before its time, to answer a key.
-        """
-        if not hurried:
-            self._until_chart -= 1
-        if changed or not hurried:
-            self.refresh_view(chart=changed or self._until_chart <= 0)
-
     def refresh_view(self, *, chart: bool) -> None:
         """Show everything as it is now, the chart too if asked to."""
         if chart:
-            self._until_chart = self._pace.refreshes_per_chart
-        self.main.show(self.spare_clip, chart=chart)
+            self._refresh_rate.chart_was_drawn()
+        self.main.refresh_view(chart=chart)
         if isinstance(self.screen, Follower):
             self.screen.refresh_view()
 
@@ -104,7 +85,7 @@ class ViewActions(DiffApp):
         self.refresh_view(chart=True)
 
     def action_sort(self) -> None:
-        """Sort the layers another way."""
+        """Sort the layers by the next criterion."""
         order = self.main.order
         order.sort = (order.sort + 1) % len(SORTS)
         order.renew()
@@ -115,8 +96,16 @@ class ViewActions(DiffApp):
         self.main.view.toggle_scale()
         self.refresh_view(chart=False)
 
+    def action_next_part(self) -> None:
+        """Show the next part of the run, where there are several."""
+        if len(self.state.parts) < 2:
+            self.notify("this run has one part", timeout=2)
+            return
+        self.state.show_next_part()
+        self.refresh_view(chart=True)
+
     def action_view(self, name: str) -> None:
-        """Look at the gradients another way."""
+        """Show another view of the gradients."""
         self.main.choose_view(name)
 
     def on_tabs_pressed(self, event: Tabs.Pressed) -> None:

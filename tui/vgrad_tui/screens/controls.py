@@ -45,8 +45,8 @@ class ControlsScreen(StyledScreen[None]):
     """The list of controls, the chosen one's explanation, and a field to type a value into.
 
     Nothing here changes what is shown: it asks the run, and shows the answer when it has come.
-    What a control can be is chosen first and asked for with enter, so that nothing is set on the way
-    past it. A number has nothing to pass over: each halving is a setting that is best tried at once.
+    A value is chosen first and set with enter, so that moving through the values sets none of them. A
+    number is set at once: each halving or doubling is worth trying.
 
     Args:
         state: The run.
@@ -76,7 +76,7 @@ class ControlsScreen(StyledScreen[None]):
         self._edit_at_once = edit
         self._has_begun = False
         self._edited = ""  # the control whose value is being typed
-        self._said = ""  # why the last key did nothing
+        self._message = ""  # why the last key did nothing
 
     def compose(self) -> ComposeResult:
         """Lay the widgets out; the style sheet says where each goes."""
@@ -127,17 +127,16 @@ class ControlsScreen(StyledScreen[None]):
     # -- what is shown -------------------------------------------------------------------------
 
     def _top(self) -> list[tuple[int, Runs]]:
-        """How the run does, so that what a change does is seen from here."""
+        """How the run is doing, so that the effect of a change can be seen from here."""
         state = self._state
         fields: list[tuple[int, Runs]] = [(9, [("controls", "title")])]
         if state.info is None:
             fields.append((8, [(f"{state.preparing} …", "text")]))
         if state.record is not None:
-            fields += [
-                (8, [(f"{state.phase}, step {state.step:,}", "text")]),
-                (7, [("loss ", "dim"), (number(state.record.loss_or_nan).strip(), "strong")]),
-                (6, [("‖g‖ ", "dim"), (number(state.record.grad_norm).strip(), "text")]),
-            ]
+            fields.append((8, [(f"{state.phase}, step {state.step:,}", "text")]))
+            if state.record.loss is not None:
+                fields.append((7, [("loss ", "dim"), (number(state.record.loss).strip(), "strong")]))
+            fields.append((6, [("‖g‖ ", "dim"), (number(state.record.grad_norm).strip(), "text")]))
         fields.append((5, [(state.verdict.kind, "text")]))
         commands = remedy(state)
         if commands:
@@ -145,7 +144,7 @@ class ControlsScreen(StyledScreen[None]):
         return fields
 
     def _answer(self) -> tuple[str, str]:
-        """What is to be told below the explanation, and the role of that."""
+        """The text below the explanation, and its role."""
         if self._edited:
             control = find_control(self._edited)
             try:
@@ -153,8 +152,8 @@ class ControlsScreen(StyledScreen[None]):
             except ConfigError as error:
                 return f"✗ {error}", "warn"
             return f"enter {control.shown(value)}  ({hint(control, self._field.value)})", "text"
-        if self._said:
-            return self._said, "dim"
+        if self._message:
+            return self._message, "dim"
         if self._table.choice is not None:
             return f"enter sets {describe(self._table.choice)}, esc leaves it as it is", "text"
         refused = self._state.rejected
@@ -166,7 +165,7 @@ class ControlsScreen(StyledScreen[None]):
 
     def on_control_list_chosen(self) -> None:
         """Explain what was chosen; a choice for another entry is dropped."""
-        self._said = ""
+        self._message = ""
         self._table.choice = None
         if self._edited != self._table.entry:
             self._close_field()
@@ -174,7 +173,7 @@ class ControlsScreen(StyledScreen[None]):
 
     def on_control_list_acted(self, event: ControlList.Acted) -> None:
         """Do to the chosen control what the key says."""
-        self._said = ""
+        self._message = ""
         entry = self._table.entry
         if event.action == "read":
             box = self.query_one("#control-card-box", VerticalScroll)
@@ -189,7 +188,7 @@ class ControlsScreen(StyledScreen[None]):
                 case "parameter":
                     self._move_parameter(entry, event.direction)
                 case "off":
-                    self._ask(self._back_to_default(entry), "it is off, or as it was built, already")
+                    self._ask(self._back_to_default(entry), "already off, or as built")
                 case "edit" if self._table.choice is not None:
                     self._ask(self._table.choice)
                 case "edit":
@@ -210,7 +209,7 @@ class ControlsScreen(StyledScreen[None]):
         if moved is not None and choice is not None:
             self._choose(moved)
         else:
-            self._ask(moved, "no number to move here: enter types a value")
+            self._ask(moved, "no number to change here: press enter to type a value")
 
     def _back_to_default(self, name: str) -> Set | None:
         default = getattr(DEFAULTS, name)
@@ -226,7 +225,7 @@ class ControlsScreen(StyledScreen[None]):
 
     def _ask(self, command: Command | None, otherwise: str = "") -> None:
         if command is None:
-            self._said = otherwise
+            self._message = otherwise
             self.refresh_view()
         else:
             self._table.choice = None
@@ -250,7 +249,7 @@ class ControlsScreen(StyledScreen[None]):
             self._table.focus()
 
     def on_input_changed(self) -> None:
-        """Say what would come of it, as one types."""
+        """Show the value that the text stands for, or what is wrong with it, while the user types."""
         self.refresh_view()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

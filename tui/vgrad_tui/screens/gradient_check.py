@@ -1,4 +1,4 @@
-"""The gradient check: how far it is, then what it found, layer by layer."""
+"""The gradient check: its progress, then its result, layer by layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BAR = 30
 
 
 class GradientCheckScreen(Dialog[bool]):
-    """Follows a check that is at work; esc closes it and the check goes on.
+    """Shows how far a running check is; esc closes the dialog and the check goes on.
 
     Args:
         state: The run.

@@ -78,16 +78,15 @@ class MainScreen(StyledScreen[None]):
         """Say in the very first frame what is going on."""
         self._show_top()
 
-    def show(self, spare_clip: object, *, chart: bool) -> None:
-        """Show the state as it is now.
+    def refresh_view(self, *, chart: bool = True) -> None:
+        """Show everything as it is now.
 
         Args:
-            spare_clip: The clipping that ``c`` would turn on.
-            chart: Whether the chart is due: it is the dearest to draw and to send.
+            chart: Whether the chart is due: it is the most expensive part to draw and to send.
         """
         state = self._state
         self._show_top()
-        self.query_one(ControlsPanel).update(state, spare_clip)
+        self.query_one(ControlsPanel).update(state)
         self.query_one(Journal).update(state.journal)
         if chart:
             self._loss.update(state)

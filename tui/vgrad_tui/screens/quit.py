@@ -1,4 +1,4 @@
-"""The question before training is given up."""
+"""Asks whether to end training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vgrad_tui.screens.dialog import Dialog
 
 
 class QuitScreen(Dialog[bool]):
-    """Asks before training is given up."""
+    """Asks whether to stop training and quit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,q,enter,ctrl+c", "dismiss(True)", "quit", id="quit.yes"),
@@ -28,7 +28,7 @@ class QuitScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         """Ask."""
         text = Text.assemble(
-            (f"Training runs, at step {self._step:,}. Quit and lose its weights?\n\n", ""),
+            (f"Training is running, at step {self._step:,}. Quit and lose the weights?\n\n", ""),
             ("y", "bold"), " or ", ("q", "bold"), "  stop after this step and quit\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  stay",
         )  # fmt: skip

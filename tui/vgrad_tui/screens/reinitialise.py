@@ -1,4 +1,4 @@
-"""Asks by which scheme the weights are drawn anew, and says what that means."""
+"""Asks by which scheme the weights are re-initialised, and says what that means."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ReinitScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """Say what it does, then list the schemes."""
         warning = Text.assemble(
-            ("Replace all weights by new ones?\n", "bold"),
-            "What was learned is gone from the model until ",
+            ("Re-initialise all weights?\n", "bold"),
+            "What the model has learned is lost until ",
             ("u", "bold"),
-            " brings it back, with the optimizer's memory.",
+            " restores it, with the optimizer's state.",
         )
         options = [
             Option(Text.assemble((f"{scheme:<14} ", "bold"), description), id=scheme)

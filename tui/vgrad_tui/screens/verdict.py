@@ -1,4 +1,4 @@
-"""All that there is to say of the verdict, for screens that have no room for it."""
+"""The whole verdict, for terminals that have no room for it beside the chart."""
 
 from __future__ import annotations
 

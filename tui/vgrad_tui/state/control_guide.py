@@ -1,4 +1,4 @@
-"""Every control in one list: its order, what hinders it, and what there is to know of it.
+"""Every control in one list: its order, why it cannot be used here, and its explanation.
 
 Made from `vgrad.controls.catalog.CONTROLS`; knows nothing of Textual.
 """

@@ -41,5 +41,5 @@ TAGS: Mapping[str, str] = MappingProxyType(
 SURE = "How often the rule that found it was right on runs whose ending is known (vgrad-tui verdicts)"
 """What the share beside a verdict is: `vgrad.events.verdict.Verdict.confidence`."""
 
-BASELINE = "The loss of who ignores the inputs, and always gives the best constant answer"
+BASELINE = "The loss of a constant prediction: the best answer that ignores the inputs"
 """What `vgrad.events.run_info.RunInfo.baseline` is."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.state.run_state import State
+
+if TYPE_CHECKING:
+    from vgrad.events.run_info import RunInfo
 
 SORTS = ("model", "largest ‖g‖", "smallest ‖g‖", "largest update", "mark", "name")
 
@@ -27,11 +31,12 @@ class LayerOrder:
         sort: Index into `SORTS`.
         filter: Part of a name that a layer needs in order to be shown, in any case; empty shows all.
         shown: Indices of the shown layers, in order.
-        version: Grows whenever ``shown`` was made anew.
+        version: Grows whenever ``shown`` changes.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._info: RunInfo | None = None
         self._made_at = 0.0
         self.names: list[str] = []
         self.longest = 0
@@ -41,8 +46,9 @@ class LayerOrder:
         self.version = 0
 
     def follow(self) -> None:
-        """Take the names as soon as they are known, and sort anew where the numbers have moved."""
-        if not self.names and self._state.info is not None:
+        """Take the names of the shown part once they are known; sort again where the numbers have changed."""
+        if self._info is not self._state.info and self._state.info is not None:
+            self._info = self._state.info
             self.names = [safe(name) for name in self._state.info.layers]
             self.longest = max((len(name) for name in self.names), default=0)
             self.renew()

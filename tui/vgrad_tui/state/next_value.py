@@ -35,7 +35,7 @@ def next_parameter(value: Any, direction: int, *, unset: float = math.nan) -> An
     Args:
         value: Of any control.
         direction: 1 up, -1 down.
-        unset: What a first parameter of None comes to at present, such as a learning rate.
+        unset: What a first parameter of None stands for at present, such as a learning rate.
     """
     if not is_dataclass(value) or isinstance(value, type) or not fields(value):
         return value
@@ -107,7 +107,7 @@ def usual(variant: Variant, now: object) -> ControlValue:
 
 
 def unset_parameter(controls: Controls, record: StepRecord | None) -> float:
-    """What a learning rate that is left out comes to at present, its schedule apart; NaN: unknown."""
+    """The learning rate that is used at present where none is given, without its schedule; NaN: unknown."""
     if record is None:
         return math.nan
     factor = controls.schedule.factor(record.step)

@@ -1,4 +1,4 @@
-"""What was asked of the run and has not been answered, and what would take it back. Knows no screen."""
+"""Commands of this screen that the run has not answered yet, and the commands that undo. Knows no screen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class PendingCommands:
     def __init__(self) -> None:
         # By id, oldest first, each with the command that would take it back.
         self._asked: dict[str, tuple[Command, Command | None]] = {}
+        # Confirmed controls, and what they will be: asked for by every row of every frame, so kept.
+        self._wanted: tuple[Controls, Controls] | None = None
         self._undo: deque[Command] = deque(maxlen=_MOST_UNDO)
 
     @property
@@ -26,6 +28,11 @@ class PendingCommands:
 
     def wanted(self, controls: Controls) -> Controls:
         """``controls`` as they will be once everything asked for has been applied."""
+        if self._wanted is None or self._wanted[0] is not controls:
+            self._wanted = controls, self._applied_to(controls)
+        return self._wanted[1]
+
+    def _applied_to(self, controls: Controls) -> Controls:
         for command in self.pending:
             try:
                 controls = reduce(controls, command)
@@ -39,6 +46,7 @@ class PendingCommands:
         if inverse is not None:
             self._undo.append(inverse)
         self._asked[command_id] = command, inverse
+        self._wanted = None
 
     def about(self, topic_: str) -> Command | None:
         """The newest unanswered command on a topic, or None."""
@@ -60,11 +68,13 @@ class PendingCommands:
 
     def _answered(self, command_id: str | None) -> Command | None:
         _, inverse = self._asked.pop(command_id or "", (None, None))
+        self._wanted = None
         return inverse
 
     def forget(self) -> None:
         """Nothing will be answered any more."""
         self._asked.clear()
+        self._wanted = None
 
 
 def _inverse(command: Command, before: Controls) -> Command | None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import Command, Controls
 from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded
+from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.precision import Float16
 from vgrad.run.run_history import RunHistory
 from vgrad_tui.state.pending_commands import PendingCommands
 
 if TYPE_CHECKING:
+    from vgrad.controls.choices import ControlValue
     from vgrad.events.batch import Batch
 
 
@@ -22,10 +24,14 @@ class State(RunHistory):
     """The history of a run, with the commands of this screen that have not been answered.
 
     Belongs to the UI thread.
+
+    Attributes:
+        spare_clip: The clipping that ``c`` turns on while there is none.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.spare_clip: ControlValue = ClipGradNorm(1.0)
         self._asked = PendingCommands()
 
     @property
@@ -61,6 +67,11 @@ class State(RunHistory):
                     self._asked.rejected(notice.command_id)
                 case RunEnded():
                     self._asked.forget()
+
+    def show_next_part(self) -> None:
+        """Speak of the next part of the run from now on; after the last comes the first."""
+        numbers = sorted(self.parts)
+        self.shown_part = numbers[(numbers.index(self.shown_part) + 1) % len(numbers)]
 
     @property
     def is_float16(self) -> bool:

@@ -113,8 +113,8 @@ def _pieces_of_chops(update: ChopsUpdate) -> Iterator[tuple[int, int, Iterable[S
     """Position and segments of every strip that an update of parts draws.
 
     An update lists whole rows, cut where widgets begin and end, but only the pieces that its spans touch
-    are what the screen shows: in the others a neighbour was not asked, and the background of the container
-    behind it stands there in its place.
+    are what the screen shows: in the others the neighbour was not rendered, and they hold the
+    background of the container behind it.
     """
     for y, first, stop in update.spans:
         for (x, strip), end in zip(update.chops[y].items(), update.chop_ends[y], strict=True):

@@ -1,4 +1,4 @@
-"""The terminal's edge: what reaches it, and whether it keeps up."""
+"""Textual's driver, extended: whether the terminal keeps up or is gone, and output in ASCII alone."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ class TerminalDriver(LinuxDriver):
 
     Attributes:
         ascii_only: Whether every character is translated to ASCII on its way out.
-        opening: What has the terminal until the driver takes it, and will restore it.
+        first_frame: What owns the terminal until the driver takes it.
     """
 
     ascii_only: ClassVar[bool] = False
-    opening: ClassVar[FirstFrame | None] = None
+    first_frame: ClassVar[FirstFrame | None] = None
 
     def start_application_mode(self) -> None:
         """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._app.post_message, Interrupted())
-        if self.opening is not None:
-            self.opening.hand_over()
+        if self.first_frame is not None:
+            self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
 
     @property
@@ -99,10 +99,10 @@ class TerminalDriver(LinuxDriver):
     def is_gone(self) -> bool:
         """Whether there is no terminal any more: a closed window, a dropped line.
 
-        A program is told by a signal only where its parent passes it on, and make does not.
+        A program gets a signal then only where its parent passes it on, and make does not.
         """
         poller = select.poll()
-        poller.register(self.fileno, 0)  # nothing is asked for: a hang-up is always told
+        poller.register(self.fileno, 0)  # no event is asked for: a hang-up is always reported
         return bool(poller.poll(0))
 
     def write(self, data: str) -> None:

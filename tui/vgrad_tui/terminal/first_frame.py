@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class FirstFrame:
-    """Has the terminal until the app takes it."""
+    """Owns the terminal until the app takes it."""
 
     def __init__(self) -> None:
         self._has_terminal = True
@@ -31,7 +31,7 @@ class FirstFrame:
 
 
 @contextmanager
-def opening(words: str) -> Iterator[FirstFrame]:
+def first_frame(words: str) -> Iterator[FirstFrame]:
     """Take the terminal over at once and say what is being prepared, until the app draws its first frame.
 
     Importing the screen takes longer than anybody should look at nothing. Whatever happens before the app has

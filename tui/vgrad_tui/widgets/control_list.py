@@ -78,7 +78,7 @@ class ControlList(Sheet, can_focus=True):
         """Another entry was chosen."""
 
     class Acted(Message):
-        """A key was pressed, or a click meant one.
+        """A key was pressed, or its row was clicked.
 
         Attributes:
             action: What it stands for: ``"kind"``, ``"parameter"``, ``"edit"``, ``"off"`` or ``"read"``.
@@ -157,7 +157,7 @@ class ControlList(Sheet, can_focus=True):
         self.post_message(self.Acted("kind", direction))
 
     def action_parameter(self, direction: int) -> None:
-        """The next rung."""
+        """A higher or lower parameter."""
         self.post_message(self.Acted("parameter", direction))
 
     def action_edit(self) -> None:
@@ -182,7 +182,7 @@ class ControlList(Sheet, can_focus=True):
         self.cursor = index
 
     def on_resize(self) -> None:
-        """Other widths, other cuts."""
+        """Cut the rows for the new width."""
         self.update()
 
 
@@ -224,8 +224,8 @@ class ControlCard(Sheet):
         width = self.size.width
         if entry == WEIGHTS:
             return [
-                ([("Replace the weights", "strong"), (" by new ones, drawn by a scheme.", "text")], ""),
-                ([("u", "key"), (" brings the old ones back, and the optimizer's memory too.", "text")], ""),
+                ([("Replace the weights", "strong"), (" by new ones, by a scheme.", "text")], ""),
+                ([("u", "key"), (" restores the old ones, and the optimizer's state too.", "text")], ""),
                 *(
                     (
                         [("○ ", "dim"), (scheme, "key"), (f"  {description}", "text")],

@@ -11,20 +11,20 @@ from vgrad_tui.state.run_state import State
 
 
 def pending(now: str, asked: str, state: State) -> Runs:
-    """What is, what was asked for, and when it comes."""
+    """The value in force, the one that was asked for, and when it is applied."""
     when = "" if state.controls.accumulation_steps == 1 else ": window's end"
     return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending{when}", "warn")]
 
 
 def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
-    """What is, and since which step if it was changed."""
+    """The value in force, and since which step if it was changed."""
     step = state.applied_at.get(topic)
     runs = [(now, "strong" if strong else "text")]
     return runs if step is None else [*runs, (f"  @ {step:,}", "accent")]
 
 
 def chosen(name: str, choice: Set, state: State) -> Runs:
-    """What is wanted, what was chosen in its place, and the key that asks for it."""
+    """The present value, the one that was chosen in its place, and the key that sets it."""
     now = find_control(name).shown(getattr(state.wanted, name))
     return [(f"{now} → ", "dim"), (asked_value(choice), "key"), ("  chosen: enter sets it", "dim")]
 

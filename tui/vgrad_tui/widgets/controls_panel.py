@@ -40,7 +40,7 @@ class ControlRow(Lines):
     """One control on one row.
 
     Args:
-        keys: Its keys, written in front; none where it only tells.
+        keys: Its keys, written in front; none where the row only shows something.
         label: What it is called.
         help: A sentence for the tooltip.
     """
@@ -115,7 +115,7 @@ class ControlsPanel(Container):
             "run",
             (KeyHint("␣", "pause"), KeyHint(".", "step_once")),
             "run",
-            "Pause or train on; . trains for one step",
+            "Pause or resume; . trains for one step",
         )
         yield ControlRow(
             "other-controls",
@@ -144,22 +144,17 @@ class ControlsPanel(Container):
             "How many steps were dropped because their gradient was not finite",
         )
 
-    def update(self, state: State, spare_clip: object) -> None:
-        """Show every control.
-
-        Args:
-            state: What is asked and applied.
-            spare_clip: The clipping that ``c`` would turn on.
-        """
+    def update(self, state: State) -> None:
+        """Show every control."""
         self._row("clip").value(self._clip(state))
-        self._row("threshold").value(self._threshold(state, spare_clip))
+        self._row("threshold").value(self._threshold(state))
         self._row("accumulate").value(self._accumulate(state))
         self._row("lr").value(self._lr(state))
         self._row("run").value(self._run(state))
         others = self._row("other-controls")
         others.value(what_else(others_on(state.controls), others.room))
         self._row("noise-scale").value(self._noise_scale(state))
-        # Half precision drops steps too, and tells so beside its scale.
+        # Half precision skips steps too, and shows their number beside its scale.
         scaled = self._row("loss-scale")
         scaled.display = state.is_float16
         scaled.value(self._loss_scale(state))
@@ -177,9 +172,9 @@ class ControlsPanel(Container):
             return pending(now, asked_value(asked), state)
         return applied(now, state, "clip", strong=state.controls.clip is not None)
 
-    def _threshold(self, state: State, spare_clip: object) -> Runs:
+    def _threshold(self, state: State) -> Runs:
         if state.wanted.clip is None:
-            return [(f"{CLIP.shown(spare_clip)}, once it is on", "dim")]
+            return [(f"{CLIP.shown(state.spare_clip)}, once it is on", "dim")]
         fires, before, after = state.clipping()
         if math.isnan(fires) or state.controls.clip is None:
             return [("…", "dim")]

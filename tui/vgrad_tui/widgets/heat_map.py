@@ -76,6 +76,7 @@ class HeatMap(View):
     def order_changed(self) -> None:
         """Depth is the model's order, whatever the table is sorted by."""
         self._layers = self.order.by_depth()
+        self._columns = HeatColumns()  # the layers may be those of another part
 
     def layer_at(self, row: int) -> int | None:
         """The first layer of the row's bin."""
@@ -93,7 +94,7 @@ class HeatMap(View):
     def _is_binned(self) -> bool:
         return self.num_rows < len(self._layers)
 
-    # -- what the title row tells --------------------------------------------------------------
+    # -- what the title row shows --------------------------------------------------------------
 
     def title(self) -> list[Field]:
         """The legend, what a cell stands for, and two numbers on the depth."""

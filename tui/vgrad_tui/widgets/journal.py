@@ -53,7 +53,7 @@ class Journal(Roles, ScrollView, can_focus=False):
         self.refresh()
 
     def on_resize(self) -> None:
-        """Other widths, other lines."""
+        """Wrap the lines for the new width."""
         self._rows.clear()
         self.forget_strips()
         self._last = None
@@ -69,7 +69,7 @@ class Journal(Roles, ScrollView, can_focus=False):
         return strip
 
     def forget_strips(self) -> None:
-        """Draw every row anew when it is next asked for."""
+        """Draw every row again when it is next needed."""
         self._strips.clear()
 
 

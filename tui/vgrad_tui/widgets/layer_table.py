@@ -61,7 +61,7 @@ class LayerTable(View):
         self._shares_scale = True
         self._columns = TableColumns.fit(80, 10, is_float16=False)
 
-    # -- what the title row tells ------------------------------------------------------------
+    # -- what the title row shows ------------------------------------------------------------
 
     def title(self) -> list[Field]:
         """The scale of the sparklines, how many layers there are, and how they are sorted."""
@@ -98,7 +98,7 @@ class LayerTable(View):
     # -- what is shown -----------------------------------------------------------------------
 
     def order_changed(self) -> None:
-        """The scale is found anew."""
+        """Find the scale again."""
         self._scale = None
 
     def toggle_scale(self) -> None:

@@ -25,7 +25,7 @@ ROLES = (
     *HEAT_ROLES,
 )
 
-# Where a tint can be told from the colour that it is made of.
+# Colour systems in which a tint differs from the colour that it is made of.
 _TINTING_SYSTEMS = ("256", "truecolor")
 
 ROLE_CLASSES = {f"role--{role}" for role in ROLES}
@@ -100,13 +100,13 @@ class Roles(Widget if TYPE_CHECKING else object):  # type: ignore[misc]
         raise NotImplementedError
 
     def notify_style_update(self) -> None:
-        """The theme has changed: what was drawn is of no use."""
+        """The theme has changed: draw everything again."""
         super().notify_style_update()
         self._styles_of_roles = None
         self.forget_strips()
 
     def forget_strips(self) -> None:
-        """Draw every row anew when it is next asked for; for widgets that keep what they drew."""
+        """Draw every row again when it is next needed; for widgets that keep drawn rows."""
 
 
 class Lines(Roles, Widget):
@@ -131,7 +131,7 @@ class Lines(Roles, Widget):
             self.refresh(*dirty)
 
     def forget_strips(self) -> None:
-        """Draw every row anew when it is next asked for."""
+        """Draw every row again when it is next needed."""
         self._strips.clear()
 
     def row(self, y: int, width: int) -> Strip:

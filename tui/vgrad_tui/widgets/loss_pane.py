@@ -46,19 +46,21 @@ class LossPane(Lines):
             self.update(self._state)
 
     def update(self, state: State) -> None:
-        """Draw the chart anew."""
+        """Draw the chart again."""
         self._state = state
         width, height = self.size
         if width < 4 or height < 2:
             self.show([])
             return
         rows: list[Runs] = [self._title(state)]
-        if state.record is None:
-            words = "no steps yet" if state.info else f"{safe(state.preparing)} …"
+        data = None if state.record is None else self._data(state)
+        if data is None or not (len(data.steps) or len(data.val_steps)):
+            words = "no steps yet" if state.record is None else "the loss of this run is not known"
+            words = words if state.info else f"{safe(state.preparing)} …"
             rows += [[] for _ in range((height - 2) // 2)]
             rows.append([(words.center(width), "dim")])
         else:
-            rows += draw_loss(self._data(state), width, height - 1)
+            rows += draw_loss(data, width, height - 1)
         self.show(rows)
 
     def zoom(self, steps: int, newest: int) -> None:
@@ -97,6 +99,8 @@ class LossPane(Lines):
         # A mark every few columns: more would bury the curve. The newest is always among them.
         shown = shown[:: -max(1, _CELLS_PER_VALIDATION * len(shown) // self.size.width)][::-1]
         recorded = buckets.count > 0
+        if state.record is not None and state.record.loss is None:
+            recorded &= ~np.isnan(buckets.max[:, 0])  # not known, which is not the same as NaN
         buckets = buckets.rows(recorded)
         middle = buckets.first_step + (buckets.steps_per_bucket - 1) / 2
         return LossChart(
@@ -167,7 +171,7 @@ class EffectLine(Lines):
         super().__init__(id="effect")
 
     def update(self, state: State) -> None:
-        """Judge anew."""
+        """Show what the last command did."""
         found = state.effect()
         if found is None:
             words: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]

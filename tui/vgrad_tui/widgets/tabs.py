@@ -1,4 +1,4 @@
-"""The title row of the lower half: a tab per view, and what the shown view tells of itself."""
+"""The title row of the lower half: a tab per view, and the title of the view that is shown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Tabs(Lines):
         self.tooltip = "Ways to look at the gradients; their digits are keys"
 
     def update(self, view: View) -> None:
-        """Show which view is shown, and what it tells."""
+        """Show the tabs, and the title of the view that is shown."""
         width = self.size.width
         left: list[tuple[str, str]] = []
         self._targets = []

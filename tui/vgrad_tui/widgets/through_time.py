@@ -79,7 +79,7 @@ class TimeView(View):
                 "2 heat shows the gradient by depth instead",
             )
         return (
-            "not measured yet: this is one of the dear statistics,",
+            "not measured yet: this is one of the expensive statistics,",
             "measured as soon as the budget for watching allows it",
         )
 

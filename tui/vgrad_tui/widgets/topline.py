@@ -46,7 +46,8 @@ class TopLine(Lines):
         items: Runs = []
         if not math.isnan(per_s):
             speed = [(_per_s(per_s, "steps"), "text")]
-            items = [(_per_s(state.items_per_s(), info.unit), "dim")]
+            per_s = state.items_per_s()
+            items = [(_per_s(per_s, info.unit), "dim")] if per_s > 0 else []  # nobody may have counted them
         return [
             (8, [(safe(info.recipe), "strong")]),
             (3, [(info.device, "dim")]),
@@ -56,7 +57,7 @@ class TopLine(Lines):
             (6, speed),
             (4, items),
             (5, [(duration(record.elapsed_s if record else 0.0), "text")]),
-            (1, [(f"{state.num_dropped:,} undrawn", "dim")] if state.num_dropped else []),
+            (1, [(f"{state.num_dropped:,} not drawn", "dim")] if state.num_dropped else []),
         ]
 
     def _progress(self, state: State) -> Runs:

@@ -39,7 +39,7 @@ class LinkRow:
 def links_of(record: StepRecord, controls: Controls) -> list[LinkRow]:
     """The links of a step, in order.
 
-    A run that does not measure each link still tells the norm after all of them: its chain is
+    A run that does not measure each link still knows the norm after all of them: its chain is
     shown as one link, and as none where the gradient went into the step as it was.
     """
     if record.link_norms is not None:

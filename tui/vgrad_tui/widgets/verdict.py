@@ -49,7 +49,7 @@ def _rows(state: State) -> tuple[list[Field], list[Field]]:
     if state.info is None:
         return [(9, [("the screen is ready before the model is: nothing to press yet", "dim")])], []
     verdict = state.verdict
-    what: list[Field] = [(9, _kind(verdict)), *_beside(verdict)]
+    what: list[Field] = [(9, _kind(verdict)), (8, _all_parts(state)), *_beside(verdict)]
     commands = remedy(state)
     is_waiting = verdict.kind == "non-finite" and state.wanted.paused
     if is_waiting:
@@ -59,7 +59,7 @@ def _rows(state: State) -> tuple[list[Field], list[Field]]:
     elif not verdict.remedy and verdict.advice:
         what.append((2, [(verdict.advice, "dim")]))
     if is_waiting:
-        what.append((7, [("␣", "key"), (" train on", "text")]))
+        what.append((7, [("␣", "key"), (" resume", "text")]))
     return what, _reasons(state)
 
 
@@ -83,6 +83,17 @@ def _cut(fields: list[Field], width: int) -> Runs:
 def _kind(verdict: Verdict) -> Runs:
     mark, role = _VERDICTS[verdict.kind]
     return [(f"{mark} {verdict.kind.upper()}", role)]
+
+
+def _all_parts(state: State) -> Runs:
+    """The verdict on every part by its mark, the part that is shown in bold; nothing for a run of one."""
+    if len(state.parts) < 2:
+        return []
+    runs: list[tuple[str, str]] = [("p", "key"), (" part", "dim")]
+    for index, part in sorted(state.parts.items()):
+        mark, role = _VERDICTS[part.verdict.kind]
+        runs += [(f" {index + 1}", "strong" if index == state.shown_part else "dim"), (mark, role)]
+    return runs
 
 
 def _beside(verdict: Verdict) -> list[Field]:

@@ -75,7 +75,7 @@ class View(Roles, ScrollView, can_focus=True):
         self._rows_from = 0
         self._strips: dict[int, Strip] = {}
 
-    # -- what a view says of itself ------------------------------------------------------------
+    # -- what a view defines -------------------------------------------------------------------
 
     @property
     def num_rows(self) -> int:
@@ -96,7 +96,7 @@ class View(Roles, ScrollView, can_focus=True):
         raise NotImplementedError
 
     def title(self) -> list[Field]:
-        """What the title row tells beside the tabs: priority and runs of each field."""
+        """What the title row shows beside the tabs: priority and runs of each field."""
         return []
 
     def column_titles(self) -> str:
@@ -155,7 +155,7 @@ class View(Roles, ScrollView, can_focus=True):
         self._redraw(*changed)
 
     def _follow_order(self) -> None:
-        """Start anew where other layers are shown than before."""
+        """Start again where other layers are shown than before."""
         self.order.follow()
         if self.order.version != self._order_version:
             self._order_version = self.order.version
@@ -185,7 +185,7 @@ class View(Roles, ScrollView, can_focus=True):
         self._rows = [*header, *self.rows(self._rows_from, self.num_body_rows)]
 
     def forget(self) -> None:
-        """Draw every row anew."""
+        """Draw every row again."""
         self._rows = []
         self._strips.clear()
         self.refresh()
@@ -205,7 +205,7 @@ class View(Roles, ScrollView, can_focus=True):
         return strip
 
     def forget_strips(self) -> None:
-        """Draw every row anew when it is next asked for."""
+        """Draw every row again when it is next needed."""
         self._strips.clear()
 
     def _y_of(self, row: int) -> int:
@@ -221,7 +221,7 @@ class View(Roles, ScrollView, can_focus=True):
     # -- moving about --------------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        """Other widths, other columns."""
+        """Draw for the new width."""
         self.forget()
         self.update()
 
