@@ -1,4 +1,4 @@
-"""From a config to a screen, and back to a terminal with a summary."""
+"""Runs a config on the screen, and returns its summary once the screen has closed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_app(
         ascii: Write nothing but ASCII; None asks the locale.
 
     Returns:
-        What the run came to, and the exit code: 0, 1 if training failed, 130 after a signal.
+        The summary of the run, and the exit code: 0, 1 if training failed, 130 after a signal.
 
     Raises:
         VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
