@@ -20,7 +20,7 @@ class BaselineWatch(JudgePart):
     whatever it is asked. Its own past does not tell that from learning; the baseline does.
 
     Args:
-        baseline: Loss of who ignores the inputs; NaN where it is not known, and then this says nothing.
+        baseline: Loss of a constant prediction; NaN where it is not known, and then no answer is given.
 
     Attributes:
         baseline: The same.
@@ -60,7 +60,7 @@ class BaselineWatch(JudgePart):
         return self.loss >= _LEARNT * self.baseline
 
     def is_wreck(self, step: int) -> bool:
-        """Whether the run blew up long ago, and answers no better than who ignores the inputs."""
+        """Whether the run blew up long ago, and is no better than a constant prediction."""
         blew_up = self._peak > _THROWN_OFF * max(self._first, self.baseline)
         return blew_up and step - self._peak_step >= _WINDOW and self.has_learnt_nothing
 

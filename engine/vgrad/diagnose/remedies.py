@@ -70,18 +70,18 @@ def _of_unclipped(controls: Controls, explosion: Explosion) -> Remedy:
     if not explosion.is_tried:
         return (), "what was changed has yet to show what it does: give it some hundred steps"
     advice = "the gradient was hardly larger than before, and clipping would not cut it: lower the rate"
-    anew = (Reinit("torch"),) if explosion.is_lost else ()
-    return (_slower(controls), *anew), advice
+    reinit = (Reinit("torch"),) if explosion.is_lost else ()
+    return (_slower(controls), *reinit), advice
 
 
 def _against_noise(controls: Controls, explosion: Explosion) -> Remedy:
-    anew = (Reinit("torch"),) if explosion.is_lost else ()
+    reinit = (Reinit("torch"),) if explosion.is_lost else ()
     words = f"a gradient of {explosion.num_samples} samples is mostly noise at this learning rate"
     if controls.accumulation_steps < _SAMPLES_WANTED:
         more = Set("accumulate", MeanOver(_SAMPLES_WANTED))
-        return (more, *anew), f"{words}: accumulate {_SAMPLES_WANTED}, or take a sixteenth of the rate"
+        return (more, *reinit), f"{words}: accumulate {_SAMPLES_WANTED}, or take a sixteenth of the rate"
     slower = Set("lr_scale", controls.lr_scale / _SAMPLES_WANTED)
-    return (slower, *anew), f"{words}: take a sixteenth of it"
+    return (slower, *reinit), f"{words}: take a sixteenth of it"
 
 
 def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:

@@ -19,7 +19,7 @@ HISTOGRAM_DECADES = (-14, 2)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerStats:
-    """The dear statistics, each as old as the budget made it. NaN: not measured yet.
+    """The expensive statistics, each measured as recently as the budget allowed. NaN: not measured yet.
 
     Every array has a row per layer, in the order of `RunInfo.layers`.
 

@@ -64,7 +64,7 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """A gradient check is at work, and training waits for it."""
+    """A gradient check is running, and training waits for it."""
 
     done: int
     total: int
