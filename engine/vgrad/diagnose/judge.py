@@ -26,6 +26,7 @@ from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
+from vgrad.diagnose.non_finite_origin import non_finite_in_words
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.rates import Rates
 from vgrad.diagnose.recovery import Recovery
@@ -131,6 +132,8 @@ class Judge:
         verdict = self._judge(record, stats, controls, time)
         if verdict is None:
             return None
+        if self._info.baseline is None:
+            verdict = replace(verdict, confidence=None)  # how often rules are right was not measured there
         is_news = verdict.kind != self.verdict.kind
         self.verdict = verdict
         return verdict if is_news else None
@@ -209,18 +212,11 @@ class Judge:
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
-        parts = []
-        if record.loss is not None and not math.isfinite(record.loss):
-            parts.append(f"the loss is {record.loss}")
-        if bad.size:
-            parts.append(f"the gradient of {bad.size} of {len(self._info.layers)} layers is not finite")
-        elif not math.isfinite(record.grad_norm):
-            parts.append(f"the gradient norm is {record.grad_norm}")
         remedy, advice = against_non_finite(controls, self._explosions.calm_norm)
         return _verdict(
             "non-finite",
             "non-finite",
-            f"at step {record.step:,} " + " and ".join(parts),
+            non_finite_in_words(record, self._info.layers),
             layers=tuple(bad.tolist()),
             remedy=remedy,
             advice=advice,

@@ -25,7 +25,8 @@ class Verdict:
             ``spike``, ``underflow``, ``unused`` (layers), ``finished``, ``overfitting``; and of a sickness,
             ``never-zeroed`` gradients.
         confidence: In [0, 1], from the share of runs with a known ending that really had this when
-            this rule said so; see `vgrad.diagnose.confidence`. None where it never spoke of one.
+            this rule said so, of runs that no rule was fitted to; see `vgrad.diagnose.confidence`. None
+            where the rule never spoke of one, and in loops of a kind that was not measured.
     """
 
     kind: VerdictKind

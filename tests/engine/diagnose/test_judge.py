@@ -616,9 +616,10 @@ def test_what_was_lost_though_it_was_clipped_starts_anew_with_shorter_steps() ->
 
 def test_every_verdict_but_the_first_has_a_rule_and_what_it_is_worth() -> None:
     assert Judge(INFO).verdict.confidence is None
-    verdict = Story().tell(40).judge.verdict
+    verdict = Story(info=KNOWN).tell(40).judge.verdict
     assert verdict.rule == "learning"
     assert verdict.confidence == CONFIDENCE["learning"]
+    assert Story().tell(40).judge.verdict.confidence is None, "not measured where no baseline is known"
     assert all(0 <= share <= 1 for share in CONFIDENCE.values())
 
 

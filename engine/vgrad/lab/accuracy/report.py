@@ -36,7 +36,9 @@ def report_as_dict(judged: Sequence[Judged]) -> dict[str, Any]:
     return {
         "held_out_families": list(HELD_OUT),
         **{part.replace("-", "_"): _part(of_part(judged, part)) for part in get_args(Part)},
-        "rules": {rule: _share(share) for rule, share in confidence_by_rule(of_part(judged, "fit")).items()},
+        "rules": {
+            rule: _share(share) for rule, share in confidence_by_rule(of_part(judged, "held-out")).items()
+        },
     }
 
 
@@ -94,10 +96,10 @@ def report_as_text(judged: Sequence[Judged]) -> str:
     ]
     wrong = [one for one in held_out if one.label != "unclear" and not one.is_right]
     lines += [f"wrong: {o.run.case.name}: {o.label} ({o.why}), called {o.verdict.kind}" for o in wrong]
-    lines += ["", "each rule on the fitting part:"]
+    lines += ["", "each rule on the held-out part:"]
     lines += [
         f"  {rule:<12} {share.words()}, confidence {share.expected:.2f}"
-        for rule, share in confidence_by_rule(fit).items()
+        for rule, share in confidence_by_rule(held_out).items()
     ]
     return "\n".join(lines)
 

@@ -213,6 +213,6 @@ def test_the_report_says_what_was_held_out(stored: list[Judged]) -> None:
     assert "wrong" in text or share_right(of_part(stored, "held-out")).value == 1.0
 
 
-def test_confidence_is_what_the_fitting_part_gives(stored: list[Judged]) -> None:
-    measured = confidence_by_rule(of_part(stored, "fit"))
+def test_confidence_is_what_the_held_out_part_gives(stored: list[Judged]) -> None:
+    measured = confidence_by_rule(of_part(stored, "held-out"))
     assert {rule: round(share.expected, 2) for rule, share in measured.items()} == dict(CONFIDENCE)
