@@ -5,6 +5,9 @@ Every key of every screen is tried in `tests/tui/terminal/test_diff_app.py`; her
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 
@@ -64,6 +67,22 @@ def test_after_a_key_the_terminal_shows_what_a_redraw_would(columns: int, lines:
             assert not wrong, f"after {keys!r}:\n" + "\n".join(
                 f"{y:2} shown   {words[y]}\n   redrawn {redrawn[y]}" for y in wrong
             )
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_draws_everything_again() -> None:
+    with Terminal([VGRAD_TUI, "run", *SMALL], columns=80, lines=24) as terminal:
+        terminal.keep_raw = True
+        terminal.wait_for("● training")
+        terminal.press("\x1a")
+        _, status = os.waitpid(terminal.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        terminal.wait_until_quiet()
+        assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
+        before = terminal.num_bytes
+        terminal.signal(signal.SIGCONT)
+        terminal.wait_for_bytes(before + 80 * 24)
+        terminal.press(" ")
+        assert "clip" in terminal.wait_for("‖ paused")
 
 
 def redraw(terminal: Terminal, num_cells: int) -> None:

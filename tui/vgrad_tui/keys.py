@@ -95,6 +95,7 @@ KEYS = (
     Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
     Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell again, after something else wrote to the terminal", _PROGRAM, everywhere=True),
+    Key("suspend", "ctrl+z", "^z", "suspend_process", "suspend", "Suspend the program and its training; fg in the shell resumes", _PROGRAM, everywhere=True),
     Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),
     Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first while training runs", _PROGRAM, "quit"),
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),

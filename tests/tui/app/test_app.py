@@ -386,7 +386,7 @@ async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
 async def test_help_shows_every_key() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
-    async with app.run_test(size=(110, 100)) as pilot:
+    async with app.run_test(size=(110, 120)) as pilot:
         await play(pilot, source)
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
