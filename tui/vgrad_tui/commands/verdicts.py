@@ -38,8 +38,10 @@ Examples:
 def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json: bool) -> int:
     """Measure how often verdicts are right, on runs whose ending is known.
 
-    Counts over the part of the runs that no rule was fitted to.
+    Counts over the part of the runs that no rule was fitted to, and over small loops of other kinds, which
+    `python -m vgrad.lab.accuracy.foreign` runs again.
     """
+    from vgrad.lab.accuracy.foreign.report import foreign_as_dict, foreign_as_text, read_foreign_runs
     from vgrad.lab.accuracy.matrix import judge_all
     from vgrad.lab.accuracy.report import report_as_dict, report_as_text
     from vgrad.lab.accuracy.store import read_runs, write_runs
@@ -50,7 +52,13 @@ def verdicts(rerun: bool, processes: int | None, directory: Path | None, as_json
     if directory is not None:
         write_runs(runs, directory)
     judged = judge_all(runs)
-    click.echo(json.dumps(report_as_dict(judged), indent=2) if as_json else report_as_text(judged))
+    foreign = read_foreign_runs()
+    if as_json:
+        click.echo(
+            json.dumps({**report_as_dict(judged), "foreign_loops": foreign_as_dict(foreign)}, indent=2)
+        )
+    else:
+        click.echo(f"{report_as_text(judged)}\n\n{foreign_as_text(foreign)}")
     return 0
 
 

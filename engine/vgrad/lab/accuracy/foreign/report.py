@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from vgrad.lab.accuracy.cases import Part
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
-from vgrad.lab.accuracy.labels import LABELS
+from vgrad.lab.accuracy.labels import LABELS, Label
 from vgrad.lab.accuracy.matrix import SICK, Share, is_right
-
-if TYPE_CHECKING:
-    from vgrad.lab.accuracy.foreign.runs import ForeignRun
 
 _PARTS: Mapping[str, Part] = {kind.name: kind.part for kind in FOREIGN_KINDS}
 _COLUMNS = ("healthy", "stalled", "vanishing", "exploding", "dead", "non-finite", "starting")
+DATA = Path(__file__).parent.parent / "data" / "foreign.json"
 LONG = 100  # steps: a healthy run that is called sick for longer was called sick on its way
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRun:
+    """A loop that was run.
+
+    Attributes:
+        kind: Name of what it is an example of.
+        seed: Of its weights and data.
+        label: What it had: that of its kind where the outcome confirms it.
+        verdict: Kind of the verdict at its end; of several parts, the worst.
+        rule: The rule that found it.
+        sick_steps: For how many steps it was called sick; of several parts, the worst counts.
+    """
+
+    kind: str
+    seed: int
+    label: Label
+    verdict: str
+    rule: str
+    sick_steps: int
 
 
 def foreign_shares(runs: Sequence[ForeignRun]) -> dict[str, Share]:
@@ -89,3 +111,14 @@ def _by_kind(runs: Sequence[ForeignRun]) -> dict[str, Counter[str]]:
             what = f"{run.label} called {run.verdict}"
         found.setdefault(run.kind, Counter())[what] += 1
     return found
+
+
+def write_foreign_runs(runs: Iterable[ForeignRun], path: Path = DATA) -> None:
+    """Write what became of the runs, a line for each."""
+    lines = ",\n".join(json.dumps(asdict(run)) for run in runs)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def read_foreign_runs(path: Path = DATA) -> Sequence[ForeignRun]:
+    """Read what `write_foreign_runs` wrote."""
+    return [ForeignRun(**row) for row in json.loads(path.read_text(encoding="utf-8"))]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -17,6 +14,7 @@ from vgrad.events.notices import VerdictChanged
 from vgrad.lab.accuracy.foreign import healthy, healthy_held_out, sick, sick_held_out
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
+from vgrad.lab.accuracy.foreign.report import ForeignRun
 from vgrad.lab.accuracy.labels import Label
 from vgrad.lab.accuracy.matrix import SICK
 from vgrad.watching.watch import Watch, watch
@@ -27,29 +25,6 @@ LOOPS: Mapping[str, tuple[Loop, float]] = {
 """Each kind's loop, and the number that a run which learnt comes below."""
 
 KINDS: Mapping[str, ForeignKind] = {kind.name: kind for kind in FOREIGN_KINDS}
-
-DATA = Path(__file__).parent.parent / "data" / "foreign.json"
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignRun:
-    """A loop that was run.
-
-    Attributes:
-        kind: Name of what it is an example of.
-        seed: Of its weights and data.
-        label: What it had: that of its kind where the outcome confirms it.
-        verdict: Kind of the verdict at its end; of several parts, the worst.
-        rule: The rule that found it.
-        sick_steps: For how many steps it was called sick; of several parts, the worst counts.
-    """
-
-    kind: str
-    seed: int
-    label: Label
-    verdict: str
-    rule: str
-    sick_steps: int
 
 
 def run_kind(item: tuple[str, int]) -> ForeignRun:
@@ -100,14 +75,3 @@ def _sick_steps(watched: Watch) -> int:
         elif not is_sick and since is not None:
             total, since = total + body.step - since, None
     return total if since is None else total + watched.step - since + 1
-
-
-def write_foreign_runs(runs: Iterable[ForeignRun], path: Path = DATA) -> None:
-    """Write what became of the runs, a line for each."""
-    lines = ",\n".join(json.dumps(asdict(run)) for run in runs)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-
-
-def read_foreign_runs(path: Path = DATA) -> Sequence[ForeignRun]:
-    """Read what `write_foreign_runs` wrote."""
-    return [ForeignRun(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
