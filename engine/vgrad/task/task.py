@@ -109,7 +109,9 @@ class Task:
         return loss
 
     def capture(self) -> dict[str, Any]:
-        """Return the data's position, and what of the data was drawn from the run's seed.
+        """Return the data's position, and what of a recipe's data was drawn from the run's seed.
+
+        Data of a person's own is not in it: what goes back to this position must have the same data.
 
         Raises:
             ConfigError: If the data can only be read on.

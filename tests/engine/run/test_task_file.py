@@ -16,6 +16,7 @@ from vgrad.errors import ConfigError, RecipeError
 from vgrad.events.notices import CommandApplied
 from vgrad.run.session import Session
 from vgrad.run.task_file import require_source, traceback_of
+from vgrad.train.state import TrainerState
 
 TASK = '''
 """Sums of four numbers."""
@@ -229,3 +230,15 @@ def test_the_task_in_the_readme_trains_and_learns(tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert after < 0.8 * before
+
+
+def test_a_captured_run_goes_on_as_if_it_had_never_stopped(path: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        trainer = vgrad.build(str(path), seed=1, clip="norm:1")
+        for _ in range(11):  # in the second epoch of eight microbatches
+            trainer.train_step()
+        trainer.capture().save(tmp_path / "state")
+        wanted = [trainer.train_step().loss for _ in range(9)]
+        again = vgrad.build(str(path), seed=1)
+        again.restore_(TrainerState.load(tmp_path / "state"))
+        assert [again.train_step().loss for _ in range(9)] == wanted
