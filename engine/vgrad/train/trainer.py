@@ -79,7 +79,6 @@ class Trainer:
         self.task = task
         self.config = config
         self._description = description
-        self._seed = config.seed
         self._environment: Environment | None = None
         self._held: list[StepRecord] = []  # records that `capture` had to wait for
         self._exhausted = False
@@ -139,7 +138,7 @@ class Trainer:
         return RunInfo(
             recipe=self.config.name,
             description=self._description,
-            seed=self._seed,
+            seed=self.config.seed,
             device=str(self._device),
             layers=self.layers,
             layer_sizes=self._tap.layers.sizes,
@@ -283,7 +282,7 @@ class Trainer:
         """
         self._held = self.finish()
         content = {
-            "seed": self._seed,
+            "seed": self.config.seed,
             "is_exhausted": self._exhausted,
             "task": self.task.capture(),
             "model": capture_model(self.task.model),
@@ -334,7 +333,8 @@ class Trainer:
         self._reinits.restore_(content["reinits"])
         if self._time is not None:
             self._time.restore_(content["time"])
-        self._seed, self._exhausted, self._batch = content["seed"], content["is_exhausted"], None
+        self.config = self.config.model_copy(update={"seed": content["seed"]})
+        self._exhausted, self._batch = content["is_exhausted"], None
         self._judges.restore_(content["judges"], self.info())
         restore_random_(content["random"], self._device)
 
