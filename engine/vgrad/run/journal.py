@@ -11,6 +11,7 @@ from vgrad.events.notices import (
     CommandApplied,
     CommandRejected,
     GradientsChecked,
+    LayersChanged,
     Preparing,
     RunEnded,
     RunStarted,
@@ -67,6 +68,8 @@ def entry_of(notice: Notice) -> Entry | None:
             text = f"gradient check: {check.words()}"
         case VerdictChanged(verdict=verdict):
             kind, text = "verdict", f"{verdict.kind}: {verdict.evidence}"
+        case LayersChanged(info=info):
+            text = f"{len(info.layers):,} layers from now on"
         case RunEnded(reason=ended, error=error):
             text = f"{ended}: {error}" if error else ended
         case _:

@@ -10,6 +10,7 @@ from vgrad.controls.topics import changes_gradient, changes_training, topic
 from vgrad.controls.wording import describe
 from vgrad.diagnose.layer_marks import mark_layers
 from vgrad.events.history import History
+from vgrad.events.notices import MetricsLogged, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.run.last_change import LastChange
 from vgrad.run.recent_steps import ClipShare, Noise, Speed
@@ -42,6 +43,7 @@ class PartHistory:
         verdict: The newest verdict.
         stats: The newest statistics of the layers.
         time: The newest gradient through time, where the model has one.
+        metrics: The newest of each number that the training loop itself has logged, by name.
         num_skipped: Steps that were dropped because their gradient was not finite.
         scalars: Loss, norms and learning rate of every step, bounded; a loss that is not known is NaN.
         layers: Gradient norms of every layer, bounded; None until the part has started.
@@ -55,6 +57,7 @@ class PartHistory:
         self.verdict = Verdict("starting", "")
         self.stats: LayerStats | None = None
         self.time: TimeStats | None = None
+        self.metrics: dict[str, float] = {}
         self.num_skipped = 0
         self.scalars = History.sized(4, max_bytes=_SCALAR_BYTES)
         self.layers: History | None = None
@@ -88,6 +91,13 @@ class PartHistory:
         self.stats = snapshot.stats or self.stats
         self.time = snapshot.time or self.time
         self.verdict = snapshot.verdict or self.verdict
+
+    def take_news(self, news: VerdictChanged | MetricsLogged) -> None:
+        """Take in another verdict, or numbers that the training loop has logged."""
+        if isinstance(news, VerdictChanged):
+            self.verdict = news.verdict
+        else:
+            self.metrics.update(news.metrics)
 
     def changed(self, step: int, command: Command) -> None:
         """A command took effect at ``step``."""

@@ -14,6 +14,8 @@ from vgrad.events.notices import (
     CommandApplied,
     CommandRejected,
     GradientsChecked,
+    LayersChanged,
+    MetricsLogged,
     Preparing,
     RunEnded,
     RunStarted,
@@ -104,7 +106,7 @@ class RunHistory:
         match notice.body:
             case Preparing(what=what):
                 self.preparing = what
-            case RunStarted(info=info):
+            case RunStarted(info=info) | LayersChanged(info=info):
                 self.controls = info.controls
                 self.parts[notice.part].start(info)
             case CommandApplied() as applied:
@@ -115,8 +117,8 @@ class RunHistory:
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:
                 self._take_check(check)
-            case VerdictChanged(verdict=verdict):
-                self.parts[notice.part].verdict = verdict
+            case VerdictChanged() | MetricsLogged() as news:
+                self.parts[notice.part].take_news(news)
             case RunEnded() as ended:
                 self.ended = ended
                 self.checking = None

@@ -16,7 +16,14 @@ from tests.engine.toys import toy_trainer
 from vgrad.controls.controls import Controls, Pause, Set
 from vgrad.diagnose.layer_marks import NON_FINITE, OK, ZERO
 from vgrad.events.batch import Batch
-from vgrad.events.notices import CommandApplied, RunEnded, RunStarted, VerdictChanged
+from vgrad.events.notices import (
+    CommandApplied,
+    LayersChanged,
+    MetricsLogged,
+    RunEnded,
+    RunStarted,
+    VerdictChanged,
+)
 from vgrad.events.run_info import RunInfo
 from vgrad.events.step_block import blocks_of
 from vgrad.events.step_record import ChainLink
@@ -132,6 +139,22 @@ def test_parts_have_layers_and_verdicts_of_their_own() -> None:
     assert (history.step, history.verdict.kind) == (7, "dead")
     assert history.layers is not None and history.layers.num_channels == 1
     assert history.record is not None and history.record.loss == 3.0
+
+
+def test_other_layers_begin_a_history_of_their_own_and_metrics_are_kept_by_name() -> None:
+    grown = LayersChanged(5, info(layers=("x", "y", "z", "new"), layer_sizes=(1, 4, 9, 2)))
+    history = history_of(
+        make_batch(step_records(5), notices=(RunStarted(info()),)),
+        make_batch(step_records(5, first=6, num_layers=4), notices=(grown,)),
+        make_batch(
+            notices=(MetricsLogged(10, (("acc", 0.5), ("f1", 0.25))), MetricsLogged(11, (("acc", 0.75),)))
+        ),
+    )
+    assert history.layers is not None and history.layers.last_step == 10 and history.layers.first_step == 6
+    assert len(history.layer_marks()) == 4
+    assert history.scalars.first_step == 1, "the loss goes on"
+    assert history.part.metrics == {"acc": 0.75, "f1": 0.25}
+    assert "4 layers" in history.journal[-1].text
 
 
 def test_a_loss_that_is_not_known_is_absent_and_breaks_nothing() -> None:
