@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vgrad.events.notices import (
         CommandApplied,
         CommandRejected,
+        Notice,
         Preparing,
         RunEnded,
         RunStarted,
@@ -49,11 +50,13 @@ if TYPE_CHECKING:
         VerdictChanged,
     )
     from vgrad.events.run_info import RunInfo
+    from vgrad.events.step_block import StepBlock
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
     from vgrad.methods.clip import ClipGradNorm, ClipGradValue
     from vgrad.recipes.registry import RECIPES, Recipe
     from vgrad.run.build import build
+    from vgrad.run.run_history import RunHistory
     from vgrad.run.session import Session
     from vgrad.task import Task
     from vgrad.train.state import TrainerState
@@ -74,16 +77,18 @@ _HOMES = {
     "events.batch": ("Batch",),
     "events.layer_stats": ("LayerStats",),
     "events.notices": (
-        *("CommandApplied", "CommandRejected", "Preparing", "RunEnded", "RunStarted", "Validated"),
+        *("CommandApplied", "CommandRejected", "Notice", "Preparing", "RunEnded", "RunStarted", "Validated"),
         "VerdictChanged",
     ),
     "events.run_info": ("RunInfo",),
+    "events.step_block": ("StepBlock",),
     "events.step_record": ("StepRecord",),
     "events.verdict": ("Verdict",),
     "methods.clip": ("ClipGradNorm", "ClipGradValue"),
     "recipes.recipe": ("Recipe",),
     "recipes.registry": ("RECIPES",),
     "run.build": ("build",),
+    "run.run_history": ("RunHistory",),
     "run.session": ("Session",),
     "task": ("Task",),
     "train.state": ("TrainerState",),
@@ -112,6 +117,7 @@ __all__ = [
     "History",
     "LayerStats",
     "MissingExtra",
+    "Notice",
     "OptimizerTap",
     "Pause",
     "Preparing",
@@ -121,10 +127,12 @@ __all__ = [
     "Resume",
     "RunConfig",
     "RunEnded",
+    "RunHistory",
     "RunInfo",
     "RunStarted",
     "Session",
     "Set",
+    "StepBlock",
     "StepOnce",
     "StepRecord",
     "Stop",
