@@ -10,6 +10,7 @@ from tests.bench.figures import Figure
 from tests.bench.harness import Comparison, Effort, Variant, compare
 from tests.bench.models import Subject, gpt, many_tensors, mlp
 
+import vgrad
 from vgrad.controls.controls import Controls
 from vgrad.diagnose.judge import Judge
 from vgrad.events.run_info import RunInfo
@@ -18,6 +19,7 @@ from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.noise import AddGradNoise
 from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.train.trainer import KEEP_S
+from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.optimizer_tap import OptimizerTap
 
 BUDGET = 0.02
@@ -56,6 +58,7 @@ def figures(quick: bool) -> Iterator[Figure]:
             "watched": watched(subject, budget=0.0),
             "budgeted": watched(subject, budget=BUDGET),
             "chain": watched(subject, budget=0.0, controls=_CHAIN),
+            "foreign": in_a_foreign_loop(subject),
             "foreach": foreach_norms(subject),
             "item": item_per_parameter(subject),
             "floor": plain_read(subject),
@@ -69,10 +72,11 @@ def _figures(case: Case, result: Comparison) -> Iterator[Figure]:
         "watched": "all norms, ratios, verdicts, every step",
         "budgeted": f"and the expensive statistics within {BUDGET:.0%} of the step time",
         "chain": "watched and steered: skip non-finite, centralise, clip by norm, noise",
+        "foreign": "through vgrad.watch, in a loop that knows nothing of it",
         "foreach": "for comparison: the norms alone, torch._foreach_norm and one read",
         "item": "for comparison: .item() per parameter",
     }
-    limits = {"watched": case.limit, "budgeted": BUDGET_LIMIT}
+    limits = {"watched": case.limit, "budgeted": BUDGET_LIMIT, "foreign": case.limit}
     for variant, note in notes.items():
         ratio = result.ratio(variant, to="bare")
         yield Figure(
@@ -114,6 +118,27 @@ def watched(subject: Subject, *, budget: float, controls: Controls | None = None
             judge.observe(record, tap.meter.judged_at(record.step), tap.controls)
 
     return Variant(step, lambda: tap.move_to(subject.optimizer), tap.remove)
+
+
+def in_a_foreign_loop(subject: Subject) -> Variant:
+    """A bare step, under `vgrad.watch`: the loss is caught, and all is reported to a hub."""
+    watch = vgrad.watch(subject.model, subject.optimizer, watch_budget=0.0)
+    [part] = watch.parts
+    losses = part.losses
+    assert isinstance(losses, LossAtBackward)
+
+    def attach() -> None:
+        losses.open()
+        assert isinstance(part.tap, OptimizerTap)
+        part.tap.move_to(subject.optimizer)
+        part.tap.meter.begin()
+
+    def detach() -> None:
+        part.tap.remove()
+        losses.close()
+
+    detach()
+    return Variant(bare(subject).step, attach, detach)
 
 
 def foreach_norms(subject: Subject) -> Variant:

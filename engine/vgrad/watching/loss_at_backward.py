@@ -18,16 +18,22 @@ from torch import Tensor
 from vgrad.watching.hooks import run_deferred
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from vgrad.watching.guard import Guard
+
+_NUM_LOOKED_AT = 4
 
 
 @dataclass(slots=True)
 class CaughtLoss:
-    """The loss whose gradient the parameters hold now.
+    """The loss whose gradient some parameters hold.
 
     Attributes:
-        loss: Sum of the losses since the last optimizer step: a float on a CPU, a 0-d tensor on an
-            accelerator, where it is not read back; None where it is not known.
+        loss: A float on a CPU, a 0-d tensor on an accelerator, where it is not read back; None where it is
+            not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
     """
 
@@ -35,88 +41,130 @@ class CaughtLoss:
     scale: Tensor | float | None = None
 
 
-class _Thread(threading.local):
-    """What one thread has caught: gradients of one thread's losses are used by that thread's steps."""
-
-    def __init__(self) -> None:
-        self.caught = CaughtLoss()
-        self.is_used = True  # by a step: the next loss begins a new sum
-        self.scale: Tensor | float | None = None
-        self.depth = 0
-
-
-_thread = _Thread()
-
-
 class LossAtBackward:
-    """Keeps the wrappers in place until `close`.
+    """Knows the loss of the gradients that the parameters of one optimizer hold now.
+
+    A backward pass that changes none of their gradients is about something else. A few of them are looked at.
 
     Args:
+        params: The parameters. Empty: take every backward pass to be theirs.
+        guard: Takes errors of ours that must not reach the loop.
         after_backward: Called in the calling thread when an outermost backward pass has ended.
     """
 
-    def __init__(self, after_backward: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        params: Sequence[nn.Parameter],
+        guard: Guard,
+        after_backward: Callable[[], None] | None = None,
+    ) -> None:
+        self.guard = guard
+        self._caught = CaughtLoss()
+        self._is_used = True  # by a step: the next loss begins a new sum
         self._after_backward = after_backward
+        self._before: list[tuple[int, int]] = []
+        self._last: list[tuple[int, int]] = []
+        self.use_params(params)
+        self.open()
+
+    def use_params(self, params: Sequence[nn.Parameter]) -> None:
+        """Look at the gradients of these parameters from here on."""
+        self._looked_at = params[:: max(1, len(params) // _NUM_LOOKED_AT)]
+
+    def open(self) -> None:
+        """Catch losses, again after `close`."""
         _Wrappers.add(self)
-
-    def take(self) -> CaughtLoss:
-        """The loss that the step about to be done is about, in the calling thread.
-
-        Losses add up, as their gradients do, until an optimizer step has used them; a second optimizer that
-        steps after the same backward pass gets the same loss.
-        """
-        thread = _thread
-        thread.is_used = True
-        return thread.caught
-
-    def begin(self) -> None:
-        """Forget losses that no step has used: those to come in this thread make a sum of their own."""
-        _thread.caught = CaughtLoss()
-        _thread.is_used = True
-
-    def ended(self) -> None:
-        """Called when a backward pass has ended."""
-        if self._after_backward is not None:
-            self._after_backward()
 
     def close(self) -> None:
         """Catch no more; the last one takes the wrappers off. Closing twice is harmless."""
         _Wrappers.discard(self)
 
+    def take(self) -> CaughtLoss:
+        """The loss that the step about to be done is about."""
+        self._is_used = True
+        return self._caught
+
+    def begin(self) -> None:
+        """The losses of this step come from here on: its closure is about to be called."""
+        self._is_used = True
+        self._caught = CaughtLoss()
+
+    def before_backward(self) -> None:
+        """A backward pass begins."""
+        self._before = self._state()
+
+    def after_backward(self, loss: Tensor | float | None, scale: Tensor | float | None) -> None:
+        """A backward pass has ended.
+
+        Args:
+            loss: Its loss, as in `CaughtLoss`.
+            scale: What the loss was multiplied with.
+        """
+        before, now = self._before, self._state()
+        if before != now or not now:
+            # Gradients that were cleared or written to meanwhile are not those of the losses so far.
+            if self._is_used or before != self._last or not any(before):
+                self._caught = CaughtLoss(loss, scale)
+            else:
+                so_far = self._caught.loss
+                total = None if loss is None or so_far is None else so_far + loss
+                self._caught = CaughtLoss(total, scale)
+            self._is_used = False
+        self._last = now
+        if self._after_backward is not None:
+            self._after_backward()
+
+    def _state(self) -> list[tuple[int, int]]:
+        """Changes whenever a gradient that is looked at is another one or is written to."""
+        return [
+            (0, 0) if (grad := param.grad) is None else (id(grad), grad._version) for param in self._looked_at
+        ]
+
+
+def is_in_backward() -> bool:
+    """Whether some thread runs a backward pass now."""
+    return _Wrappers.num_running > 0
+
+
+class _Thread(threading.local):
+    """What one thread is about."""
+
+    def __init__(self) -> None:
+        self.is_in_backward = False
+        self.scale: Tensor | float | None = None  # of a loss whose backward pass comes next
+
+
+_thread = _Thread()
+
 
 class _Wrappers:
     """The two functions of torch that are wrapped, and for whom."""
 
+    num_running = 0
+    users: tuple[LossAtBackward, ...] = ()
     _lock = threading.Lock()
-    _users: tuple[LossAtBackward, ...] = ()
     _backward: Any = None
     _scale: Any = None
 
     @classmethod
     def add(cls, user: LossAtBackward) -> None:
         with cls._lock:
-            if not cls._users:
-                user.begin()
+            if not cls.users:
                 cls._backward, cls._scale = torch.autograd.backward, torch.amp.GradScaler.scale
                 torch.autograd.backward = _wrapped_backward(cls._backward)
                 torch.amp.GradScaler.scale = _wrapped_scale(cls._scale)  # type: ignore[method-assign]
-            cls._users = (*cls._users, user)
+            cls.users = (*cls.users, user)
 
     @classmethod
     def discard(cls, user: LossAtBackward) -> None:
         with cls._lock:
-            if user not in cls._users:
+            if user not in cls.users:
                 return
-            cls._users = tuple(other for other in cls._users if other is not user)
-            if not cls._users:
+            cls.users = tuple(other for other in cls.users if other is not user)
+            if not cls.users:
                 _put_back(torch.autograd, "backward", cls._backward)
                 _put_back(torch.amp.GradScaler, "scale", cls._scale)
-                user.begin()
-
-    @classmethod
-    def ended(cls) -> None:
-        for user in cls._users:
-            user.ended()
+                cls._backward = cls._scale = _thread.scale = None
 
 
 def _put_back(owner: Any, name: str, original: Any) -> None:
@@ -128,17 +176,31 @@ def _put_back(owner: Any, name: str, original: Any) -> None:
 def _wrapped_backward(original: Any) -> Any:
     @functools.wraps(original)
     def backward(*args: Any, **kwargs: Any) -> Any:
-        thread = _thread
-        if thread.depth or not _Wrappers._users:
-            return original(*args, **kwargs)  # a backward pass inside another: checkpointing
+        thread, users = _thread, _Wrappers.users
+        if thread.is_in_backward or not users:  # a pass inside another is of activation checkpointing
+            return original(*args, **kwargs)
         run_deferred()
-        _catch(thread, args, kwargs)
-        thread.depth = 1
+        scale, thread.scale = thread.scale, None
+        loss = None
+        try:
+            loss = _loss_of(args, kwargs, scale)
+            for user in users:
+                user.before_backward()
+        except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
+            for user in users:
+                user.guard.caught(error)
+        thread.is_in_backward = True
+        _Wrappers.num_running += 1
         try:
             result = original(*args, **kwargs)
         finally:
-            thread.depth = 0
-        _Wrappers.ended()
+            thread.is_in_backward = False
+            _Wrappers.num_running -= 1
+        for user in users:
+            try:
+                user.after_backward(loss, scale)
+            except Exception as error:  # noqa: BLE001  # as above
+                user.guard.caught(error)
         return result
 
     # Dynamo breaks its graph here, as it does at the original.
@@ -158,32 +220,19 @@ def _wrapped_scale(original: Any) -> Any:
     return scale
 
 
-def _catch(thread: _Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _loss_of(
+    args: tuple[Any, ...], kwargs: dict[str, Any], scale: Tensor | float | None
+) -> Tensor | float | None:
+    """The loss, before it was scaled, among the arguments of ``backward``; None if it is not of one entry."""
     root = args[0] if args else kwargs.get("tensors")
     weight = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-    scale, thread.scale = thread.scale, None
-    loss = _loss_of(root, weight, scale)
-    if thread.is_used:
-        thread.caught = CaughtLoss(loss, scale)
-        thread.is_used = False
-        return
-    before = thread.caught
-    total = None if loss is None or before.loss is None else before.loss + loss
-    thread.caught = CaughtLoss(total, scale if scale is not None else before.scale)
-
-
-def _loss_of(root: Any, weight: Any, scale: Tensor | float | None) -> Tensor | float | None:
-    """The value of a loss of one entry, before it was scaled; None for anything else."""
     if isinstance(root, tuple | list) and len(root) == 1:
         [root] = root
     if isinstance(weight, tuple | list) and len(weight) == 1:
         [weight] = weight
-    if (
-        not isinstance(root, Tensor)
-        or root.numel() != 1
-        or root.is_complex()
-        or isinstance(weight, tuple | list)
-    ):
+    if not isinstance(root, Tensor) or root.numel() != 1 or root.is_complex():
+        return None
+    if isinstance(weight, tuple | list) or (weight is not None and weight.numel() != 1):
         return None
     if root.is_cpu:  # read now: a loop may write into its loss
         value = root.item() if weight is None else root.item() * weight.item()

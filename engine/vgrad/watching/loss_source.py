@@ -9,7 +9,11 @@ from torch import Tensor
 from vgrad.watching.loss_at_backward import CaughtLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from vgrad.watching.loss_at_backward import LossAtBackward
 
 
 class LossSource(Protocol):
@@ -21,6 +25,12 @@ class LossSource(Protocol):
     def begin(self) -> None:
         """The losses of this step come from here on: its closure is about to be called."""
 
+    def use_params(self, params: Sequence[nn.Parameter]) -> None:
+        """The losses are about these parameters from here on."""
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+
 
 class LossFromCall:
     """Asks the loop, by a function of its own.
@@ -28,10 +38,12 @@ class LossFromCall:
     Args:
         loss: Returns the loss of the step about to be done, a float or a tensor of one entry; None where it
             is not known.
+        also: Is closed with it.
     """
 
-    def __init__(self, loss: Callable[[], Tensor | float | None]) -> None:
+    def __init__(self, loss: Callable[[], Tensor | float | None], also: LossAtBackward | None = None) -> None:
         self._loss = loss
+        self._also = also
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""
@@ -42,3 +54,11 @@ class LossFromCall:
 
     def begin(self) -> None:
         """Nothing: the loop knows."""
+
+    def use_params(self, params: Sequence[nn.Parameter]) -> None:
+        """Nothing, likewise."""
+
+    def close(self) -> None:
+        """Close what was to be closed with it."""
+        if self._also is not None:
+            self._also.close()

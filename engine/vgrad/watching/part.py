@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from vgrad.controls.capabilities import in_any_loop, without_dense
+from vgrad.controls.capabilities import Refusal, in_any_loop, without_dense
+from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.controls import Set, as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
@@ -16,15 +17,18 @@ from vgrad.events.totals import Totals
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.layers import find_layers
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.loss_at_backward import LossAtBackward
+from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
+from vgrad.watching.stepped_in_backward import NEVER_TOGETHER, TapInBackward
 from vgrad.watching.unwrap import plain_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from vgrad.controls.capabilities import Capabilities
     from vgrad.controls.controls import Command, Controls
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from vgrad.events.time_stats import TimeStats
     from vgrad.events.verdict import Verdict
     from vgrad.gradients.layers import Layers
+    from vgrad.watching.guard import Guard
     from vgrad.watching.loss_source import LossSource
 
 _KEEP_S = 0.02  # for which finished steps are kept back to be reported together: no eye sees it
@@ -43,9 +48,10 @@ class WatchedPart:
 
     Args:
         model: The model, or all models in one module.
-        optimizer: The optimizer.
+        optimizers: The optimizer; several only if each has a single parameter, see `TapInBackward`.
         hub: Gets the steps, the verdicts and the answers.
-        losses: Where the losses come from.
+        guard: Takes errors of ours that must not reach the loop.
+        loss: Returns the loss of the step about to be done; None to catch it at ``backward``.
         controls: What is done to the gradients from the first step on.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         id: Number of the part in its run.
@@ -57,6 +63,7 @@ class WatchedPart:
         name: The same.
         tap: Reads and steers the gradients.
         totals: The first and the newest numbers.
+        losses: Where the losses come from.
 
     Raises:
         ConfigError: If nothing can be watched, or ``controls`` cannot be carried out.
@@ -65,10 +72,11 @@ class WatchedPart:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         hub: Hub,
-        losses: LossSource,
+        guard: Guard,
         *,
+        loss: Callable[[], Tensor | float | None] | None,
         controls: Controls,
         watch_budget: float,
         id: int,
@@ -78,24 +86,23 @@ class WatchedPart:
         self.id = id
         self.name = name
         self._model = model
-        self._optimizer = optimizer
+        self._optimizers = optimizers
         self._hub = hub
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
         if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
             self._refuse_dense(layers)
+        if len(optimizers) > 1:
+            self._capabilities = self._capabilities.without(*_refusals_of_single_params())
         require_usable(controls, self._capabilities)
-        self.tap = OptimizerTap(
-            model,
-            optimizer,
-            controls=controls,
-            watch_budget=watch_budget,
-            keep_s=_KEEP_S,
-            layers=layers,
-            part=id,
-            losses=losses,
-        )
+        self.losses = self._loss_source(loss, layers, guard)
+        try:
+            self.tap = self._make_tap(layers, controls, watch_budget)
+        except ConfigError:
+            self.losses.close()
+            raise
+        self.tap.guard = guard
         self.tap.on_control_dropped = self._control_dropped
         self.totals = Totals()
         self._count_params()
@@ -132,7 +139,7 @@ class WatchedPart:
         layers = self.tap.layers
         return RunInfo(
             recipe=self.name,
-            description=f"{type(self._optimizer).__name__} of a training loop that is not vgrad's",
+            description=f"{type(self._optimizers[0]).__name__} in a training loop that is not vgrad's",
             seed=0,
             device=str(layers.params[0].device),
             layers=layers.names,
@@ -185,14 +192,22 @@ class WatchedPart:
                 self.totals.observe(record)
             self._reporter.report(records)
 
+    def take_off(self) -> None:
+        """Take all hooks off again."""
+        self.tap.on_boundary = None
+        self.tap.remove()
+        self.losses.close()
+
     def publish(self) -> None:
         """Give readers the statistics and the verdict as they are now."""
         self._reporter.publish()
 
     def look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
-        groups = self._optimizer.param_groups
-        num_held = sum([len(group["params"]) for group in groups])
+        num_held = 0
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                num_held += len(group["params"])
         if num_held == self._num_held and not any(param.requires_grad for param in self._frozen):
             return
         layers = self._find_layers()
@@ -202,15 +217,52 @@ class WatchedPart:
             return
         self.report(wait=True)
         self.tap.use_layers(layers)
+        if len(self._optimizers) == 1:
+            self.losses.use_params(layers.params)
         self._reporter.judge = Judge(self.info())
         self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
 
     def _find_layers(self) -> Layers:
-        held = chain.from_iterable(group["params"] for group in self._optimizer.param_groups)
-        return find_layers(self._model, held, name_of=plain_names(self._model))
+        return find_layers(self._model, self._held(), name_of=plain_names(self._model))
+
+    def _loss_source(
+        self, loss: Callable[[], Tensor | float | None] | None, layers: Layers, guard: Guard
+    ) -> LossSource:
+        """Where losses come from; optimizers that are stepped in backward need its end in any case."""
+        if len(self._optimizers) > 1:
+            caught = LossAtBackward((), guard, self._backward_ended)
+            return caught if loss is None else LossFromCall(loss, caught)
+        return LossAtBackward(layers.params, guard) if loss is None else LossFromCall(loss)
+
+    def _make_tap(
+        self, layers: Layers, controls: Controls, watch_budget: float
+    ) -> OptimizerTap | TapInBackward:
+        if len(self._optimizers) > 1:
+            return TapInBackward(
+                self._optimizers, layers, self.losses, controls=controls, keep_s=_KEEP_S, part=self.id
+            )
+        return OptimizerTap(
+            self._model,
+            self._optimizers[0],
+            controls=controls,
+            watch_budget=watch_budget,
+            keep_s=_KEEP_S,
+            layers=layers,
+            part=self.id,
+            losses=self.losses,
+        )
+
+    def _backward_ended(self) -> None:
+        tap = getattr(self, "tap", None)  # another thread's pass may end before there is one
+        if isinstance(tap, TapInBackward):
+            tap.backward_ended()
+
+    def _held(self) -> list[Tensor]:
+        groups = chain.from_iterable(optimizer.param_groups for optimizer in self._optimizers)
+        return [param for group in groups for param in group["params"]]
 
     def _count_params(self) -> None:
-        held = [param for group in self._optimizer.param_groups for param in group["params"]]
+        held = self._held()
         self._num_held = len(held)
         self._frozen = [param for param in held if not param.requires_grad]
 
@@ -225,3 +277,8 @@ class WatchedPart:
         value = getattr(self.controls, control)
         self._hub.notify(CommandRejected(step, Set(control, value), reason), part=self.id)
         self._hub.notify(CommandApplied(step, Set(control, value), self.controls), part=self.id)
+
+
+def _refusals_of_single_params() -> Iterator[Refusal]:
+    """Everything but the learning rate, where optimizers step one parameter at a time."""
+    return (Refusal(name, "", NEVER_TOGETHER) for name in CONTROLS if name not in {"lr_scale", "schedule"})

@@ -89,6 +89,10 @@ class StepMeter:
         self._judged.loss_scale, self._judged.grad_scale = self.loss_scale, scale
         self._judged.before_transforms(self.step + 1)
 
+    def take(self, norms: Tensor, norm: Tensor) -> None:
+        """Take norms that were read elsewhere, instead of `read`: per parameter, and the joint one, 0-d."""
+        self._norms = norms, norm
+
     def before_step(self) -> None:
         """Keep what is needed of the weights."""
         self._probe.before_step()

@@ -6,7 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -19,13 +19,13 @@ from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded, new_command_id
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
-from vgrad.watching.loss_at_backward import LossAtBackward
-from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, SafePoint
 from vgrad.watching.unwrap import as_module, unwrap_optimizer
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from vgrad.controls.controls import Command
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
@@ -63,7 +63,7 @@ def watch(
     Args:
         model: The model, or several: a sequence, or by name.
         optimizer: The optimizer, or a sequence of optimizers. Each is a part of the run, with layers and a
-            verdict of its own.
+            verdict of its own; those with a single parameter, stepped in the backward pass, are one together.
         loss: Returns the loss of the step about to be done. Unless given, it is caught at ``backward``.
         name: What the run is called; the model's class unless given.
         controls: What is done to the gradients from the first step on; nothing unless given.
@@ -121,23 +121,21 @@ class Watch:
         self._thread = threading.get_ident()
         self._is_closed = False
         self._guard = Guard(self.name, self.close)
-        self._catcher = LossAtBackward()
-        source = self._catcher if loss is None else LossFromCall(loss)
         self.parts: tuple[WatchedPart, ...] = ()
         try:
-            for each in optimizers:
+            for group in _parts_of(optimizers):
                 part = WatchedPart(
                     module,
-                    each,
+                    group,
                     self._hub,
-                    source,
+                    self._guard,
+                    loss=loss,
                     controls=controls or Controls(),
                     watch_budget=watch_budget,
                     id=len(self.parts),
                     name=self.name,
                     on_verdict=self._tell_verdict,
                 )
-                part.tap.guard = self._guard
                 part.tap.on_boundary = self._boundary_of(part)
                 self.parts = (*self.parts, part)
         except BaseException:
@@ -242,9 +240,7 @@ class Watch:
 
     def _take_off(self) -> None:
         for part in self.parts:
-            part.tap.on_boundary = None
-            part.tap.remove()
-        self._catcher.close()
+            part.take_off()
 
     def _boundary_of(self, part: WatchedPart) -> Callable[[], None]:
         """What happens as a step of ``part`` begins: the safe point."""
@@ -302,6 +298,16 @@ class Watch:
         if error is None:
             return totals.ended("done")
         return totals.ended("failed", f"{type(error).__name__}: {error}")
+
+
+def _parts_of(optimizers: Sequence[Optimizer]) -> Iterator[list[Optimizer]]:
+    """The optimizers of each part: those of a single parameter step in turn and make one together."""
+    single = [each for each in optimizers if sum(len(group["params"]) for group in each.param_groups) == 1]
+    if len(single) > 1:
+        yield single
+    for each in optimizers:
+        if len(single) <= 1 or each not in single:
+            yield [each]
 
 
 _open: weakref.WeakSet[Watch] = weakref.WeakSet()

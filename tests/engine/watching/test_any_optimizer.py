@@ -556,3 +556,61 @@ def test_parameters_outside_the_model_are_watched_too() -> None:
         [record] = watch.records()
         assert watch.layers == ("0", "3", "params.4")
         assert record.grad_norms[2] == pytest.approx(3**0.5)
+
+
+def one_optimizer_per_parameter(model: nn.Module) -> dict[nn.Parameter, torch.optim.Optimizer]:
+    """Each is stepped, and its gradient freed, as soon as the gradient is there."""
+    optimizers = {param: torch.optim.Adam([param], lr=0.01) for param in model.parameters()}
+
+    def step(param: nn.Parameter) -> None:
+        optimizers[param].step()
+        optimizers[param].zero_grad()
+
+    for param in model.parameters():
+        param.register_post_accumulate_grad_hook(step)
+    return optimizers
+
+
+def test_one_optimizer_per_parameter_stepped_in_backward_makes_one_step() -> None:
+    bare, watched, whole = (make_model().eval() for _ in range(3))
+    one_optimizer_per_parameter(bare)
+    optimizers = one_optimizer_per_parameter(watched)
+    reference = torch.optim.Adam(whole.parameters(), lr=0.01)
+    with vgrad.watch(watched, list(optimizers.values())) as watch, vgrad.watch(whole, reference) as other:
+        losses = []
+        for rows in batches(5):
+            for model in (bare, watched):
+                loss = loss_of(model, rows)
+                loss.backward()
+            losses.append(loss.item())
+        plain(whole, reference, batches(5))
+        [part] = watch.parts
+        assert (part.step, part.layers) == (5, ("0", "3"))
+        records = watch.records()
+        for mine, theirs in zip(records, other.records(), strict=True):
+            assert mine.grad_norm == pytest.approx(theirs.grad_norm, rel=1e-5)
+            assert mine.grad_norms == pytest.approx(theirs.grad_norms, rel=1e-5)
+        assert [record.loss for record in records] == losses
+        assert_same_bits(watched, bare)
+
+        assert isinstance(watch.apply(Set("clip", "norm:1")), CommandRejected)
+        assert isinstance(watch.apply(Set("lr_scale", 0.5)), CommandApplied)
+        loss_of(watched, batches(1)[0]).backward()
+        [record] = watch.records()
+        assert (record.lr, record.base_lr) == (0.005, 0.01)
+        assert all(each.param_groups[0]["lr"] == 0.01 for each in optimizers.values())
+
+
+def test_optimizers_of_one_parameter_may_also_be_stepped_in_a_plain_loop() -> None:
+    model = make_model().eval()
+    optimizers = [torch.optim.SGD([param], lr=0.1) for param in model.parameters()]
+    with vgrad.watch(model, optimizers) as watch:
+        for count in range(1, 4):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss = loss_of(model, batches(count)[-1])
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            assert watch.step == count
+            assert watch.records()[0].loss == loss.item()

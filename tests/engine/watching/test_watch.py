@@ -226,6 +226,18 @@ def test_a_loss_can_come_from_a_function() -> None:
         assert [record.loss for record in watch.records()] == [3.0, None, 2.0]
 
 
+def test_the_loss_of_another_model_is_not_ours() -> None:
+    model, other = make_model(), make_model(1)
+    optimizer, bare = SGD(model.parameters()), SGD(other.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        losses = []
+        for rows in batches(3):
+            plain(other, bare, [rows])
+            losses += plain(model, optimizer, [rows])
+            loss_of(other, rows).backward()
+        assert [record.loss for record in watch.records()] == losses
+
+
 def test_losses_of_several_backward_passes_add_up_as_their_gradients_do() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
