@@ -106,6 +106,7 @@ class Trainer:
             raise
         self._judges = Judges(self.info(), MOST_UNDONE)
         self.reporter = Reporter(None, self._judges, self)
+        self._tap.on_control_dropped = self.reporter.control_dropped
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -71,8 +71,7 @@ class OptimizerTap:
         meter: Measures the steps.
         guard: Takes errors of ours that must not reach the loop; None lets them through.
         on_boundary: Called as a step begins, where no accumulation window is open.
-        on_control_dropped: Called with the name of a control that cannot be carried out, and the reason; it
-            has been switched off.
+        on_control_dropped: Called with a control that could not be carried out, and the reason; it is off.
 
     Raises:
         ConfigError: If nothing is trainable, a learning rate lives on an accelerator, or the controls cannot

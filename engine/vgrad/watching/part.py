@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.controls.capabilities import Refusal, in_any_loop, without_dense
 from vgrad.controls.catalog import CONTROLS
-from vgrad.controls.controls import Set, as_applied, reduce, require_usable
+from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
 from vgrad.events.environment import find_environment
@@ -273,10 +273,7 @@ class WatchedPart:
         """The tap has switched off what it cannot carry out: it cannot be asked for again either."""
         if why_not_dense(self.tap.layers.params) in reason:
             self._refuse_dense(self.tap.layers)
-        step = self.step + 1
-        value = getattr(self.controls, control)
-        self._hub.notify(CommandRejected(step, Set(control, value), reason), part=self.id)
-        self._hub.notify(CommandApplied(step, Set(control, value), self.controls), part=self.id)
+        self._reporter.control_dropped(control, reason)
 
 
 def _refusals_of_single_params() -> Iterator[Refusal]:

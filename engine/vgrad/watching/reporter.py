@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from vgrad.controls.controls import Set
 from vgrad.events.batch import Snapshot
-from vgrad.events.notices import VerdictChanged
+from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
 from vgrad.events.step_block import blocks_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _PUBLISH_EVERY_S = 0.25
 
 class Measured(Protocol):
     """What a reporter asks about the steps it reports."""
+
+    @property
+    def step(self) -> int:
+        """Number of steps done so far."""
 
     @property
     def controls(self) -> Controls:
@@ -88,6 +93,15 @@ class Reporter:
         # What was published before a verdict changed must not outlive it.
         if records and (is_news or time.perf_counter() - self._published_s > _PUBLISH_EVERY_S):
             self.publish()
+
+    def control_dropped(self, name: str, reason: str) -> None:
+        """Say that a control could not be carried out in the step under way and has been switched off."""
+        if self.hub is None:
+            return
+        controls, step = self._measured.controls, self._measured.step + 1
+        off = Set(name, getattr(controls, name))
+        self.hub.notify(CommandRejected(step, off, reason), part=self._part)
+        self.hub.notify(CommandApplied(step, off, controls), part=self._part)
 
     def publish(self) -> None:
         """Give readers the statistics and the verdict as they are now."""
