@@ -11,10 +11,11 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vgrad.errors import DataError, VgradError
-from vgrad.events.batch import Batch
+from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.codec import notice_from_data
 from vgrad.store.columns import unpack_block
 from vgrad.store.database import open_to_read
+from vgrad.store.snapshots import unpack_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ class RunReader:
         self.folder = folder
         self._connection = open_to_read(folder.database)
         self._num_notices = 0
-        self._steps_up_to = 0  # number of the newest row of steps that was read
+        self._read_up_to = {"steps": 0, "layers": 0}  # number of the newest row of each that was read
+        self._snapshot_version = 0
         self._last_step: dict[int, int] = {}  # by part
 
     def close(self) -> None:
@@ -70,17 +72,37 @@ class RunReader:
         status: Status = "alive" if is_alive else _ENDED.get(known.get("ended"), "crashed")
         return {**known, "status": status}
 
-    def take(self) -> Batch:
+    def take(self, *, with_layers: bool = False) -> Batch:
         """Everything that was recorded since the last call, from the first step on at the first.
 
-        Steps come without their norms per layer; see `layers`.
+        Args:
+            with_layers: Give steps with their norms per layer, as far back as those of every step are
+                kept. Else all steps come, without those norms; see `steps` and `layers`.
 
         Raises:
             DataError: If the record is damaged.
         """
         notices = tuple(self._notices())
-        blocks = tuple(self._blocks())
-        return Batch(blocks, notices)
+        blocks = tuple(self._blocks("layers" if with_layers else "steps"))
+        return Batch(blocks, notices, self._snapshots())
+
+    def parts(self) -> list[int]:
+        """Numbers of the parts that have steps."""
+        return [part for (part,) in self._rows("SELECT DISTINCT part FROM steps ORDER BY part")]
+
+    def steps(self, part: int) -> Iterator[StepBlock]:
+        """Yield all steps of a part, without norms per layer, oldest first.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        last = -1
+        for (data,) in self._rows("SELECT data FROM steps WHERE part = ? ORDER BY number", part):
+            block = _block(data)
+            block = block[block.step > last]
+            if len(block):
+                last = int(block.step[-1])
+                yield block
 
     def layers(self, part: int, level: int = 0) -> Iterator[StepBlock]:
         """Yield the steps whose norms per layer are kept at a level, oldest first.
@@ -116,17 +138,27 @@ class RunReader:
             yield _notice(data)
             self._num_notices = sequence + 1
 
-    def _blocks(self) -> Iterator[StepBlock]:
-        for number, data in self._rows(
-            "SELECT number, data FROM steps WHERE number > ? ORDER BY number", self._steps_up_to
-        ):
+    def _blocks(self, table: Literal["steps", "layers"]) -> Iterator[StepBlock]:
+        level = "AND level = 0" if table == "layers" else ""
+        query = f"SELECT number, data FROM {table} WHERE number > ? {level} ORDER BY number"  # noqa: S608  # ours
+        for number, data in self._rows(query, self._read_up_to[table]):
             block = _block(data)
-            self._steps_up_to = number
+            self._read_up_to[table] = number
             # A large chunk takes the place of small ones, of which some have been read.
             block = block[block.step > self._last_step.get(block.part, -1)]
             if len(block):
                 self._last_step[block.part] = int(block.step[-1])
                 yield block
+
+    def _snapshots(self) -> dict[int, Snapshot]:
+        query = "SELECT part, version, data FROM snapshots WHERE version > ?"
+        found = {}
+        for part, version, data in self._rows(query, self._snapshot_version):
+            if not (isinstance(version, int) and isinstance(data, bytes)):
+                raise DataError("statistics of the record are of a wrong type")
+            found[part] = unpack_snapshot(data)
+            self._snapshot_version = max(self._snapshot_version, version)
+        return found
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         try:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 from vgrad.errors import VgradError
-from vgrad.events.batch import Batch
+from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.step_block import StepBlock
 from vgrad.store.database import open_to_write
 from vgrad.store.inbox import Inbox
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
     from vgrad.store.inbox import SentCommand
 
+_SNAPSHOT_S = 1.0  # between two writes of the statistics, of which only the newest are of use
 EVERY_S = 0.25  # at most so much is missing after kill -9
 _LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
 _RETRY_S = 1.0
@@ -62,6 +63,7 @@ class Recorder:
         self._since_s = time.time()
         self._passed_on: set[str] = set()  # ids: an inbox that is opened again has them still
         self._waiting: deque[Batch] = deque()
+        self._snapshots: dict[int, Snapshot] = {}
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vgrad-recorder", daemon=True)
 
@@ -111,7 +113,7 @@ class Recorder:
         return True
 
     def _record(self, writer: Writer, inbox: Inbox) -> None:
-        next_s = 0.0
+        next_s = next_snapshot_s = 0.0
         is_last = False
         while not is_last:
             is_last = self._is_closing.wait(_LOOK_S)
@@ -120,6 +122,7 @@ class Recorder:
                     self._passed_on.add(sent.command_id)
                     self._on_command(sent)
             batch = self._cursor.take()
+            self._snapshots |= batch.snapshots
             if batch.blocks or batch.notices:
                 self._waiting.append(batch)
                 self._drop_the_oldest_steps()
@@ -127,6 +130,10 @@ class Recorder:
             if not (batch.notices or is_last or now_s >= next_s):
                 continue
             next_s = now_s + EVERY_S
+            if is_last or now_s >= next_snapshot_s:
+                next_snapshot_s = now_s + _SNAPSHOT_S
+                self._waiting.append(Batch(snapshots=self._snapshots))
+                self._snapshots = {}
             if self._waiting:
                 writer.write(_joined(self._waiting))
                 self._waiting.clear()
@@ -162,4 +169,5 @@ def _joined(batches: Sequence[Batch]) -> Batch:
     return Batch(
         tuple(StepBlock.concatenate(group) for group in groups),
         tuple(notice for batch in batches for notice in batch.notices),
+        {part: snapshot for batch in batches for part, snapshot in batch.snapshots.items()},
     )

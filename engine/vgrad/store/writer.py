@@ -11,6 +11,7 @@ from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
 from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import pack_block, unpack_block
 from vgrad.store.layer_levels import LayerLevels
+from vgrad.store.snapshots import pack_snapshot
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,6 +31,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._levels: dict[int, LayerLevels] = {}
+        self._num_snapshots = 0
         self._unsealed: dict[int, int] = {}
         self._status: dict[str, Any] = {"host": platform.node()}
 
@@ -48,12 +50,21 @@ class Writer:
             )
             for block in batch.blocks:
                 self._write_steps(block)
+            self._write_snapshots(batch)
             self._write_status(batch)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _write_snapshots(self, batch: Batch) -> None:
+        for part, snapshot in batch.snapshots.items():
+            self._num_snapshots += 1
+            self._connection.execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)",
+                (part, self._num_snapshots, pack_snapshot(snapshot)),
+            )
 
     def finish(self) -> None:
         """Write what has waited for more, and fold the log into the file."""
