@@ -61,6 +61,7 @@ def test_importing_the_engine_is_cheap() -> None:
         ["study", "--help"],
         ["verdicts", "--help"],
         ["controls", "--help"],
+        ["attach", "--help"],
         ["runs", "--help"],
         ["send", "--help"],
         ["tail", "--help"],

@@ -125,7 +125,8 @@ class ScriptedSource:
         answers: Whether commands are answered at once, as an idle engine would.
     """
 
-    def __init__(self, *, answers: bool = False) -> None:
+    def __init__(self, *, answers: bool = False, outlives_screen: bool = False) -> None:
+        self.outlives_screen = outlives_screen
         self.submitted: list[Command] = []
         self.exception: BaseException | None = None
         self.closed = False

@@ -24,6 +24,7 @@ _BAD_USAGE = 2
 _INTERRUPTED = 130
 
 _COMMANDS = {
+    "attach": "Open the screen on a run of another process, or on one that has ended.",
     "controls": "List what can be changed while it trains, and what it is good for.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
     "run": "Train a recipe or a task of your own, and watch it.",

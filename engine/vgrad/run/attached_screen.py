@@ -30,6 +30,11 @@ class AttachedScreen:
         """What ended the training, once it has failed."""
         return self._session.exception
 
+    @property
+    def outlives_screen(self) -> bool:
+        """The session trains in this very process, and ends with it."""
+        return False
+
     def start(self) -> None:
         """Start training."""
         self._session.start()

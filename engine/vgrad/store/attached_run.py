@@ -47,6 +47,11 @@ class AttachedRun:
         return None
 
     @property
+    def outlives_screen(self) -> bool:
+        """A process of its own trains it."""
+        return True
+
+    @property
     def is_alive(self) -> bool:
         """Whether a process trains it now."""
         return self.folder.pid() is not None

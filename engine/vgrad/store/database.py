@@ -34,7 +34,7 @@ CREATE TABLE layers (
     part INTEGER NOT NULL, level INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     data BLOB NOT NULL
 );
-CREATE TABLE snapshots (part INTEGER PRIMARY KEY, version INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE snapshots (part INTEGER PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX layers_by_place ON layers (part, level, first);
 """
 _MARKS = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION};"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from vgrad.errors import DataError, VgradError
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.codec import notice_from_data
+from vgrad.events.step_codec import snapshot_from_data
 from vgrad.store.columns import unpack_block
 from vgrad.store.database import open_to_read
-from vgrad.store.snapshots import unpack_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,9 +154,9 @@ class RunReader:
         query = "SELECT part, version, data FROM snapshots WHERE version > ?"
         found = {}
         for part, version, data in self._rows(query, self._snapshot_version):
-            if not (isinstance(version, int) and isinstance(data, bytes)):
+            if not isinstance(version, int):
                 raise DataError("statistics of the record are of a wrong type")
-            found[part] = unpack_snapshot(data)
+            found[part] = snapshot_from_data(_json(data))
             self._snapshot_version = max(self._snapshot_version, version)
         return found
 

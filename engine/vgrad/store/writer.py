@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
 from vgrad.events.step_block import StepBlock
+from vgrad.events.step_codec import snapshot_to_data
 from vgrad.store.columns import pack_block, unpack_block
 from vgrad.store.layer_levels import LayerLevels
-from vgrad.store.snapshots import pack_snapshot
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,7 +63,7 @@ class Writer:
             self._num_snapshots += 1
             self._connection.execute(
                 "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)",
-                (part, self._num_snapshots, pack_snapshot(snapshot)),
+                (part, self._num_snapshots, json.dumps(snapshot_to_data(snapshot))),
             )
 
     def finish(self) -> None:

@@ -244,7 +244,7 @@ class VgradApp(ViewActions):
         """Quit; ask first while training runs."""
         from vgrad_tui.screens.quit import QuitScreen
 
-        if self.state.ended is not None:
+        if self.state.ended is not None or self._source.outlives_screen:
             self.exit()
         elif self._is_quitting or self.state.info is None:
             self.leaves_at_once = True
@@ -253,10 +253,25 @@ class VgradApp(ViewActions):
         else:
             self.push_screen(QuitScreen(self.state.step), self._leave)
 
+    def action_ask_stop(self) -> None:
+        """End the run; ask first. A screen on a run of another process stays, to show how it ends."""
+        from vgrad_tui.screens.quit import StopScreen
+
+        if not self._source.outlives_screen:
+            self.action_ask_quit()
+        elif self._can_steer():
+            self.push_screen(StopScreen(self.state.step), self._stop)
+
+    def _stop(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self._source.stop()
+            self.notify("stopping after this step", timeout=5)
+
     def on_interrupted(self) -> None:
-        """Stop the run at its safe point, restore the terminal and exit."""
+        """Restore the terminal and go; a run of this process stops at its safe point."""
         self.was_interrupted = True
-        self._source.stop()
+        if not self._source.outlives_screen:
+            self._source.stop()
         self.exit()
 
     def _leave_a_lost_terminal(self) -> None:

@@ -18,6 +18,10 @@ class Source(Protocol):
     def exception(self) -> BaseException | None:
         """What ended the run, once it has failed; None where it has not, or is not known."""
 
+    @property
+    def outlives_screen(self) -> bool:
+        """Whether the run goes on when this program ends: a process of its own trains it."""
+
     def start(self) -> None:
         """Begin; `drain` returns batches from then on."""
 

@@ -34,3 +34,19 @@ class QuitScreen(Dialog[bool]):
         )  # fmt: skip
         with Vertical(classes="box"):
             yield Static(text)
+
+
+class StopScreen(QuitScreen):
+    """Asks before a run of another process is ended, for everybody who watches it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("Q", "dismiss(True)", "stop", show=False)]
+
+    def compose(self) -> ComposeResult:
+        """Ask."""
+        text = Text.assemble(
+            (f"Training runs in another process, at step {self._step:,}. End it?\n\n", ""),
+            ("y", "bold"), " or ", ("Q", "bold"), "  end it after this step\n",
+            ("n", "bold"), " or ", ("esc", "bold"), "  let it run; q at the screen leaves it running",
+        )  # fmt: skip
+        with Vertical(classes="box"):
+            yield Static(text)
