@@ -64,16 +64,16 @@ def _has_started(folder: RunFolder) -> bool:
     return not failed and any(isinstance(body, RunStarted) for body in bodies)
 
 
-def main() -> int:
-    """Train what the folder's configuration says, and record it there."""
+def train_in_folder(path: Path) -> int:
+    """Train what the configuration in the folder ``path`` says, record it there, and return the exit code."""
     from vgrad.config import RunConfig
     from vgrad.run.headless import run_headless
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    folder = RunFolder(Path(sys.argv[1]))
+    folder = RunFolder(path)
     config = RunConfig.model_validate_json((folder.path / _CONFIG).read_text(encoding="utf-8"))
     return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, folder=folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(train_in_folder(Path(sys.argv[1])))
