@@ -18,7 +18,7 @@ class RunInfo:
     Attributes:
         recipe: Name of the recipe, or of the task file.
         description: One line of what it shows.
-        seed: Seed of weights and data.
+        seed: Seed of weights and data; None in a foreign loop, which seeds itself.
         device: Device of the model, as torch names it.
         layers: Layer names, in the model's parameter order.
         layer_sizes: Number of parameters of each layer.
@@ -36,7 +36,7 @@ class RunInfo:
 
     recipe: str
     description: str
-    seed: int
+    seed: int | None
     device: str
     layers: tuple[str, ...]
     layer_sizes: tuple[int, ...]

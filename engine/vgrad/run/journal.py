@@ -59,7 +59,8 @@ def entry_of(notice: Notice) -> Entry | None:
         case Preparing(what=text):
             pass
         case RunStarted(info=info):
-            text = f"{info.recipe} started on {info.device}, seed {info.seed}"
+            seed = "" if info.seed is None else f", seed {info.seed}"
+            text = f"{info.recipe} started on {info.device}{seed}"
         case CommandApplied(step=step, command=command):
             kind, text = "applied", f"{describe(command)}  @ {step:,}"
         case CommandRejected(command=command, reason=reason):

@@ -140,7 +140,7 @@ class WatchedPart:
         return RunInfo(
             recipe=self.name,
             description=f"{type(self._optimizers[0]).__name__} in a training loop that is not vgrad's",
-            seed=0,
+            seed=None,
             device=str(layers.params[0].device),
             layers=layers.names,
             layer_sizes=layers.sizes,

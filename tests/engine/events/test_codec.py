@@ -89,7 +89,7 @@ infos = st.builds(
     RunInfo,
     recipe=text,
     description=text,
-    seed=counts,
+    seed=st.none() | counts,
     device=text,
     layers=st.lists(text, max_size=4).map(tuple),
     layer_sizes=st.lists(counts, max_size=4).map(tuple),

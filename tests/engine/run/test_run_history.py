@@ -192,3 +192,11 @@ def test_the_end_says_how_it_ended() -> None:
     assert history.journal[-1].text == "failed: it broke"
     summary = RunSummary.of(history, recipe="a", seed=0)
     assert (summary.outcome, summary.error, summary.loss_first) == ("failed", "it broke", 1.0)
+
+
+def test_the_journal_says_nothing_of_a_seed_that_is_not_known() -> None:
+    started = [make_batch(notices=(RunStarted(info(seed=seed)),)) for seed in (0, None)]
+    assert [history_of(batch).journal[0].text for batch in started] == [
+        "a started on cpu, seed 0",
+        "a started on cpu",
+    ]

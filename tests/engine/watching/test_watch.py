@@ -51,6 +51,12 @@ def test_a_watched_loop_is_bit_identical_to_a_bare_one(name: str, loop: Loop) ->
     assert all(record.grad_norm > 0 for record in records)
 
 
+def test_the_seed_of_a_loop_that_we_did_not_seed_is_not_known() -> None:
+    _, _, watch = run_watched(SGD, plain)
+    with watch:
+        assert watch.parts[0].info().seed is None
+
+
 def test_lbfgs_is_one_step_however_often_it_evaluates() -> None:
     make = partial(torch.optim.LBFGS, lr=0.1, max_iter=5, line_search_fn="strong_wolfe")
     bare, losses = run_bare(make, with_closure, 6)

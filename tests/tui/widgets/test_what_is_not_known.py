@@ -84,3 +84,14 @@ async def test_a_run_of_one_part_has_no_other_to_show() -> None:
         await pilot.press("p")
         assert app.state.shown_part == 0
         assert not any("p part" in line for line in screen_lines(app))
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+async def test_a_seed_is_shown_where_it_is_known(seed: int | None) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        started = make_batch(notices=(RunStarted(make_info(seed=seed)),))
+        await play(pilot, source, [started, make_batch((make_record(1),))])
+        row = line_with(app, "charlm-rnn")
+        assert "cpu" in row and ("seed" in row) == (seed is not None)

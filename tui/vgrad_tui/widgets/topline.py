@@ -51,7 +51,7 @@ class TopLine(Lines):
         return [
             (8, [(safe(info.recipe), "strong")]),
             (3, [(info.device, "dim")]),
-            (2, [(f"seed {info.seed}", "dim")]),
+            (2, [] if info.seed is None else [(f"seed {info.seed}", "dim")]),
             phase,
             (7, self._progress(state)),
             (6, speed),
