@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tests.batches import make_batch
 from tests.tui.driving import line_with, play, pull, screen_lines
-from tests.tui.scripted import ScriptedSource
+from tests.tui.scripted import ScriptedSource, make_info, make_record
 from textual.widgets import Static
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Resume, Set
 from vgrad.diagnose.rules import tags
 from vgrad.diagnose.symptoms import Symptoms
 from vgrad.events.batch import Batch
-from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
+from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.methods.clip import ClipGradNorm
 from vgrad_tui.app.app import VgradApp
@@ -203,6 +203,25 @@ async def test_a_lost_run_that_the_engine_paused_says_what_helps() -> None:
         assert line_with(app, "pause  @ 303")
         await pilot.press("escape", "space")
         assert source.submitted == [Resume()], "to pause is the engine's decision"
+
+
+async def test_e_shows_all_of_what_the_last_command_did() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        before = [make_record(step, loss=3 + step % 7 / 50) for step in range(1, 150)]
+        after = [make_record(step, loss=1 + step % 7 / 50) for step in range(150, 260)]
+        clipped = CommandApplied(150, CLIP, Controls(clip=ClipGradNorm(1.0)))
+        batches = [make_batch(notices=(RunStarted(make_info()),)), make_batch(tuple(before))]
+        await play(pilot, source, [*batches, make_batch(notices=(clipped,)), make_batch(tuple(after))])
+        found = app.state.effect()
+        assert found is not None
+        sentence = f"{found[0]}: {found[1].words()}"
+        assert len(sentence) > 80
+        assert not any(sentence in line for line in screen_lines(app))
+        await pilot.press("e")
+        await pilot.pause()
+        assert sentence in str(app.screen.query_one("#verdict-words", Static).content)
 
 
 async def test_the_remedy_of_a_lost_run_trains_on_as_it_says() -> None:

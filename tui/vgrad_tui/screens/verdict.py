@@ -1,4 +1,4 @@
-"""The whole verdict, for terminals that have no room for it beside the chart."""
+"""The whole verdict and the last command's effect, for terminals without room for them beside the chart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_LAYERS = 12
 
 
 class VerdictScreen(Dialog[bool]):
-    """The verdict and what it rests on, as it is now; its remedy works from here, too."""
+    """The verdict, what it is based on, and what the last command did; its remedy works from here, too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "dismiss(False)", "close", show=False),
@@ -67,6 +67,10 @@ def _words(state: State) -> Text:
         text.append(f"{verdict.advice}\n", "")
     if state.rejected is not None:
         text.append(f"refused: {safe(state.rejected.reason)}\n", "")
+    effect = state.effect()
+    if effect is not None:
+        text.append(f"\n{safe(effect[0])}", "bold")
+        text.append(f": {effect[1].words()}\n", "")
     for tag in verdict.tags:
         text.append(f"\n{tag}", "bold")
         text.append(f"  {TAGS.get(tag, '')}", "")
