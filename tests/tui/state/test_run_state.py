@@ -28,7 +28,7 @@ def answer(body: CommandApplied | CommandRejected, command_id: str) -> Batch:
 def test_what_is_asked_is_not_applied() -> None:
     state = started()
     state.ask(CLIP, "a")
-    assert state.asked("clip") == CLIP
+    assert state.pending_on("clip") == CLIP
     assert state.controls.clip is None
     assert state.wanted.clip == ClipGradNorm(1.0)
 
@@ -37,7 +37,7 @@ def test_an_answer_applies_and_ends_the_waiting() -> None:
     state = started()
     state.ask(CLIP, "a")
     state.take(answer(CommandApplied(42, CLIP, Controls(clip=ClipGradNorm(1.0))), "a"))
-    assert state.asked("clip") is None
+    assert state.pending_on("clip") is None
     assert state.controls.clip == ClipGradNorm(1.0)
     assert state.applied_at["clip"] == 42
     assert list(state.marks) == [(42, "clip norm 1")]

@@ -207,7 +207,7 @@ class VgradApp(ViewActions):
 
         if not self._can_steer():
             return
-        if self.state.checking is None and self.state.asked(control_guide.CHECK) is None:
+        if self.state.checking is None and self.state.pending_on(control_guide.CHECK) is None:
             self.submit(CheckGradients())
         if not isinstance(self.screen, GradientCheckScreen):
             self.push_screen(GradientCheckScreen(self.state))

@@ -56,7 +56,7 @@ class GradientCheckScreen(Dialog[bool]):
         if state.checking is not None:
             full = _BAR * state.checking.done // max(1, state.checking.total)
             text.append(f"\n{'█' * full}{'░' * (_BAR - full)}")
-        elif state.checked is not None and state.asked("check") is None:
+        elif state.checked is not None and state.pending_on("check") is None:
             text.append(f"\n\n{table(state.checked.check)}")
         if text != self._shown:
             self._shown = text

@@ -85,7 +85,11 @@ def at_hand(control: Control, state: State, choice: Set | None = None) -> Contro
     if choice is not None:
         return choice.value
     refused = state.rejected.command if state.rejected is not None else None
-    if isinstance(refused, Set) and refused.control == control.name and state.asked(control.name) is None:
+    if (
+        isinstance(refused, Set)
+        and refused.control == control.name
+        and state.pending_on(control.name) is None
+    ):
         try:
             return control.read(refused.value)
         except ConfigError:

@@ -16,7 +16,7 @@ class PendingCommands:
 
     def __init__(self) -> None:
         # By id, oldest first, each with the command that would take it back.
-        self._asked: dict[str, tuple[Command, Command | None]] = {}
+        self._by_id: dict[str, tuple[Command, Command | None]] = {}
         # Confirmed controls, and what they will be: asked for by every row of every frame, so kept.
         self._wanted: tuple[Controls, Controls] | None = None
         self._undo: deque[Command] = deque(maxlen=_MOST_UNDO)
@@ -24,7 +24,7 @@ class PendingCommands:
     @property
     def pending(self) -> tuple[Command, ...]:
         """Commands that were asked for and not yet answered, oldest first."""
-        return tuple(command for command, _ in self._asked.values())
+        return tuple(command for command, _ in self._by_id.values())
 
     def wanted(self, controls: Controls) -> Controls:
         """``controls`` as they will be once everything asked for has been applied."""
@@ -45,10 +45,10 @@ class PendingCommands:
         inverse = _inverse(command, self.wanted(controls)) if undoable else None
         if inverse is not None:
             self._undo.append(inverse)
-        self._asked[command_id] = command, inverse
+        self._by_id[command_id] = command, inverse
         self._wanted = None
 
-    def about(self, topic_: str) -> Command | None:
+    def on(self, topic_: str) -> Command | None:
         """The newest unanswered command on a topic, or None."""
         return next((command for command in reversed(self.pending) if topic(command) == topic_), None)
 
@@ -67,13 +67,13 @@ class PendingCommands:
             del self._undo[-1 - list(reversed(self._undo)).index(inverse)]
 
     def _answered(self, command_id: str | None) -> Command | None:
-        _, inverse = self._asked.pop(command_id or "", (None, None))
+        _, inverse = self._by_id.pop(command_id or "", (None, None))
         self._wanted = None
         return inverse
 
     def forget(self) -> None:
         """Nothing will be answered any more."""
-        self._asked.clear()
+        self._by_id.clear()
         self._wanted = None
 
 

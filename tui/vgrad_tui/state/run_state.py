@@ -1,6 +1,6 @@
 """What the screen shows: the run's history, and what this screen has asked for. Knows nothing of Textual.
 
-A change is shown in three steps: *asked* when a key was pressed, and *applied at step N* or
+A change is shown in three steps: *pending* once a key was pressed, and *applied at step N* or
 *rejected* only when the engine has said so.
 """
 
@@ -32,29 +32,29 @@ class State(RunHistory):
     def __init__(self) -> None:
         super().__init__()
         self.spare_clip: ControlValue = ClipGradNorm(1.0)
-        self._asked = PendingCommands()
+        self._pending = PendingCommands()
 
     @property
     def pending(self) -> tuple[Command, ...]:
         """Commands that were asked for and not yet answered, oldest first."""
-        return self._asked.pending
+        return self._pending.pending
 
     @property
     def wanted(self) -> Controls:
         """The controls as they will be once everything asked for has been applied."""
-        return self._asked.wanted(self.controls)
+        return self._pending.wanted(self.controls)
 
     def ask(self, command: Command, command_id: str, *, undoable: bool = True) -> None:
         """Take note that ``command`` has been submitted, and that its answer will carry this id."""
-        self._asked.add(command, command_id, self.controls, undoable=undoable)
+        self._pending.add(command, command_id, self.controls, undoable=undoable)
 
     def pop_undo(self) -> Command | None:
         """The command that takes back the last change, or None."""
-        return self._asked.pop_undo()
+        return self._pending.pop_undo()
 
-    def asked(self, about: str) -> Command | None:
+    def pending_on(self, topic: str) -> Command | None:
         """The newest unanswered command on a topic, or None."""
-        return self._asked.about(about)
+        return self._pending.on(topic)
 
     def take(self, batch: Batch) -> None:
         """Fold a batch in, and see which commands it answers."""
@@ -62,11 +62,11 @@ class State(RunHistory):
         for notice in batch.notices:
             match notice.body:
                 case CommandApplied():
-                    self._asked.applied(notice.command_id)
+                    self._pending.applied(notice.command_id)
                 case CommandRejected():
-                    self._asked.rejected(notice.command_id)
+                    self._pending.rejected(notice.command_id)
                 case RunEnded():
-                    self._asked.forget()
+                    self._pending.forget()
 
     def show_next_part(self) -> None:
         """Speak of the next part of the run from now on; after the last comes the first."""

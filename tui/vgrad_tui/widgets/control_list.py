@@ -30,7 +30,7 @@ from vgrad_tui.state.control_guide import (
     obstacle,
 )
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.control_value import applied, asked_value, chosen, pending
+from vgrad_tui.widgets.control_value import applied, chosen, pending, pending_value
 from vgrad_tui.widgets.lines import Lines
 
 _TITLES = {WEIGHTS: "re-initialise", CHECK: "gradient check"}
@@ -128,7 +128,7 @@ class ControlList(Sheet, can_focus=True):
 
     def _value(self, name: str, *, is_on: bool) -> Runs:
         state = self._state
-        asked = state.asked(name)
+        command = state.pending_on(name)
         if name == CHECK:
             return check_in_short(state)
         if name == WEIGHTS:
@@ -137,8 +137,8 @@ class ControlList(Sheet, can_focus=True):
             now = find_control(name).shown(getattr(state.controls, name))
         if self.choice is not None and self.choice.control == name:
             return chosen(name, self.choice, state)
-        if asked is not None:
-            return pending(now, asked_value(asked), state)
+        if command is not None:
+            return pending(now, pending_value(command), state)
         return applied(now, state, name, strong=is_on)
 
     def watch_cursor(self) -> None:
@@ -263,9 +263,9 @@ def check_in_short(state: State) -> Runs:
     """How far the gradient check is, or what the last one found."""
     if state.checking is not None:
         return [(f"{state.checking.done:,} of {state.checking.total:,} entries …", "warn")]
-    asked = state.asked(CHECK)
-    if asked is not None:
-        return [(f"{describe(asked)} asked for", "warn")]
+    command = state.pending_on(CHECK)
+    if command is not None:
+        return [(f"{describe(command)} asked for", "warn")]
     if state.checked is None:
         return [("not checked yet", "dim")]
     check = state.checked.check

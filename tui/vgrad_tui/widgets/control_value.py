@@ -1,4 +1,4 @@
-"""A control's value as the engine has it, what was asked for, and since which step it holds."""
+"""A control's value as the engine has it, what is pending, and since which step it holds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vgrad_tui.draw.runs import Runs
 from vgrad_tui.state.run_state import State
 
 
-def pending(now: str, asked: str, state: State) -> Runs:
+def pending(now: str, value: str, state: State) -> Runs:
     """The value in force, the one that was asked for, and when it is applied."""
     when = "" if state.controls.accumulation_steps == 1 else ": window's end"
-    return [(f"{now} → ", "dim"), (asked, "warn"), (f"  pending{when}", "warn")]
+    return [(f"{now} → ", "dim"), (value, "warn"), (f"  pending{when}", "warn")]
 
 
 def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
@@ -26,11 +26,11 @@ def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
 def chosen(name: str, choice: Set, state: State) -> Runs:
     """The present value, the one that was chosen in its place, and the key that sets it."""
     now = find_control(name).shown(getattr(state.wanted, name))
-    return [(f"{now} → ", "dim"), (asked_value(choice), "key"), ("  chosen: enter sets it", "dim")]
+    return [(f"{now} → ", "dim"), (pending_value(choice), "key"), ("  chosen: enter sets it", "dim")]
 
 
-def asked_value(command: Command) -> str:
-    """The value that was asked for, as its control shows it; in plain words where it has none."""
+def pending_value(command: Command) -> str:
+    """The value that a command will set, as its control shows it; in plain words where it has none."""
     if not isinstance(command, Set):
         return describe(command)
     control = find_control(command.control)

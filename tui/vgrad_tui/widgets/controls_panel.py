@@ -1,4 +1,4 @@
-"""The controls: what was asked, what the engine has applied, and since which step.
+"""The controls: what is pending, what the engine has applied, and since which step.
 
 Every row is a key and a mouse target: a click on one of its keys, or anywhere else on the row,
 does what the key does.
@@ -22,7 +22,7 @@ from vgrad_tui.draw.numbers import number, percent
 from vgrad_tui.draw.runs import Runs, cut_short, width_of
 from vgrad_tui.state.control_guide import others_on
 from vgrad_tui.state.run_state import State
-from vgrad_tui.widgets.control_value import applied, asked_value, pending
+from vgrad_tui.widgets.control_value import applied, pending, pending_value
 from vgrad_tui.widgets.lines import Lines
 
 _LABEL_WIDTH = 11
@@ -167,9 +167,9 @@ class ControlsPanel(Container):
 
     def _clip(self, state: State) -> Runs:
         now = CLIP.shown(state.controls.clip)
-        asked = state.asked("clip")
-        if asked is not None:
-            return pending(now, asked_value(asked), state)
+        command = state.pending_on("clip")
+        if command is not None:
+            return pending(now, pending_value(command), state)
         return applied(now, state, "clip", strong=state.controls.clip is not None)
 
     def _threshold(self, state: State) -> Runs:
@@ -187,9 +187,9 @@ class ControlsPanel(Container):
 
     def _accumulate(self, state: State) -> Runs:
         now = ACCUMULATE.shown(state.controls.accumulate)
-        asked = state.asked("accumulate")
-        if asked is not None:
-            return pending(now, asked_value(asked), state)
+        command = state.pending_on("accumulate")
+        if command is not None:
+            return pending(now, pending_value(command), state)
         strong = state.controls.accumulate != MeanOver()
         return applied(now, state, "accumulate", strong=strong)
 
@@ -197,9 +197,9 @@ class ControlsPanel(Container):
         controls, record = state.controls, state.record
         scale = controls.lr_scale
         now = f"×{scale:g}"
-        asked = state.asked("lr_scale")
-        if asked is not None:
-            return pending(now, f"×{asked_value(asked)}", state)
+        command = state.pending_on("lr_scale")
+        if command is not None:
+            return pending(now, f"×{pending_value(command)}", state)
         if record is not None:
             is_old = record.step < state.applied_at.get("lr_scale", 0)  # made with another scale
             lr = record.base_lr * scale if is_old else record.lr
@@ -227,9 +227,9 @@ class ControlsPanel(Container):
         return [(f"{skipped:,} {steps} skipped", "warn" if skipped else "dim")]
 
     def _run(self, state: State) -> Runs:
-        asked = state.asked("run")
-        if asked is not None:
-            return pending(state.phase, describe(asked), state)
+        command = state.pending_on("run")
+        if command is not None:
+            return pending(state.phase, describe(command), state)
         return applied(state.phase, state, "run", strong=state.phase == "paused")
 
 
