@@ -68,7 +68,7 @@ class Session:
         self._hub = Hub()
         self._cursor = self._hub.cursor()
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
-        self._tally = Totals()
+        self._totals = Totals()
         self._is_at_exit = False
         self.exception: BaseException | None = None
 
@@ -149,13 +149,13 @@ class Session:
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
             if isinstance(error, VgradError):  # its message says all that there is to say
-                self._hub.notify(self._tally.ended("failed", str(error)))
+                self._hub.notify(self._totals.ended("failed", str(error)))
             else:
                 line = f"{type(error).__name__}: {error}"
-                self._hub.notify(self._tally.ended("failed", line, traceback_of(error)))
+                self._hub.notify(self._totals.ended("failed", line, traceback_of(error)))
         else:
             message = _DATA_ENDED if reason == "done" and trainer.is_exhausted else None
-            self._hub.notify(self._tally.ended(reason, message=message))
+            self._hub.notify(self._totals.ended(reason, message=message))
         finally:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
 
@@ -186,7 +186,7 @@ class Session:
                     self._report(trainer.finish())
                     self._validate(trainer)
             self._report(trainer.finish())
-            if self._tally.validated_step < trainer.step and not self._is_at_exit:
+            if self._totals.validated_step < trainer.step and not self._is_at_exit:
                 self._validate(trainer)
             trainer.reporter.publish()
         except BaseException:
@@ -235,16 +235,16 @@ class Session:
 
     def _report(self, records: Sequence[StepRecord]) -> None:
         for record in records:
-            self._tally.observe(record)
+            self._totals.observe(record)
 
     def _validation_is_due(self, trainer: Trainer) -> bool:
         every, step = trainer.config.eval_every, trainer.step
-        return bool(every) and step % every == 0 and step > self._tally.validated_step
+        return bool(every) and step % every == 0 and step > self._totals.validated_step
 
     def _validate(self, trainer: Trainer) -> None:
         begin = time.perf_counter()
         loss = trainer.validate()
         if loss is None:  # this task has no validation data
             return
-        self._tally.validated(trainer.step, loss)
+        self._totals.validated(trainer.step, loss)
         self._hub.notify(Validated(trainer.step, loss, time.perf_counter() - begin))
