@@ -24,14 +24,14 @@ _BAD_USAGE = 2
 _INTERRUPTED = 130
 
 _COMMANDS = {
-    "attach": "Open the screen on a run of another process, or on one that has ended.",
+    "attach": "Open the screen on a recorded run, with its whole history: watch it, and steer it.",
     "controls": "List what can be changed while it trains, and what it is good for.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
     "run": "Train a recipe or a task of your own, and watch it.",
-    "runs": "List the runs of this account, and remove those that are no longer wanted.",
-    "send": "Steer a run in another process: clip norm:1, pause, stop.",
+    "runs": "List the runs of this account, the newest first: what they are, and whether they are alive.",
+    "send": "Send a command to a run, and say what became of it.",
     "study": "Try the methods on the recipes, and say which of them helped.",
-    "tail": "Print what happens in a run, as lines.",
+    "tail": "Print what happens in a run: commands and their answers, verdicts, validations, its end.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
 }
 """The commands: each a function of its name, in the module of its name in `vgrad_tui.commands`."""

@@ -53,7 +53,9 @@ class StepMeter:
         self.step_s = 0.0
         self.watch_s = 0.0
         self.loss_scale: float | Tensor = 1.0
-        self.budget = Budget(watch_budget)
+        # What verdicts look at is due by the step, whatever it costs: it must not use up the screen's part.
+        self._judged_share = _JUDGED_SHARE * watch_budget
+        self.budget = Budget((1 - _JUDGED_SHARE) * watch_budget)
         self._keep_s = keep_s
         self._part = part
         self._elapsed_s = 0.0
@@ -64,7 +66,7 @@ class StepMeter:
     def use_layers(self, layers: Layers) -> None:
         """Measure these layers from the next step on; statistics are cleared."""
         self._probe = LayerStatsProbe(layers, self.budget)
-        self._judged = JudgedStatsProbe(layers, _JUDGED_SHARE * self.budget.share)
+        self._judged = JudgedStatsProbe(layers, self._judged_share)
         self._pending = PendingSteps(layers, self._probe, self._keep_s, self._part)
 
     def begin(self) -> None:
@@ -175,7 +177,6 @@ class StepMeter:
         probe = self._probe
         judged_s = self._judged.spent_s
         self.budget.earn(step_s, self.watch_s - probe.spent_s - judged_s, at_most_s=2 * probe.dearest_s)
-        self.budget.spend(judged_s)
         self._norms = None
         self.watch_s = 0.0
         self.ended_s = time.perf_counter()
