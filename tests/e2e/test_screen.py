@@ -48,7 +48,8 @@ def test_press_c_see_it_applied_marked_and_judged_then_quit(tmp_path: Path) -> N
         assert terminal.wait() == 0
         assert "charlm-rnn, seed 0: stopped" in terminal.text()
     written = json.loads(summary.read_text())
-    assert {"step": step, "command": "set", "control": "clip", "value": "norm:1.0"} in written["commands"]
+    applied = {"step": step, "version": 1, "command": "set", "control": "clip", "value": "norm:1.0"}
+    assert applied in written["commands"]
     assert written["steps"] >= step
 
 
