@@ -53,7 +53,7 @@ PARTS = (
     ),
     Part(
         "_compositor.CompositorUpdate", _compositor.CompositorUpdate, "3c3ba1394893",
-        "terminal/cell_diff.py: Reduced is one; App._display calls render_segments of it",
+        "terminal/cell_diff.py: Output is one; App._display calls render_segments of it",
     ),
     Part(
         "Compositor._render_chops", _compositor.Compositor._render_chops, "ca8c3359d7af",
@@ -67,6 +67,13 @@ PARTS = (
         "App._display", App._display, "4b78dff6669a",
         "terminal/diff_app.py overrides it: everything that is written passes through, and an update that is"
         " not written is not rendered",
+    ),
+    *(
+        Part(
+            f"App.{name}", App._display, "4b78dff6669a",
+            "terminal/diff_app.py asks it whether Textual would write now, and where the cursor was left",
+        )
+        for name in ("_batch_count", "_running", "_closed", "_previous_cursor_position")
     ),
     Part(
         "App._driver", App.is_headless.fget, "9e01b7211ef7",

@@ -85,25 +85,23 @@ class CellDiff:
         return "".join(output)
 
 
-class Reduced(CompositorUpdate):
-    """An update of which only the cells that differ are written, worked out as it is written.
+class Output(CompositorUpdate):
+    """What is written to the terminal for one update, worked out already.
 
     Args:
-        update: What Textual would write.
-        cells: What the terminal shows.
+        text: The output.
     """
 
-    def __init__(self, update: ChopsUpdate | LayoutUpdate, cells: CellDiff) -> None:
-        self._update = update
-        self._cells = cells
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The output as one segment: what makes this a Rich renderable."""
-        yield Segment(self.render_segments(console))
+        yield Segment(self._text)
 
     def render_segments(self, console: Console) -> str:
-        """The output for the cells that differ."""
-        return self._cells.reduce(self._update, console)
+        """The output."""
+        return self._text
 
 
 _UNKNOWN = "\0"  # no cell ever shows this, so it differs from all

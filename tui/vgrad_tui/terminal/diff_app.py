@@ -10,7 +10,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.screen import Screen
 
-from vgrad_tui.terminal.cell_diff import CellDiff, Reduced
+from vgrad_tui.terminal.cell_diff import CellDiff, Output
 from vgrad_tui.terminal.driver import TerminalDriver
 
 
@@ -63,7 +63,12 @@ class DiffApp(App[None]):
         terminal = self._terminal
         if terminal is None or not isinstance(renderable, ChopsUpdate | LayoutUpdate):
             super()._display(screen, renderable)
+        elif self._batch_count or not self._running or self._closed:
+            pass  # Textual writes nothing now either: no cell may be remembered as shown
         elif terminal.is_behind:
             self._lost_a_frame = True
         else:
-            super()._display(screen, Reduced(renderable, self._cells))
+            text = self._cells.reduce(renderable, self.console)
+            cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
+            if text or cursor != self._previous_cursor_position:
+                super()._display(screen, Output(text))
