@@ -53,7 +53,7 @@ PARTS = (
     ),
     Part(
         "_compositor.CompositorUpdate", _compositor.CompositorUpdate, "3c3ba1394893",
-        "terminal/cell_diff.py: Output is one; App._display calls render_segments of it",
+        "terminal/cell_diff.py: ChangedCells is one; App._display calls render_segments of it",
     ),
     Part(
         "Compositor._render_chops", _compositor.Compositor._render_chops, "ca8c3359d7af",

@@ -85,7 +85,7 @@ class CellDiff:
         return "".join(output)
 
 
-class Output(CompositorUpdate):
+class ChangedCells(CompositorUpdate):
     """What is written to the terminal for one update, worked out already.
 
     Args:

@@ -10,7 +10,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.screen import Screen
 
-from vgrad_tui.terminal.cell_diff import CellDiff, Output
+from vgrad_tui.terminal.cell_diff import CellDiff, ChangedCells
 from vgrad_tui.terminal.driver import TerminalDriver
 
 
@@ -71,4 +71,4 @@ class DiffApp(App[None]):
             text = self._cells.reduce(renderable, self.console)
             cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
             if text or cursor != self._previous_cursor_position:
-                super()._display(screen, Output(text))
+                super()._display(screen, ChangedCells(text))
