@@ -3,7 +3,7 @@
 The form of each value follows from the type that its class declares, so a new kind of notice, or a new
 field, needs nothing here. JSON has no NaN and no infinity: they are the texts ``"nan"`` and ``"-inf"``.
 Reading refuses whatever another program may have written wrong, with `DataError` and with nothing else.
-Steps are in `vgrad.events.step_codec`.
+Snapshots are in `vgrad.events.snapshot_codec`, steps in `vgrad.store.columns`.
 """
 
 from __future__ import annotations

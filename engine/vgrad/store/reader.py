@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from vgrad.errors import DataError, VgradError
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.codec import notice_from_data
-from vgrad.events.step_codec import snapshot_from_data
+from vgrad.events.snapshot_codec import snapshot_from_data
 from vgrad.store.columns import unpack_block
 from vgrad.store.database import open_to_read
 

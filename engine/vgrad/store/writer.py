@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
+from vgrad.events.snapshot_codec import snapshot_to_data
 from vgrad.events.step_block import StepBlock
-from vgrad.events.step_codec import snapshot_to_data
 from vgrad.store.columns import pack_block, unpack_block
 from vgrad.store.layer_levels import LayerLevels
 

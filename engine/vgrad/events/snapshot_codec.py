@@ -1,8 +1,8 @@
-"""Steps and snapshots as versioned plain data, and back: every array as text, none of its bits lost.
+"""The newest statistics and verdict of a part as versioned plain data, and back, bit for bit.
 
 An array is the base64 text of its numbers, the lowest byte first, so NaN, infinities and every other
 value come back exactly. Reading refuses whatever another program may have written wrong, with
-`DataError` and with nothing else. Notices are in `vgrad.events.codec`.
+`DataError` and with nothing else. Notices are in `vgrad.events.codec`, steps in `vgrad.store.columns`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from vgrad.errors import ConfigError, DataError
 from vgrad.events.batch import Snapshot
 from vgrad.events.codec import plain, read_plain
 from vgrad.events.layer_stats import LayerStats
-from vgrad.events.step_block import COLUMN_TYPES, StepBlock
-from vgrad.events.step_record import ChainLink
 from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
 from vgrad.validation import brief
@@ -31,49 +29,6 @@ VERSION = 1
 _STATS_TYPES = {
     field.name: np.int64 if field.name == "measured_step" else np.float32 for field in fields(LayerStats)
 }
-
-
-def block_to_data(block: StepBlock) -> dict[str, object]:
-    """Steps as plain data."""
-    return {
-        "version": VERSION,
-        "part": block.part,
-        "links": [list(link) for link in block.links],
-        "columns": {
-            name: _array_to_text(column)
-            for name in COLUMN_TYPES
-            if (column := getattr(block, name)) is not None
-        },
-    }
-
-
-def block_from_data(data: object) -> StepBlock:
-    """The steps that `block_to_data` wrote.
-
-    Raises:
-        DataError: If ``data`` is no such thing, or of another version.
-    """
-    values = _versioned(data, "a block of steps")
-    part, links = values.get("part"), _links(values.get("links"))
-    if type(part) is not int or part < 0:
-        raise DataError(f"part must be a whole number from 0 on, got {brief(part)}")
-    texts = _table(values.get("columns"), "columns")
-    num = len(_numbers(texts.get("step"), np.int64, "step"))
-    columns: dict[str, Any] = {"link_norms": None}
-    for name, kind in COLUMN_TYPES.items():
-        if name == "link_norms" and name not in texts:
-            continue
-        flat = _numbers(texts.get(name), kind, name)
-        match name:
-            case "grad_norms":
-                columns[name] = _matrix(flat, num, name)
-            case "link_norms":
-                columns[name] = _matrix(flat, num, name, len(links))
-            case _:
-                columns[name] = _column(flat, num, name)
-    if num == 0 or columns["step"][0] < 0 or np.any(np.diff(columns["step"]) <= 0):
-        raise DataError("a block holds at least one step, and their numbers increase from 0 on")
-    return StepBlock(part=part, links=links, **columns)
 
 
 def snapshot_to_data(snapshot: Snapshot) -> dict[str, object]:
@@ -154,8 +109,6 @@ def _numbers(text: object, kind: type[np.generic], name: str) -> NDArray[Any]:
         raise DataError(f"{name} is not in base64: {error}") from None
     if len(content) % dtype.itemsize:
         raise DataError(f"{name} is cut off in the middle of a number")
-    if kind is np.bool_ and content.strip(b"\0\1"):
-        raise DataError(f"{name} must be 0 or 1 everywhere")
     numbers: NDArray[Any] = np.frombuffer(content, dtype=dtype).astype(kind, copy=False)
     numbers.setflags(write=False)
     return numbers
@@ -167,18 +120,12 @@ def _column(flat: NDArray[Any], num: int, name: str) -> NDArray[Any]:
     return flat
 
 
-def _matrix(flat: NDArray[Any], num: int, name: str, width: int | None = None) -> NDArray[Any]:
-    """``num`` rows of ``width`` numbers, or of as many as there are where it is None."""
-    if width is None:
-        width = flat.size // num if num > 0 else 0
+def _matrix(flat: NDArray[Any], num: int, name: str) -> NDArray[Any]:
+    """``num`` rows of as many numbers each as there are."""
+    width = flat.size // num if num > 0 else 0
     if num < 0 or flat.size != num * width:
         raise DataError(f"{name} has {flat.size} numbers, which make no {num} rows")
     return flat.reshape(num, width)
-
-
-def _links(data: object) -> tuple[ChainLink, ...]:
-    rows = read_plain(data, tuple[tuple[str, str], ...], "links")
-    return tuple(ChainLink(control, label) for control, label in rows)
 
 
 def _versioned(data: object, what: str) -> dict[str, Any]:
