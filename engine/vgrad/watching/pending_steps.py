@@ -6,15 +6,15 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vgrad.events.step_record import ChainLink, StepRecord
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vgrad.events.step_record import StepRecord
     from vgrad.gradients.layers import Layers
     from vgrad.measure.host_copy import HostCopy
     from vgrad.measure.layer_stats import LayerStatsProbe, Picked
@@ -27,30 +27,29 @@ _MOST_KEPT = 64
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step
 class PendingStep:
-    """A finished step whose numbers are on their way to the host; what each is, `StepRecord` says.
+    """A finished step whose numbers are on their way to the host.
 
     Attributes:
+        record: The step's record with every field that the host knows already; called with the others.
+        copy: The joint norm before any transform, the joint norm after each link and the scalars that
+            ``coming`` names; then the norm of each parameter's gradient and what was ``measured``.
         coming: What the last scalars of ``copy`` are: some of ``loss``, ``square``, ``found_inf``, ``scale``.
+        loss: The loss, where it is not coming.
+        loss_scale: What the loss was multiplied with, where it is not coming.
+        skipped: Whether the step was dropped, as far as the host knows.
+        present: Indices of the parameters that had a gradient; None for all.
+        measured: Which expensive statistics were measured.
         logged: The loss that the loop has logged for this step; it beats the other one.
     """
 
-    step: int
+    record: partial[StepRecord]
     copy: HostCopy
     coming: list[str]
     loss: float | None
+    loss_scale: float
+    skipped: bool
     present: list[int] | None
     measured: Picked
-    links: tuple[ChainLink, ...]
-    skipped: bool
-    loss_scale: float
-    lr: float
-    base_lr: float
-    num_tokens: int
-    num_samples: int
-    num_microbatches: int
-    elapsed_s: float
-    step_s: float
-    watch_s: float
     logged: float | HostCopy | None = None
 
 
@@ -61,14 +60,12 @@ class PendingSteps:
         layers: The layers that records speak of.
         probe: Is given the expensive statistics as they arrive.
         keep_s: Seconds for which steps may be kept back, to be landed together.
-        part: The part of the run that these are steps of.
     """
 
-    def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float, part: int = 0) -> None:
+    def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float) -> None:
         self._layers = layers
         self._probe = probe
         self._keep_s = keep_s
-        self._part = part
         self._steps: deque[PendingStep] = deque()
         self._landed_s = -math.inf
         self._waited_s = 0.0
@@ -125,25 +122,15 @@ class PendingSteps:
             everywhere[pending_step.present] = norms
             norms = everywhere
         if pending_step.measured.indices:
-            self._probe.store(pending_step.step, pending_step.measured, values[num_norms:])
-        return StepRecord(
-            step=pending_step.step,
+            step = pending_step.record.keywords["step"]
+            self._probe.store(step, pending_step.measured, values[num_norms:])
+        return pending_step.record(
             loss=loss,
-            lr=pending_step.lr,
-            base_lr=pending_step.base_lr,
             grad_norm=norm,
             applied_norm=steering[-1] if steering else norm,
             grad_norms=self._layers.reduce(norms),
-            num_tokens=pending_step.num_tokens,
-            num_samples=pending_step.num_samples,
-            num_microbatches=pending_step.num_microbatches,
-            elapsed_s=pending_step.elapsed_s,
-            step_s=pending_step.step_s,
-            watch_s=pending_step.watch_s,
-            links=pending_step.links,
             link_norms=np.array(steering, dtype=np.float32),
             microbatch_square=arrived.get("square", math.nan),
             skipped=pending_step.skipped or arrived.get("found_inf", 0.0) > 0,
             loss_scale=arrived.get("scale", pending_step.loss_scale),
-            part=self._part,
         )

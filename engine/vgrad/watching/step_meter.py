@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from vgrad.events.step_record import StepRecord
 from vgrad.measure.budget import Budget
 from vgrad.measure.host_copy import HostCopy
 from vgrad.measure.judged_stats import JudgedStatsProbe
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vgrad.events.layer_stats import LayerStats
-    from vgrad.events.step_record import ChainLink, StepRecord
+    from vgrad.events.step_record import ChainLink
     from vgrad.gradients.grads import Grads
     from vgrad.gradients.layers import Layers
     from vgrad.methods.accumulation_window import AccumulationWindow
@@ -67,7 +69,7 @@ class StepMeter:
         """Measure these layers from the next step on; statistics are cleared."""
         self._probe = LayerStatsProbe(layers, self.budget)
         self._judged = JudgedStatsProbe(layers, self._judged_share)
-        self._pending = PendingSteps(layers, self._probe, self._keep_s, self._part)
+        self._pending = PendingSteps(layers, self._probe, self._keep_s)
 
     def begin(self) -> None:
         """Start the clock of the next step here, so that what came before it is not counted."""
@@ -155,23 +157,27 @@ class StepMeter:
         self._elapsed_s += step_s
         self._pending.add(
             PendingStep(
-                step=self.step,
+                partial(
+                    StepRecord,
+                    step=self.step,
+                    lr=rates.lr,
+                    base_lr=rates.base_lr,
+                    num_tokens=window.num_tokens,
+                    num_samples=window.num_samples,
+                    num_microbatches=window.num_microbatches,
+                    elapsed_s=self._elapsed_s,
+                    step_s=step_s,
+                    watch_s=self.watch_s,
+                    links=links,
+                    part=self._part,
+                ),
                 copy=copy,
                 coming=coming,
                 loss=None if isinstance(loss, Tensor) else loss,
+                loss_scale=1.0 if isinstance(loss_scale, Tensor) else loss_scale,
+                skipped=skipped,
                 present=present,
                 measured=measured,
-                links=links,
-                skipped=skipped,
-                loss_scale=1.0 if isinstance(loss_scale, Tensor) else loss_scale,
-                lr=rates.lr,
-                base_lr=rates.base_lr,
-                num_tokens=window.num_tokens,
-                num_samples=window.num_samples,
-                num_microbatches=window.num_microbatches,
-                elapsed_s=self._elapsed_s,
-                step_s=step_s,
-                watch_s=self.watch_s,
             )
         )
         probe = self._probe
