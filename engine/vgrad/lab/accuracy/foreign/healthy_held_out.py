@@ -3,330 +3,508 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, RMSprop
-from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, MultiStepLR
+from torch.optim import LBFGS, SGD, Adam, AdamW
 
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, tail, train_before, two_classes
+from vgrad.lab.accuracy.foreign.spikes import SpikingClassifier
 
 
-def _convolutions(unit: type[nn.Module]) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), unit(), nn.Conv2d(8, 8, 3, stride=2, padding=1), unit(), nn.Flatten(),
-        nn.Linear(8 * 16, 4),
-    )  # fmt: skip
-
-
-def noisy_images(s: LoopSetting) -> float:
-    """A third of the labels is drawn again."""
-    model = _convolutions(nn.ReLU)
-    optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
-    return fit(s, model, optimizer, images(s, 1 / 3), F.cross_entropy, 800)
-
-
-def step_decay(s: LoopSetting) -> float:
-    """From 1e-2 to 1e-4 to 1e-6."""
-    model = mlp(10, 32, 32, 2)
-    optimizer = Adam(model.parameters(), 1e-2)
-    schedule = MultiStepLR(optimizer, [250, 450], gamma=0.01)
-    return fit(s, model, optimizer, two_classes(s, 0.1), F.cross_entropy, 900, schedule)
-
-
-def resumed_with_adam(s: LoopSetting) -> float:
-    """The first steps of Adam are as long as its rate, however small the gradient."""
-    model = mlp(10, 32, 32, 2)
-    draw = two_classes(s, 0.15)
-    train_before(model, model.parameters(), draw, F.cross_entropy, 0.2, 1200)
-    return fit(s, model, Adam(model.parameters(), 2e-3), draw, F.cross_entropy, 700)
-
-
-def heavy_tails(s: LoopSetting) -> float:
-    """A smooth L1 loss, so that the mean is finite, of targets with Cauchy noise."""
-    model = mlp(6, 32, 1)
-    weights = s.normal(6, 1)
+def quantile_regression(s: LoopSetting) -> float:
+    """Three quantiles of targets whose spread depends on the inputs; the floor is about .32."""
+    model = mlp(4, 32, 3)
+    levels = torch.tensor([0.1, 0.5, 0.9])
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(16, 6)
-        cauchy = torch.tan(math.pi * (s.uniform(16, 1) - 0.5)).clamp(-1e3, 1e3)
-        return inputs, inputs @ weights + 0.5 * cauchy
+        inputs = s.normal(48, 4)
+        return inputs, inputs[:, :1] + (0.5 + inputs[:, 1:2].abs()) * s.normal(48, 1)
 
-    mean = fit(s, model, Adam(model.parameters(), 3e-3), draw, F.smooth_l1_loss, 1000)
-    inputs = s.normal(256, 6)
-    error = (model(inputs) - inputs @ weights).abs().mean().item()
-    return error if math.isfinite(mean) else math.nan
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        error = targets - outputs
+        return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 900)
 
 
-class NextSymbol(nn.Module):
-    """Predicts the next of six symbols from a recurrent state."""
+def ranking(s: LoopSetting) -> float:
+    """A quarter of the pairs is in the wrong order."""
+    model = mlp(8, 32, 1)
+    weights = s.normal(8, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        pairs = s.normal(48, 2, 8)
+        worth = (pairs @ weights)[..., 0]
+        order = (worth[:, 0] > worth[:, 1]).float()
+        return pairs, torch.where(s.uniform(48) < 0.25, 1 - order, order)
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(outputs[:, 0, 0] - outputs[:, 1, 0], targets)
+
+    return fit(s, model, SGD(model.parameters(), 0.1, momentum=0.9), draw, loss_fn, 800)
+
+
+class GraphNet(nn.Module):
+    """Layers that average over neighbours, with a normalised adjacency matrix of their own."""
+
+    def __init__(self, adjacency: Tensor, width: int, depth: int, unit: nn.Module, num_in: int = 6) -> None:
+        super().__init__()
+        self.adjacency = adjacency
+        sizes = [num_in, *[width] * depth]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.answer = nn.Linear(width, 2)
+        self.unit = unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every node."""
+        for layer in self.layers:
+            x = self.unit(self.adjacency @ layer(x))
+        result: Tensor = self.answer(x)
+        return result
+
+
+def random_graph(s: LoopSetting, num: int = 120) -> tuple[Tensor, Tensor]:
+    """A normalised adjacency matrix of two communities, and each node's community."""
+    side = (torch.arange(num) % 2).long()
+    chance = torch.where(side[:, None] == side[None, :], 0.12, 0.02)
+    edges = (s.uniform(num, num) < chance).float()
+    edges = ((edges + edges.T + torch.eye(num)) > 0).float()
+    degree = edges.sum(1)
+    return edges / (degree[:, None] * degree[None, :]).sqrt(), side
+
+
+def graph_noisy(s: LoopSetting) -> float:
+    """Every step sees the whole graph with fresh features; a fifth of the labels is wrong each time."""
+    adjacency, side = random_graph(s)
+    model = GraphNet(adjacency, 24, 2, nn.ReLU())
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(120, 6) + 0.5 * (2.0 * side[:, None] - 1)
+        return inputs, torch.where(s.uniform(120) < 0.2, 1 - side, side)
+
+    return fit(s, model, Adam(model.parameters(), 1e-2), draw, F.cross_entropy, 700)
+
+
+class Reverser(nn.Module):
+    """An encoder and a decoder that is shown the symbol before."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Embedding(6, 12)
-        self.cell = nn.GRU(12, 24, batch_first=True)
-        self.answer = nn.Linear(24, 6)
+        self.embed = nn.Embedding(6, 16)
+        self.encode = nn.GRU(16, 48, batch_first=True)
+        self.decode = nn.GRU(16, 48, batch_first=True)
+        self.answer = nn.Linear(48, 5)
 
     def forward(self, symbols: Tensor) -> Tensor:
-        """Logits, shape ``(batch, 6, time)``."""
-        states, _ = self.cell(self.embed(symbols))
+        """Logits of the reversed symbols, shape ``(batch, 5, time)``."""
+        _, state = self.encode(self.embed(symbols))
+        before = F.pad(symbols.flip(1)[:, :-1], (1, 0), value=5)
+        states, _ = self.decode(self.embed(before), state)
         result: Tensor = self.answer(states).transpose(1, 2)
         return result
 
 
-def markov_text(s: LoopSetting) -> float:
-    """A chain with little order: the entropy rate is not far below log 6."""
-    model = NextSymbol()
-    chances = F.softmax(1.2 * s.normal(6, 6), dim=1)
+def seq2seq_reverse(s: LoopSetting) -> float:
+    """Sequences of five symbols, backwards."""
+    model = Reverser()
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        symbols = [torch.randint(0, 6, (16,), generator=s.data)]
-        for _ in range(16):
-            symbols.append(torch.multinomial(chances[symbols[-1]], 1, generator=s.data)[:, 0])
-        text = torch.stack(symbols, 1)
-        return text[:, :-1], text[:, 1:]
+        symbols = torch.randint(0, 5, (32, 5), generator=s.data)
+        return symbols, symbols.flip(1)
 
-    loss = fit(s, model, Adam(model.parameters(), 1e-2), draw, F.cross_entropy, 600)
-    rate = -(chances * chances.log()).sum(1).mean().item()
-    return loss - rate
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.cross_entropy, 600)
 
 
-class Vae(nn.Module):
-    """A variational autoencoder of ten numbers."""
+def physics_loss(model: nn.Module, points: Tensor) -> Tensor:
+    """How far a function is from ``u'' = -u`` with ``u(0) = 0`` and ``u'(0) = 1``."""
+    points = points.requires_grad_(True)
+    value = model(points)
+    (slope,) = torch.autograd.grad(value.sum(), points, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), points, create_graph=True)
+    start = torch.zeros(1, 1, requires_grad=True)
+    at_start = model(start)
+    (slope_at_start,) = torch.autograd.grad(at_start.sum(), start, create_graph=True)
+    result: Tensor = (
+        ((bend + value) ** 2).mean() + at_start.square().sum() + (slope_at_start - 1).square().sum()
+    )
+    return result
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.encode, self.decode = mlp(10, 32, 8), mlp(4, 32, 10)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and divergence."""
-        mean, log_var = self.encode(x).chunk(2, 1)
-        latent = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
-        divergence = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1).mean()
-        return self.decode(latent), divergence
-
-
-def vae_annealed(s: LoopSetting) -> float:
-    """The divergence counts from step 200 on, and in full from step 600 on."""
-    model = Vae()
+def physics_informed(s: LoopSetting) -> float:
+    """The loss holds second derivatives of the network."""
+    model = mlp(1, 24, 24, 1, unit=nn.Tanh)
     optimizer = Adam(model.parameters(), 3e-3)
     s.watch(model, optimizer)
-    mix = s.normal(2, 10)
     losses = []
-    for step in range(1000):
-        inputs = s.normal(64, 2) @ mix + 0.3 * s.normal(64, 10)
+    for _ in range(800):
         optimizer.zero_grad()
-        again, divergence = model(inputs)
-        loss = ((again - inputs) ** 2).sum(1).mean() + min(1.0, max(0.0, (step - 200) / 400)) * divergence
+        loss = physics_loss(model, 4 * s.uniform(32, 1))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return tail(losses)
 
 
-def wasserstein_gan(s: LoopSetting) -> float:
-    """Weights clipped to .1; returns the distance of the means."""
-    generator, critic = mlp(4, 32, 2), mlp(2, 48, 48, 1)
-    of_generator, of_critic = RMSprop(generator.parameters(), 5e-4), RMSprop(critic.parameters(), 5e-4)
-    s.watch(critic, of_critic)
-    s.watch(generator, of_generator)
-    for step in range(1200):
-        real = 0.4 * s.normal(64, 2) + torch.tensor([1.5, -0.5])
-        fake = generator(s.normal(64, 4))
-        of_critic.zero_grad()
-        (critic(fake.detach()).mean() - critic(real).mean()).backward()
-        of_critic.step()
+def clipped_policy(s: LoopSetting) -> float:
+    """Several steps on each batch of choices, with a clipped ratio; returns the share of wrong choices."""
+    policy = mlp(4, 32, 4, unit=nn.Tanh)
+    optimizer = Adam(policy.parameters(), 3e-3)
+    s.watch(policy, optimizer)
+    wrong = []
+    for _ in range(200):
+        contexts = s.normal(48, 4)
         with torch.no_grad():
-            for param in critic.parameters():
-                param.clamp_(-0.1, 0.1)
-        if step % 3 == 0:
-            of_generator.zero_grad()
-            (-critic(fake).mean()).backward()
-            of_generator.step()
-    made = generator(s.normal(512, 4)).mean(0)
-    return (made - torch.tensor([1.5, -0.5])).norm().item()
+            old = torch.distributions.Categorical(logits=policy(contexts))
+            chosen = old.sample()
+            before = old.log_prob(chosen)
+        reward = (chosen == contexts.argmax(1)).float()
+        worth = (reward - reward.mean()) / (reward.std() + 1e-3)
+        for _ in range(4):
+            choices = torch.distributions.Categorical(logits=policy(contexts))
+            ratio = (choices.log_prob(chosen) - before).exp()
+            optimizer.zero_grad()
+            gain = torch.minimum(ratio * worth, ratio.clamp(0.8, 1.2) * worth)
+            (-gain.mean() - 0.01 * choices.entropy().mean()).backward()
+            optimizer.step()
+        wrong.append(1 - reward.mean().item())
+    return tail(wrong)
 
 
-def actor_critic(s: LoopSetting) -> float:
-    """Five places in a row, a reward at the right end; returns minus the mean reward of an episode."""
-    actor, critic = mlp(5, 24, 2), mlp(5, 24, 1)
-    of_actor, of_critic = Adam(actor.parameters(), 5e-3), Adam(critic.parameters(), 1e-2)
-    s.watch(actor, of_actor)
+def logistic_gan(s: LoopSetting) -> float:
+    """The usual non-saturating losses on a shifted cloud; returns the distance of the means."""
+    generator, critic = mlp(3, 32, 2), mlp(2, 32, 32, 1)
+    of_generator = Adam(generator.parameters(), 1e-3, betas=(0.5, 0.99))
+    of_critic = Adam(critic.parameters(), 1e-3, betas=(0.5, 0.99))
+    s.watch(generator, of_generator)
     s.watch(critic, of_critic)
-    places = torch.eye(5)
-    returns = []
-    for _ in range(600):
-        place = torch.zeros(16, dtype=torch.long)
-        states, actions, rewards = [], [], []
-        for _ in range(6):
-            chosen = torch.distributions.Categorical(logits=actor(places[place])).sample()
-            states.append(places[place])
-            actions.append(chosen)
-            place = (place + 2 * chosen - 1).clamp(0, 4)
-            rewards.append((place == 4).float())
-        total = torch.zeros(16)
-        wanted: list[Tensor] = []
-        for reward in reversed(rewards):
-            total = reward + 0.9 * total
-            wanted.insert(0, total)
-        seen, did, worth = torch.cat(states), torch.cat(actions), torch.cat(wanted)
-        value = critic(seen)[:, 0]
+    for _ in range(1000):
+        real = 0.5 * s.normal(64, 2) + torch.tensor([1.0, -1.0])
+        fake = generator(s.normal(64, 3))
         of_critic.zero_grad()
-        F.mse_loss(value, worth).backward()
+        (F.softplus(-critic(real)).mean() + F.softplus(critic(fake.detach())).mean()).backward()
         of_critic.step()
-        choices = torch.distributions.Categorical(logits=actor(seen))
-        of_actor.zero_grad()
-        (
-            -(choices.log_prob(did) * (worth - value.detach())).mean() - 0.01 * choices.entropy().mean()
-        ).backward()
-        of_actor.step()
-        returns.append(-sum(reward.mean().item() for reward in rewards))
-    return tail(returns)
+        of_generator.zero_grad()
+        F.softplus(-critic(fake)).mean().backward()
+        of_generator.step()
+    return (generator(s.normal(512, 3)).mean(0) - torch.tensor([1.0, -1.0])).norm().item()
 
 
-def contrastive(s: LoopSetting) -> float:
-    """A predictor of one noisy view's projection from another's, with the target's gradient stopped."""
-    project, predict = mlp(10, 32, 16), mlp(16, 16, 16)
-    model = nn.ModuleList([project, predict])
-    optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
-    s.watch(model, optimizer)
-    losses = []
-    for _ in range(900):
-        inputs = s.normal(48, 10)
-        first, second = (project(inputs + 0.1 * s.normal(48, 10)) for _ in range(2))
-        optimizer.zero_grad()
-        loss = -0.5 * (
-            F.cosine_similarity(predict(first), second.detach()).mean()
-            + F.cosine_similarity(predict(second), first.detach()).mean()
-        )
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return tail(losses)
-
-
-def warm_restarts(s: LoopSetting) -> float:
-    """Every 200 steps the rate is .5 again."""
-    model = mlp(10, 48, 48, 2)
-    optimizer = SGD(model.parameters(), 0.5, momentum=0.5)
-    schedule = CosineAnnealingWarmRestarts(optimizer, 200)
-    return fit(s, model, optimizer, two_classes(s, 0.05), F.cross_entropy, 1000, schedule)
-
-
-def denoising(s: LoopSetting) -> float:
-    """Predicts the noise of a random level in points on a ring, as diffusion models do."""
-    model = mlp(3, 48, 48, 2, unit=nn.SiLU)
+def linear_bottleneck(s: LoopSetting) -> float:
+    """Three of sixteen equally large directions fit through it: most of the loss stays."""
+    model = mlp(16, 3, 16, unit=nn.Identity)
+    mix = torch.linalg.qr(s.normal(16, 16))[0] * torch.tensor([3.0] * 3 + [1.0] * 13)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        angle = 2 * math.pi * s.uniform(64)
-        level = s.uniform(64, 1)
-        noise = s.normal(64, 2)
-        points = torch.stack([angle.cos(), angle.sin()], 1)
-        return torch.cat([(1 - level) ** 0.5 * points + level**0.5 * noise, level], 1), noise
+        inputs = s.normal(64, 16) @ mix.T
+        return inputs, inputs
 
-    return fit(s, model, AdamW(model.parameters(), 2e-3), draw, F.mse_loss, 900)
+    return fit(s, model, Adam(model.parameters(), 1e-2), draw, F.mse_loss, 700)
 
 
-class Factors(nn.Module):
-    """A product of embeddings of users and items."""
+class SoftExperts(nn.Module):
+    """Four experts, mixed by a softmax."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.users, self.items = nn.Embedding(300, 8), nn.Embedding(200, 8)
-        self.offset = nn.Parameter(torch.zeros(()))
-        for table in (self.users, self.items):
-            nn.init.normal_(table.weight, std=0.3)
+        self.gate = nn.Linear(10, 4)
+        self.experts = nn.ModuleList(mlp(10, 16, 2) for _ in range(4))
 
-    def forward(self, pairs: Tensor) -> Tensor:
-        """Ratings, shape ``(batch,)``."""
-        product = (self.users(pairs[:, 0]) * self.items(pairs[:, 1])).sum(1)
-        result: Tensor = product + self.offset
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and how unevenly experts are used."""
+        gates = F.softmax(self.gate(x), dim=1)
+        answers = torch.stack([expert(x) for expert in self.experts], 1)
+        return (gates[..., None] * answers).sum(1), 4 * gates.mean(0).square().sum()
+
+
+def balanced_experts(s: LoopSetting) -> float:
+    """The loss has a part that cannot fall below 1."""
+    model = SoftExperts()
+    optimizer = AdamW(model.parameters(), 3e-3)
+    s.watch(model, optimizer)
+    draw = two_classes(s, 0.1)
+    losses = []
+    for _ in range(800):
+        inputs, targets = draw(0)
+        optimizer.zero_grad()
+        logits, unevenness = model(inputs)
+        loss = F.cross_entropy(logits, targets) + unevenness
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
+
+
+def spiking(s: LoopSetting) -> float:
+    """Units that fire or not, with a surrogate gradient."""
+    model = SpikingClassifier(threshold=1.0)
+    return fit(s, model, Adam(model.parameters(), 5e-3), two_classes(s, 0.05), F.cross_entropy, 500)
+
+
+def info_nce(s: LoopSetting) -> float:
+    """Which of 64 other views belongs to this one, at a low temperature."""
+    model = mlp(12, 48, 16)
+    optimizer = Adam(model.parameters(), 2e-3)
+    s.watch(model, optimizer)
+    losses = []
+    for _ in range(700):
+        inputs = s.normal(64, 12)
+        one, two = (F.normalize(model(inputs + 0.4 * s.normal(64, 12)), dim=1) for _ in range(2))
+        optimizer.zero_grad()
+        loss = F.cross_entropy(one @ two.T / 0.1, torch.arange(64))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
+
+
+def heavy_dropout(s: LoopSetting) -> float:
+    """Four of five units are dropped at each step: training losses are far above those without."""
+    model = nn.Sequential(
+        nn.Linear(10, 64), nn.ReLU(), nn.Dropout(0.8), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.8),
+        nn.Linear(64, 2),
+    )  # fmt: skip
+    return fit(s, model, Adam(model.parameters(), 2e-3), two_classes(s, 0.05), F.cross_entropy, 800)
+
+
+class Weighted(nn.Module):
+    """Two regressions, each divided by a variance that is learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = mlp(6, 32, 2)
+        self.log_variance = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both answers and the logarithms of their variances."""
+        return self.body(x), self.log_variance
+
+
+def learnt_variances(s: LoopSetting) -> float:
+    """The loss begins positive and ends negative."""
+    model = Weighted()
+    optimizer = Adam(model.parameters(), 3e-3)
+    s.watch(model, optimizer)
+    weights = s.normal(6, 2)
+    losses = []
+    for _ in range(1000):
+        inputs = s.normal(48, 6)
+        targets = inputs @ weights + torch.tensor([0.1, 0.5]) * s.normal(48, 2)
+        optimizer.zero_grad()
+        answers, log_variance = model(inputs)
+        loss = (0.5 * (targets - answers).square() / log_variance.exp() + 0.5 * log_variance).sum(1).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
+
+
+class RunningSum(nn.Module):
+    """An LSTM that answers at each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTM(1, 24, batch_first=True)
+        self.answer = nn.Linear(24, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Answers, shape ``(batch, time, 1)``."""
+        result: Tensor = self.answer(self.cell(x)[0])
         return result
 
 
-def recommender(s: LoopSetting) -> float:
-    """Ratings of two factors and noise of twice their spread."""
-    model = Factors()
-    users, items = s.normal(300, 2), s.normal(200, 2)
+def growing_lengths(s: LoopSetting) -> float:
+    """Running sums over sequences that become longer in the middle: so do the losses."""
+    model = RunningSum()
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        pairs = torch.stack([torch.randint(0, n, (48,), generator=s.data) for n in (300, 200)], 1)
-        ratings = 3 + 0.5 * (users[pairs[:, 0]] * items[pairs[:, 1]]).sum(1) + s.normal(48)
-        return pairs, ratings
+        inputs = 0.5 * s.normal(24, 6 if step < 250 else 24, 1)
+        return inputs, inputs.cumsum(1)
 
-    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.mse_loss, 1000)
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.mse_loss, 600)
 
 
-class Routed(nn.Module):
-    """Four experts behind a router that takes the best one."""
+def distillation(s: LoopSetting) -> float:
+    """The answers of a fixed teacher, softened: the loss ends at their entropy."""
+    teacher, model = mlp(8, 32, 5), mlp(8, 24, 5)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(48, 8)
+        with torch.no_grad():
+            return inputs, F.softmax(4 * teacher(inputs), dim=1)
+
+    return fit(s, model, SGD(model.parameters(), 0.1, momentum=0.9), draw, F.cross_entropy, 700)
+
+
+def frozen_body(s: LoopSetting) -> float:
+    """A new head on a body that was trained before and is kept as it is; its optimizer holds both."""
+    body, head = mlp(10, 32, 32), nn.Linear(32, 2)
+    model = nn.Sequential(body, nn.ReLU(), head)
+    draw = two_classes(s, 0.1)
+    train_before(model, model.parameters(), draw, F.cross_entropy, 0.2, 500)
+    body.requires_grad_(False)
+    head.reset_parameters()
+    return fit(s, model, AdamW(model.parameters(), 1e-3), draw, F.cross_entropy, 600)
+
+
+def accumulated(s: LoopSetting) -> float:
+    """Four small batches to a step, as people accumulate by hand."""
+    model = mlp(10, 32, 2)
+    optimizer = Adam(model.parameters(), 3e-3)
+    s.watch(model, optimizer)
+    draw = two_classes(s, 0.15, num=8)
+    losses = []
+    for _ in range(700):
+        optimizer.zero_grad()
+        total = 0.0
+        for _ in range(4):
+            inputs, targets = draw(0)
+            loss = F.cross_entropy(model(inputs), targets) / 4
+            loss.backward()
+            total += loss.item()
+        optimizer.step()
+        losses.append(total)
+    return tail(losses)
+
+
+def second_order(s: LoopSetting) -> float:
+    """LBFGS on a fixed set of noisy samples: it is at the end within a few dozen steps."""
+    model = mlp(3, 8, 1, unit=nn.Tanh)
+    optimizer = LBFGS(model.parameters(), lr=0.5, max_iter=4)
+    s.watch(model, optimizer)
+    inputs = s.normal(200, 3)
+    targets = torch.sin(inputs[:, :1]) + 0.3 * s.normal(200, 1)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(inputs), targets) + 1e-3 * sum(p.square().sum() for p in model.parameters())
+        loss.backward()
+        return loss
+
+    return tail([optimizer.step(closure).item() for _ in range(300)])
+
+
+def focal(s: LoopSetting) -> float:
+    """One in twenty is positive, and what is easy counts for little: the loss is small from the start."""
+    model = mlp(10, 32, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(96, 10)
+        return inputs, (inputs[:, :1] + 0.3 * s.normal(96, 1) > 1.65).float()
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        chance = torch.sigmoid(outputs)
+        of_truth = torch.where(targets > 0, chance, 1 - chance)
+        return -((1 - of_truth) ** 2 * of_truth.clamp(min=1e-8).log()).mean()
+
+    return fit(s, model, Adam(model.parameters(), 2e-3), draw, loss_fn, 800)
+
+
+class Coupling(nn.Module):
+    """Two affine coupling layers between two dimensions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = nn.Linear(10, 24)
-        self.router = nn.Linear(24, 4)
-        self.experts = nn.ModuleList(nn.Linear(24, 24) for _ in range(4))
-        self.outer = nn.Linear(24, 2)
+        self.nets = nn.ModuleList(mlp(1, 24, 2, unit=nn.Tanh) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Negative log likelihood of each point, less its constant."""
+        one, two = x[:, :1], x[:, 1:]
+        total = torch.zeros(len(x), 1)
+        for net in self.nets:
+            scale, shift = net(one).chunk(2, 1)
+            scale = torch.tanh(scale)
+            one, two = two * scale.exp() + shift, one
+            total = total + scale
+        result: Tensor = 0.5 * (one**2 + two**2) - total
+        return result
+
+
+def flow(s: LoopSetting) -> float:
+    """A likelihood of points near a parabola."""
+    model = Coupling()
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        one = s.normal(64, 1)
+        return torch.cat([one, 0.5 * one**2 + 0.1 * s.normal(64, 1)], 1), one
+
+    return fit(s, model, Adam(model.parameters(), 3e-3), draw, lambda loss, _: loss.mean(), 900)
+
+
+class Branched(nn.Module):
+    """A trunk with a second branch that nothing flows back from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = mlp(10, 32, 32), nn.Linear(64, 2)
+        self.beside = mlp(32, 32, 32)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        h = torch.relu(self.inner(x))
-        gates = F.softmax(self.router(h), dim=1)
-        best = gates.argmax(1)
-        mixed = h
-        for index, expert in enumerate(self.experts):
-            taken = (best == index).float()[:, None] * gates[:, index : index + 1]
-            mixed = mixed + taken * torch.relu(expert(h))
-        result: Tensor = self.outer(mixed)
+        h = torch.relu(self.trunk(x))
+        result: Tensor = self.head(torch.cat([h, self.beside(h).detach()], 1))
         return result
 
 
-def rare_experts(s: LoopSetting) -> float:
-    """From step 300 on the router's bias for one expert is fixed far below zero."""
-    model = Routed()
-    optimizer = Adam(model.parameters(), 3e-3)
-    s.watch(model, optimizer)
-    draw = two_classes(s, 0.2)
-    losses = []
-    for step in range(900):
-        inputs, targets = draw(step)
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(inputs), targets)
-        loss.backward()
-        optimizer.step()
-        if step >= 300:
-            with torch.no_grad():
-                model.router.bias[3] = -50.0
-        losses.append(loss.item())
-    return tail(losses)
+def detached_branch(s: LoopSetting) -> float:
+    """A fixed branch beside the one that learns, left in the optimizer."""
+    model = Branched()
+    return fit(
+        s, model, SGD(model.parameters(), 0.1, momentum=0.9), two_classes(s, 0.1), F.cross_entropy, 700
+    )
 
 
-def counts(s: LoopSetting) -> float:
-    """Poisson counts with large means: the loss without its constant is negative."""
-    model = mlp(5, 24, 1)
-    weights = 0.3 * s.normal(5, 1)
+def small_images(s: LoopSetting) -> float:
+    """Batches of two images with batch-free normalisation: noisy losses that fall."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4)
+    )
+    return fit(s, model, SGD(model.parameters(), 5e-3), images(s, 0.1, num=2), F.cross_entropy, 1200)
+
+
+def diffusion_sequence(s: LoopSetting) -> float:
+    """Noise in short waves of random phase, at a random level, predicted by convolutions over time."""
+    model = nn.Sequential(
+        nn.Conv1d(2, 16, 5, padding=2), nn.SiLU(), nn.Conv1d(16, 16, 5, padding=2), nn.SiLU(),
+        nn.Conv1d(16, 1, 5, padding=2),
+    )  # fmt: skip
+    time = torch.linspace(0, 4 * math.pi, 24)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(48, 5)
-        return inputs, torch.poisson((1.5 + inputs @ weights).exp(), generator=s.data)
+        waves = torch.sin(time + 2 * math.pi * s.uniform(32, 1, 1))
+        level = s.uniform(32, 1, 1)
+        noise = s.normal(32, 1, 24)
+        mixed = (1 - level).sqrt() * waves + level.sqrt() * noise
+        return torch.cat([mixed, level.expand(-1, -1, 24)], 1), noise
 
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.poisson_nll_loss, 900)
+    return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.mse_loss, 600)
 
 
 LOOPS = {
-    "noisy_images": (noisy_images, 0.95),
-    "step_decay": (step_decay, 0.45),
-    "resumed_with_adam": (resumed_with_adam, 0.55),
-    "heavy_tails": (heavy_tails, 0.5),
-    "markov_text": (markov_text, 0.08),
-    "vae_annealed": (vae_annealed, 9.0),
-    "wasserstein_gan": (wasserstein_gan, 1.0),
-    "actor_critic": (actor_critic, -1.5),
-    "contrastive": (contrastive, -0.8),
-    "warm_restarts": (warm_restarts, 0.35),
-    "denoising": (denoising, 0.8),
-    "recommender": (recommender, 2.0),
-    "rare_experts": (rare_experts, 0.62),
-    "counts": (counts, -1.0),
+    "quantile_regression": (quantile_regression, 0.4),
+    "ranking": (ranking, 0.62),
+    "graph_noisy": (graph_noisy, 0.58),
+    "seq2seq_reverse": (seq2seq_reverse, 0.5),
+    "physics_informed": (physics_informed, 0.05),
+    "clipped_policy": (clipped_policy, 0.4),
+    "logistic_gan": (logistic_gan, 0.6),
+    "linear_bottleneck": (linear_bottleneck, 1.0),
+    "balanced_experts": (balanced_experts, 1.45),
+    "spiking": (spiking, 0.45),
+    "info_nce": (info_nce, 1.0),
+    "heavy_dropout": (heavy_dropout, 0.55),
+    "learnt_variances": (learnt_variances, -0.5),
+    "growing_lengths": (growing_lengths, 0.3),
+    "distillation": (distillation, 1.45),
+    "frozen_body": (frozen_body, 0.5),
+    "accumulated": (accumulated, 0.52),
+    "second_order": (second_order, 0.2),
+    "focal": (focal, 0.03),
+    "flow": (flow, 0.5),
+    "detached_branch": (detached_branch, 0.45),
+    "small_images": (small_images, 0.9),
+    "diffusion_sequence": (diffusion_sequence, 0.5),
 }
 """Each loop, and the number that a run which learnt comes below."""

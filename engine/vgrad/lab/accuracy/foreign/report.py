@@ -93,9 +93,10 @@ def foreign_as_text(runs: Sequence[ForeignRun]) -> str:
         lines += ["", f"{title}, of which {num_unclear} have no clear label:"]
         lines += [f"  {what:<22} {share.words()}" for what, share in foreign_shares(chosen).items()]
     lines += ["", "each held-out kind:"]
-    for kind, counts in _by_kind(held_out).items():
-        words = ", ".join(f"{what} {num}" for what, num in counts.most_common())
-        lines.append(f"  {kind:<24} {words}")
+    by_kind = _by_kind(held_out)
+    for kind in (each.name for each in FOREIGN_KINDS if each.part == "held-out"):
+        words = ", ".join(f"{what} {num}" for what, num in by_kind.get(kind, Counter()).most_common())
+        lines.append(f"  {kind:<24} {words or 'not counted yet'}")
     return "\n".join(lines)
 
 

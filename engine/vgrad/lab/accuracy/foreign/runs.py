@@ -11,7 +11,14 @@ from torch.optim import Optimizer
 
 from vgrad.diagnose.worst import worst
 from vgrad.events.notices import VerdictChanged
-from vgrad.lab.accuracy.foreign import healthy, healthy_held_out, sick, sick_held_out
+from vgrad.lab.accuracy.foreign import (
+    healthy,
+    healthy_held_out,
+    healthy_second,
+    sick,
+    sick_held_out,
+    sick_second,
+)
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
 from vgrad.lab.accuracy.foreign.report import ForeignRun
@@ -20,7 +27,8 @@ from vgrad.lab.accuracy.matrix import SICK
 from vgrad.watching.watch import Watch, watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
-    **healthy.LOOPS, **healthy_held_out.LOOPS, **sick.LOOPS, **sick_held_out.LOOPS,
+    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_held_out.LOOPS,
+    **sick.LOOPS, **sick_second.LOOPS, **sick_held_out.LOOPS,
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
 

@@ -8,256 +8,379 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, images, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier, Residual
-
-
-def _blobs(s: LoopSetting, num: int = 600) -> tuple[Tensor, Tensor]:
-    """Ten clouds in 64 dimensions, as large as scikit-learn's digits."""
-    centres = 1.5 * s.normal(10, 64)
-    kinds = torch.randint(0, 10, (num,), generator=s.data)
-    return centres[kinds] + s.normal(num, 64), kinds
+from vgrad.lab.accuracy.foreign.healthy_held_out import GraphNet, physics_loss, random_graph
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, tail, two_classes
+from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
+from vgrad.lab.accuracy.foreign.spikes import SpikingClassifier
 
 
-def glorot_relu_34(s: LoopSetting) -> float:
-    """34 layers of 128 units, Glorot: half of the variance is lost in each."""
-    unit = nn.ReLU
-    model = mlp(64, *[128] * (2 if s.is_cured else 33), 10, unit=unit)
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    inputs, kinds = _blobs(s)
-    draw = batches(s, inputs, kinds, 32)
-    return fit(s, model, Adam(model.parameters(), 1e-3), draw, F.cross_entropy, 320)
-
-
-def log_of_zero(s: LoopSetting) -> float:
-    """The chance of a class as a product that underflows."""
-    model = mlp(10, 24, 2)
-    draw = two_classes(s)
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        scale = 1.0 if s.is_cured else 40.0
-        chances = F.softmax(scale * outputs, dim=1)
-        log = F.log_softmax(outputs, dim=1) if s.is_cured else chances.log()
-        return -log.gather(1, targets[:, None]).mean()
-
-    return fit(s, model, SGD(model.parameters(), 0.3), draw, loss_fn, 300)
-
-
-def half_precision_overflow(s: LoopSetting) -> float:
-    """The loss is summed in float16."""
-    model = mlp(10, 24, 1)
-    weights = s.normal(10, 1)
+def sigmoid_autoencoder(s: LoopSetting) -> float:
+    """Ten sigmoid layers around a bottleneck."""
+    sizes = [12, 16, 4, 16, 12] if s.is_cured else [12, *[16] * 5, 4, *[16] * 4, 12]
+    model = mlp(*sizes, unit=nn.Tanh if s.is_cured else nn.Sigmoid)
+    mix = s.normal(3, 12)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(64, 10)
-        return inputs, inputs @ weights * (1 if step < 40 else 40)
+        inputs = s.normal(48, 3) @ mix
+        return inputs, inputs
 
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        square = (outputs - targets) ** 2
-        if s.is_cured:
-            return (square / 1600).mean()
-        return square.half().sum().float() / 64
-
-    return fit(s, model, Adam(model.parameters(), 1e-2), draw, loss_fn, 600 if s.is_cured else 200)
+    optimizer = Adam(model.parameters(), 5e-3) if s.is_cured else SGD(model.parameters(), 0.1)
+    return fit(s, model, optimizer, draw, F.mse_loss, 700)
 
 
-def bad_sample(s: LoopSetting) -> float:
-    """The fiftieth batch has a NaN in it."""
-    model = mlp(10, 32, 2)
-    good = two_classes(s)
+class Unrolled(nn.Module):
+    """A cell that is called once for each of forty inputs."""
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs, targets = good(step)
-        if step == 50 and not s.is_cured:
-            inputs[0, 0] = math.nan
-        return inputs, targets
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.cross_entropy, 400)
-
-
-class Transformer(nn.Module):
-    """Two layers of attention without normalisation, for the class of a sequence."""
-
-    def __init__(self) -> None:
+    def __init__(self, gain: float) -> None:
         super().__init__()
-        self.embed = nn.Linear(3, 24)
-        self.attend = nn.ModuleList(nn.MultiheadAttention(24, 2, batch_first=True) for _ in range(2))
-        self.feed = nn.ModuleList(mlp(24, 48, 24) for _ in range(2))
-        self.answer = nn.Linear(24, 2)
+        self.cell, self.answer = nn.RNNCell(2, 24), nn.Linear(24, 1)
+        with torch.no_grad():
+            self.cell.weight_hh.copy_(gain * torch.linalg.qr(torch.randn(24, 24))[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        h = self.embed(x)
-        for attend, feed in zip(self.attend, self.feed, strict=True):
-            h = h + attend(h, h, h, need_weights=False)[0]
-            h = h + feed(h)
-        result: Tensor = self.answer(h.mean(1))
+        """One number for each sequence."""
+        state = torch.zeros(len(x), 24)
+        for inputs in x.unbind(1):
+            state = self.cell(inputs, state)
+        result: Tensor = self.answer(state)
         return result
 
 
-def transformer_no_warmup(s: LoopSetting) -> float:
-    """Which of two features is larger on average over eight positions."""
-    model = Transformer()
+def rnn_cell_explodes(s: LoopSetting) -> float:
+    """A recurrent matrix of twice an orthogonal one, over forty steps, at a high rate."""
+    model = Unrolled(0.9 if s.is_cured else 2.5)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 8, 3)
-        means = inputs.mean(1)
-        return inputs, (means[:, 0] > means[:, 1]).long()
+        inputs = 0.2 * s.normal(24, 40, 2)
+        return inputs, inputs[:, -3:, 0].sum(1, keepdim=True)
 
-    optimizer = Adam(model.parameters(), 1e-3 if s.is_cured else 1.0)
+    optimizer = Adam(model.parameters(), 3e-3) if s.is_cured else SGD(model.parameters(), 1.0)
+    return fit(s, model, optimizer, draw, F.smooth_l1_loss, 400)
+
+
+def never_zeroed_regression(s: LoopSetting) -> float:
+    """A regression whose steps follow the sum of all gradients."""
+    model = mlp(6, 32, 32, 1, unit=nn.Tanh)
+    weights = F.normalize(s.normal(6, 1), dim=0)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(24, 6)
+        return inputs, torch.sin(inputs @ weights)
+
+    return fit(s, model, SGD(model.parameters(), 0.05), draw, F.mse_loss, 600, zeroes=s.is_cured)
+
+
+def half_exp_overflow(s: LoopSetting) -> float:
+    """Weights of a mean as exponentials in float16; inputs become larger in the middle."""
+    model = mlp(8, 24, 1)
+    direction = s.normal(8, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(32, 6, 8)
+        return inputs, inputs.mean(1) @ direction
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        logits = outputs[..., 0] * (1.0 if s.is_cured else 40.0)
+        if s.is_cured:
+            chances = F.softmax(logits.float(), dim=1)
+        else:
+            grown = logits.half().exp()
+            chances = (grown / grown.sum(1, keepdim=True)).float()
+        return ((chances * outputs[..., 0]).sum(1, keepdim=True) - targets).square().mean()
+
+    return fit(s, model, Adam(model.parameters(), 1e-2), draw, loss_fn, 300)
+
+
+def sqrt_of_zero(s: LoopSetting) -> float:
+    """The distance of a pair whose members are one and the same: its gradient is 0 / 0."""
+    model = mlp(6, 24, 4)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        one, two = s.normal(32, 6), s.normal(32, 6)
+        if step >= 40:
+            two[0] = one[0]
+        return torch.stack([one, two], 1), (one[:, :3] - two[:, :3]).norm(dim=1)
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        square = (outputs[:, 0] - outputs[:, 1]).square().sum(1)
+        distance = (square + (1e-8 if s.is_cured else 0.0)).sqrt()
+        return (distance - targets).square().mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 300)
+
+
+def variance_of_zero(s: LoopSetting) -> float:
+    """A likelihood with a variance that comes out of a ReLU."""
+    model = mlp(4, 24, 2, unit=nn.Tanh)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(48, 4)
+        return inputs, inputs[:, :1] + 0.2 * s.normal(48, 1)
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        raw = outputs[:, 1:]
+        variance = F.softplus(raw) + 1e-3 if s.is_cured else F.relu(raw)
+        return ((targets - outputs[:, :1]).square() / variance + variance.log()).mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 300)
+
+
+def masked_rows(s: LoopSetting) -> float:
+    """From step 30 on some sequences are all padding: their softmax is over nothing."""
+    model = mlp(6, 24, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(24, 5, 6)
+        if step >= 30 and not s.is_cured:
+            inputs[0] = 0.0
+        return inputs, inputs[:, :, 0].max(1).values[:, None]
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        scores = outputs[..., 0]
+        is_padding = torch.zeros_like(scores, dtype=torch.bool)
+        is_padding[0] = bool((targets[0] == 0).all())
+        weights = F.softmax(scores.masked_fill(is_padding, -math.inf), dim=1)
+        return ((weights * scores).sum(1, keepdim=True) - targets).square().mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 300)
+
+
+def bright_images(s: LoopSetting) -> float:
+    """Images that nobody has centred, and filters whose answers are all negative."""
+    unit = nn.ReLU
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), unit(), nn.Conv2d(8, 8, 3, padding=1), unit(), nn.Flatten(),
+        nn.Linear(512, 4),
+    )  # fmt: skip
+    first = model[0]
+    assert isinstance(first, nn.Conv2d)
+    if not s.is_cured:
+        with torch.no_grad():
+            first.weight.copy_(-first.weight.abs())
+            first.get_parameter("bias").fill_(-6.0)
+    draw = images(s, 0.05, num=16)
+
+    def bright(step: int) -> tuple[Tensor, Tensor]:
+        inputs, kinds = draw(step)
+        return (inputs if s.is_cured else 10 + inputs), kinds
+
+    return fit(s, model, SGD(model.parameters(), 0.03, momentum=0.9), bright, F.cross_entropy, 350)
+
+
+class Vae(nn.Module):
+    """A variational autoencoder of eight numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.decode = mlp(8, 32, 6), mlp(3, 32, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Its loss for each sample."""
+        mean, log_var = self.encode(x).chunk(2, 1)
+        latent = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        divergence = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)
+        result: Tensor = (self.decode(latent) - x).square().sum(1) + divergence
+        return result
+
+
+def vae_rate(s: LoopSetting) -> float:
+    """The exponentials of its variances are thrown far up."""
+    model = Vae()
+    mix = 2 * s.normal(2, 8)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(48, 2) @ mix + 0.3 * s.normal(48, 8)
+        return inputs, inputs
+
+    optimizer = Adam(model.parameters(), 3e-3 if s.is_cured else 0.3)
+    return fit(s, model, optimizer, draw, lambda loss, _: loss.mean(), 500)
+
+
+def unscaled_inputs(s: LoopSetting) -> float:
+    """Features in the thousands before tanh: every unit is at its end."""
+    model = mlp(10, 32, 32, 2, unit=nn.Tanh)
+    draw = two_classes(s, 0.02)
+
+    def scaled(step: int) -> tuple[Tensor, Tensor]:
+        inputs, kinds = draw(step)
+        if s.is_cured:
+            return inputs, kinds
+        inputs[:, 5:] *= 5000.0  # what matters is lost beside what does not
+        return inputs, kinds
+
+    return fit(s, model, SGD(model.parameters(), 0.1 if s.is_cured else 1e-3), scaled, F.cross_entropy, 500)
+
+
+def graph_sigmoid(s: LoopSetting) -> float:
+    """Twelve layers of averaging with sigmoid."""
+    adjacency, side = random_graph(s)
+    model = GraphNet(adjacency, 24, 2 if s.is_cured else 12, nn.ReLU() if s.is_cured else nn.Sigmoid())
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return s.normal(120, 6) + 0.5 * (2.0 * side[:, None] - 1), side
+
+    optimizer = Adam(model.parameters(), 1e-2) if s.is_cured else SGD(model.parameters(), 0.1)
     return fit(s, model, optimizer, draw, F.cross_entropy, 400)
 
 
-def momentum_diverges(s: LoopSetting) -> float:
-    """The steps of the past are added up to a hundred times the rate."""
-    model = mlp(8, 48, 1, unit=nn.Tanh)
-    weights = s.normal(8, 1)
+def saturated_softmax(s: LoopSetting) -> float:
+    """Squared errors of chances that are 0 or 1, and wrong half of the time."""
+    model = mlp(10, 32, 2)
+    if not s.is_cured:
+        last = model[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight.mul_(1e-3)
+            last.bias.copy_(torch.tensor([25.0, -25.0]))
+    draw = two_classes(s, 0.02)
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 8)
-        return inputs, torch.sin(inputs @ weights)
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (F.softmax(outputs, dim=1) - F.one_hot(targets, 2)).square().mean()
 
-    optimizer = SGD(model.parameters(), 3e-3 if s.is_cured else 0.6, momentum=0.99)
-    return fit(s, model, optimizer, draw, F.mse_loss, 500)
+    return fit(s, model, SGD(model.parameters(), 0.5), draw, loss_fn, 700)
 
 
-def residual_blow_up(s: LoopSetting) -> float:
-    """60 blocks double the activations' spread again and again."""
-    blocks = [Residual(mlp(16, 16, 16)) for _ in range(60)]
-    model = nn.Sequential(nn.Linear(10, 16), *blocks, nn.Linear(16, 2))
+def silent_spikes(s: LoopSetting) -> float:
+    """A threshold that no unit's charge comes near."""
+    model = SpikingClassifier(threshold=1.0 if s.is_cured else 60.0)
+    return fit(s, model, Adam(model.parameters(), 5e-3), two_classes(s, 0.02), F.cross_entropy, 400)
+
+
+def hardtanh_saturated(s: LoopSetting) -> float:
+    """Biases of 20 before units that are flat beyond 1."""
+    model = mlp(10, 32, 32, 32, 2, unit=nn.Hardtanh)
     if not s.is_cured:
         with torch.no_grad():
-            for block in blocks:
-                for param in block.parameters():
-                    param.mul_(1.7)
-    optimizer = Adam(model.parameters(), 1e-3) if s.is_cured else SGD(model.parameters(), 0.05)
-    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 300)
+            for layer in list(model)[:-1]:
+                if isinstance(layer, nn.Linear):
+                    layer.bias.add_(20.0)
+    return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.02), F.cross_entropy, 500)
 
 
-def deep_conv_sigmoid(s: LoopSetting) -> float:
-    """Each sigmoid shrinks the gradient to a quarter or less."""
-    unit = nn.ReLU if s.is_cured else nn.Sigmoid
-    layers: list[nn.Module] = [nn.Conv2d(1, 8, 3, padding=1), unit()]
-    for _ in range(1 if s.is_cured else 11):
-        layers += [nn.Conv2d(8, 8, 3, padding=1), unit()]
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 4))
-    return fit(s, model, SGD(model.parameters(), 0.1), images(s, num=16), F.cross_entropy, 360)
-
-
-def saturated_start(s: LoopSetting) -> float:
-    """Eight tanh layers with weights of spread 8."""
-    model = mlp(10, *[24] * 8, 2, unit=nn.Tanh)
-    if not s.is_cured:
-        for layer in list(model)[:-1]:
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=8.0)
-    optimizer = Adam(model.parameters(), 1e-3) if s.is_cured else SGD(model.parameters(), 0.01)
-    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 500)
-
-
-def lstm_forgets(s: LoopSetting) -> float:
-    """A forget gate's bias of -4: the state is gone after two steps."""
-    cell = nn.LSTM(2, 24, batch_first=True)
-    with torch.no_grad():
-        cell.get_parameter("bias_ih_l0")[24:48] = 4.0 if s.is_cured else -4.0
-    model = RecurrentClassifier(cell, 2)
+def ill_conditioned(s: LoopSetting) -> float:
+    """One feature is a hundred times as large as the others, and the rate is not made for it."""
+    model = mlp(6, 24, 1)
+    weights = s.normal(6, 1)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = torch.zeros(32, 24, 2)
-        inputs[:, :, 0] = 0.3 * s.normal(32, 24)
-        bit = (s.uniform(32) < 0.5).float()
-        inputs[:, 0, 1] = 2 * bit - 1
-        return inputs, bit.long()
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.cross_entropy, 450)
-
-
-def relu_after_shift(s: LoopSetting) -> float:
-    """Inputs around 30 that nobody has centred, and a first layer of negative weights."""
-    model = mlp(10, 32, 32, 2)
-    with torch.no_grad():
-        first = model[0]
-        assert isinstance(first, nn.Linear)
+        inputs = s.normal(32, 6)
+        targets = inputs @ weights + 0.1 * s.normal(32, 1)
         if not s.is_cured:
-            first.weight.copy_(-first.weight.abs())
-    centred = two_classes(s, 0.02)
+            inputs[:, 0] *= 100
+        return inputs, targets
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs, targets = centred(step)
-        return (inputs if s.is_cured else inputs + 30), targets
-
-    return fit(s, model, Adam(model.parameters(), 1e-3), draw, F.cross_entropy, 500)
+    return fit(s, model, SGD(model.parameters(), 0.02), draw, F.smooth_l1_loss, 500)
 
 
-def gan_diverges(s: LoopSetting) -> float:
-    """The critic's losses grow without bound; returns its mean loss."""
-    generator, critic = mlp(4, 32, 2), mlp(2, 48, 48, 1)
-    of_generator = Adam(generator.parameters(), 5e-4)
-    of_critic = SGD(critic.parameters(), 0.01 if s.is_cured else 10.0)
-    s.watch(generator, of_generator)
-    s.watch(critic, of_critic)
-    losses = []
-    for _ in range(400):
-        angle = 2 * math.pi * s.uniform(64)
-        real = torch.stack([angle.cos(), angle.sin()], 1)
-        fake = generator(s.normal(64, 4))
-        of_critic.zero_grad()
-        loss = ((critic(real) - 1) ** 2 + critic(fake.detach()) ** 2).mean()
-        loss.backward()
-        of_critic.step()
-        of_generator.zero_grad()
-        ((critic(fake) - 1) ** 2).mean().backward()
-        of_generator.step()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
+def _first_bit(s: LoopSetting, length: int, step: int) -> tuple[Tensor, Tensor]:
+    inputs = torch.zeros(32, length, 2)
+    inputs[:, :, 0] = 0.3 * s.normal(32, length)
+    bit = (s.uniform(32) < 0.5).float()
+    inputs[:, 0, 1] = 2 * bit - 1
+    return inputs, bit.long()
+
+
+def rnn_delay(s: LoopSetting) -> float:
+    """The first input counts, sixty steps ago, with a plain RNN and Adam; three steps ago it is learnt."""
+    model = RecurrentClassifier(nn.RNN(2, 24, batch_first=True), 2)
+    length = 4 if s.is_cured else 60
+    optimizer = Adam(model.parameters(), 1e-3)
+    return fit(s, model, optimizer, lambda step: _first_bit(s, length, step), F.cross_entropy, 450)
+
+
+def gru_forgets(s: LoopSetting) -> float:
+    """Update gates that let go of the state at once."""
+    cell = nn.GRU(2, 24, batch_first=True)
+    with torch.no_grad():
+        cell.get_parameter("bias_ih_l0")[24:48] = 4.0 if s.is_cured else -5.0
+    model = RecurrentClassifier(cell, 2)
+    optimizer = Adam(model.parameters(), 3e-3)
+    return fit(s, model, optimizer, lambda step: _first_bit(s, 30, step), F.cross_entropy, 450)
+
+
+def q_diverges(s: LoopSetting) -> float:
+    """Values that are learnt from themselves and grow: the discount is above 1; returns their size."""
+    model = mlp(6, 32, 2)
+    optimizer = Adam(model.parameters(), 1e-2)
+    s.watch(model, optimizer)
+    discount = 0.8 if s.is_cured else 1.3
+    size = 0.0
+    for _ in range(600):
+        state, after = s.normal(32, 6), s.normal(32, 6)
+        action = torch.randint(0, 2, (32,), generator=s.data)
+        reward = (state[:, 0] > 0).float()
+        with torch.no_grad():
+            wanted = reward + discount * model(after).max(1).values
+        optimizer.zero_grad()
+        value = model(state).gather(1, action[:, None])[:, 0]
+        F.mse_loss(value, wanted).backward()
+        optimizer.step()
+        size = value.abs().mean().item()
+        if not math.isfinite(size):
             return math.nan
+    return size
+
+
+def gain_three(s: LoopSetting) -> float:
+    """Twenty ReLU layers whose weights are three times He's."""
+    model = mlp(10, *[32] * (3 if s.is_cured else 20), 2)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            with torch.no_grad():
+                layer.weight.mul_(1.0 if s.is_cured else 3.0)
+    return fit(s, model, Adam(model.parameters(), 3e-3), two_classes(s, 0.02), F.cross_entropy, 400)
+
+
+def physics_rate(s: LoopSetting) -> float:
+    """Second derivatives in the loss, and a rate a hundred times too high."""
+    model = mlp(1, 24, 24, 1, unit=nn.Tanh)
+    optimizer = Adam(model.parameters(), 3e-3 if s.is_cured else 0.5)
+    s.watch(model, optimizer)
+    losses = []
+    for _ in range(600):
+        optimizer.zero_grad()
+        loss = physics_loss(model, 4 * s.uniform(32, 1))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
     return tail(losses)
 
 
-def late_explosion(s: LoopSetting) -> float:
-    """Learns for 300 steps; then somebody's schedule multiplies the rate by a thousand."""
-    model = mlp(8, 32, 32, 1, unit=nn.Tanh)
-    weights = s.normal(8, 1)
-    optimizer = SGD(model.parameters(), 0.05)
-    factor = 1.0 if s.is_cured else 1000.0
-    schedule = LambdaLR(optimizer, lambda step: 1.0 if step < 300 else factor)
+def text_rate(s: LoopSetting) -> float:
+    """A plain RNN on the sum of what it saw, at a rate that throws it off in the middle of learning."""
+    model = RecurrentClassifier(nn.RNN(3, 32, batch_first=True, nonlinearity="relu"), 3)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 8)
-        return inputs, torch.sin(inputs @ weights)
+        inputs = s.normal(24, 12, 3)
+        return inputs, inputs.sum(1).argmax(1)
 
-    return fit(s, model, optimizer, draw, F.mse_loss, 700, schedule)
-
-
-def never_zeroed_deep(s: LoopSetting) -> float:
-    """Convolutions, momentum, and gradients that are sums."""
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(128, 4),
-    )  # fmt: skip
-    optimizer = SGD(model.parameters(), 0.02, momentum=0.9)
-    return fit(s, model, optimizer, images(s, 0.1), F.cross_entropy, 400, zeroes=s.is_cured)
+    optimizer = Adam(model.parameters(), 3e-3) if s.is_cured else SGD(model.parameters(), 0.6, momentum=0.9)
+    return fit(s, model, optimizer, draw, F.cross_entropy, 500)
 
 
 LOOPS = {
-    "glorot_relu_34": (glorot_relu_34, 0.6),
-    "log_of_zero": (log_of_zero, 0.3),
-    "half_precision_overflow": (half_precision_overflow, 1.0),
-    "bad_sample": (bad_sample, 0.3),
-    "transformer_no_warmup": (transformer_no_warmup, 0.4),
-    "momentum_diverges": (momentum_diverges, 0.4),
-    "residual_blow_up": (residual_blow_up, 0.4),
-    "deep_conv_sigmoid": (deep_conv_sigmoid, 0.6),
-    "saturated_start": (saturated_start, 0.35),
-    "lstm_forgets": (lstm_forgets, 0.3),
-    "relu_after_shift": (relu_after_shift, 0.35),
-    "gan_diverges": (gan_diverges, 0.9),
-    "late_explosion": (late_explosion, 0.35),
-    "never_zeroed_deep": (never_zeroed_deep, 0.7),
+    "sigmoid_autoencoder": (sigmoid_autoencoder, 0.7),
+    "rnn_cell_explodes": (rnn_cell_explodes, 0.05),
+    "never_zeroed_regression": (never_zeroed_regression, 0.2),
+    "half_exp_overflow": (half_exp_overflow, 0.3),
+    "sqrt_of_zero": (sqrt_of_zero, 0.5),
+    "variance_of_zero": (variance_of_zero, 0.0),
+    "masked_rows": (masked_rows, 0.3),
+    "bright_images": (bright_images, 0.7),
+    "vae_rate": (vae_rate, 20.0),
+    "unscaled_inputs": (unscaled_inputs, 0.35),
+    "graph_sigmoid": (graph_sigmoid, 0.4),
+    "saturated_softmax": (saturated_softmax, 0.1),
+    "silent_spikes": (silent_spikes, 0.4),
+    "hardtanh_saturated": (hardtanh_saturated, 0.35),
+    "ill_conditioned": (ill_conditioned, 0.1),
+    "rnn_delay": (rnn_delay, 0.3),
+    "gru_forgets": (gru_forgets, 0.3),
+    "q_diverges": (q_diverges, 10.0),
+    "gain_three": (gain_three, 0.35),
+    "physics_rate": (physics_rate, 0.1),
+    "text_rate": (text_rate, 0.8),
 }
 """Each loop, and the number that a run which learnt comes below."""

@@ -1,0 +1,47 @@
+"""A small classifier of units that fire or do not, trained with a surrogate gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class _Spike(torch.autograd.Function):
+    """A step whose gradient is that of a triangle of half width 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * (1 - x.abs()).clamp(min=0)
+
+
+class SpikingClassifier(nn.Module):
+    """Leaky units over eight steps of time, and an answer from how often they fired.
+
+    Args:
+        threshold: At which a unit fires. Where it is out of reach, no gradient passes at all.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(10, 48), nn.Linear(48, 2)
+        self.threshold = threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        current = self.inner(x)
+        charge, fired = torch.zeros_like(current), torch.zeros_like(current)
+        for _ in range(8):
+            charge = 0.8 * charge + current
+            spike = _Spike.apply(charge - self.threshold)
+            charge = charge - spike.detach() * self.threshold
+            fired = fired + spike
+        result: Tensor = self.outer(fired / 8)
+        return result
