@@ -15,9 +15,14 @@ from vgrad.controls.choices import Control, OneOf, Variant
 from vgrad.errors import ConfigError
 
 NEEDS_OWN_LOOP = "needs vgrad's own training loop"
+NO_CHECKPOINTS = "needs vgrad's own training loop: a foreign loop has no checkpoints of vgrad's"
 NEEDS_DENSE = "needs dense gradients: use Embedding(sparse=False)"
 
 _OWN_LOOP_COMMANDS = ("reinit", "undo_reinit", "check_gradients", "pause", "resume", "step_once", "stop")
+
+
+# The last two are no commands to a run that is alive, but are done with its record.
+_FROM_CHECKPOINTS = ("checkpoint", "rewind", "resume_run", "verify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Refusal:
     """One thing that a run cannot use.
 
     Attributes:
-        subject: Name of a control, such as ``"clip"``, or of a command, such as ``"check_gradients"``.
+        subject: Name of a control, such as ``"clip"``, or of a command, such as ``"check_gradients"``;
+            ``"resume_run"`` and ``"verify"`` are what can be done with the record of a run.
         word: The one variant, word or scheme that is meant; empty for all of them.
         reason: Why, as the end of a sentence that begins with the subject.
     """
@@ -97,6 +103,7 @@ def in_any_loop() -> Capabilities:
                 if variant.own_loop
             ),
             *(Refusal(command, "", NEEDS_OWN_LOOP) for command in _OWN_LOOP_COMMANDS),
+            *(Refusal(subject, "", NO_CHECKPOINTS) for subject in _FROM_CHECKPOINTS),
         )
     )
 

@@ -159,7 +159,12 @@ class Stop:
     """End the run before the next step."""
 
 
-Command = Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop
+@dataclass(frozen=True, slots=True)
+class SaveCheckpoint:
+    """Save the whole state of the run as it is now, to be resumed from later."""
+
+
+Command = Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop | SaveCheckpoint
 
 
 COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
@@ -172,6 +177,7 @@ COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
         "resume": Resume,
         "step_once": StepOnce,
         "stop": Stop,
+        "checkpoint": SaveCheckpoint,
     }
 )
 """The name of every command, in its plain-data form and in `Capabilities`."""

@@ -11,6 +11,7 @@ from vgrad.controls.controls import (
     Pause,
     Reinit,
     Resume,
+    SaveCheckpoint,
     Set,
     StepOnce,
     Stop,
@@ -29,6 +30,7 @@ _ALONE: dict[str, Command] = {
     "stop": Stop(),
     "check": CheckGradients(),
     "undo-reinit": UndoReinit(),
+    "checkpoint": SaveCheckpoint(),
 }
 WORDS = (*_ALONE, "reinit", *(name.replace("_", "-") for name in CONTROLS))
 """What a spoken command may begin with."""

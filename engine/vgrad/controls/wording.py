@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from vgrad.controls.catalog import find_control, label
-from vgrad.controls.controls import CheckGradients, Pause, Reinit, Resume, Set, StepOnce, Stop, UndoReinit
+from vgrad.controls.controls import (
+    CheckGradients,
+    Pause,
+    Reinit,
+    Resume,
+    SaveCheckpoint,
+    Set,
+    StepOnce,
+    Stop,
+    UndoReinit,
+)
 from vgrad.errors import ConfigError
 from vgrad.printable import printable
 from vgrad.validation import brief
 
-_PLAIN_WORDS = {
+_PLAIN_WORDS: dict[type, str] = {
     Pause: "pause",
     Resume: "resume",
     StepOnce: "one step",
     Stop: "stop",
     UndoReinit: "old weights",
     CheckGradients: "gradient check",
+    SaveCheckpoint: "checkpoint",
 }
 
 
@@ -28,7 +39,7 @@ def describe(command: object) -> str:
             return _setting(name, value)
         case Reinit(scheme=scheme):
             return f"re-initialise {printable(brief(scheme).strip(chr(39)))}"
-        case Pause() | Resume() | StepOnce() | Stop() | UndoReinit() | CheckGradients():
+        case _ if type(command) in _PLAIN_WORDS:
             return _PLAIN_WORDS[type(command)]
         case _:
             return printable(brief(command))

@@ -103,6 +103,33 @@ class MetricsLogged:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """The run's whole state after ``step`` is on disk; it can be resumed from there.
+
+    Attributes:
+        step: Optimizer steps done.
+        reason: Why it was saved: ``start time command asked end``.
+        num_bytes: Size on disk.
+        num_kept: Checkpoints of the run that are kept now, this one included.
+        kept_bytes: Size of all of them.
+    """
+
+    step: int
+    reason: str
+    num_bytes: int
+    num_kept: int
+    kept_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFailed:
+    """No checkpoint could be saved after ``step``, and training went on."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Training is over.
 
@@ -140,6 +167,8 @@ NoticeBody = (
     | VerdictChanged
     | LayersChanged
     | MetricsLogged
+    | CheckpointSaved
+    | CheckpointFailed
     | RunEnded
 )
 

@@ -12,6 +12,19 @@ from vgrad.events.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The run that another one goes on from.
+
+    Attributes:
+        run: Name of its folder.
+        step: Optimizer steps that both have in common.
+    """
+
+    run: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """What a run is, known before its first step.
 
@@ -32,6 +45,7 @@ class RunInfo:
         capabilities: What the run can use, and the reason for everything that it cannot.
         config: All settings as plain data, which `RunConfig.make` reads; empty in a foreign loop.
         environment: Where it runs; None where that is not known.
+        parent: The run that it goes on from, and the step there; None where it began at its first step.
     """
 
     recipe: str
@@ -50,3 +64,4 @@ class RunInfo:
     capabilities: Capabilities = EVERYTHING
     config: Mapping[str, object] = field(default_factory=dict, hash=False)
     environment: Environment | None = None
+    parent: Parent | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vgrad.controls.wording import describe
 from vgrad.events.notices import (
+    CheckpointFailed,
+    CheckpointSaved,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
@@ -20,6 +22,7 @@ from vgrad.events.notices import (
 
 if TYPE_CHECKING:
     from vgrad.events.notices import Notice
+    from vgrad.events.run_info import RunInfo
 
 _MAX_ENTRIES = 10_000
 
@@ -59,8 +62,7 @@ def entry_of(notice: Notice) -> Entry | None:
         case Preparing(what=text):
             pass
         case RunStarted(info=info):
-            seed = "" if info.seed is None else f", seed {info.seed}"
-            text = f"{info.recipe} started on {info.device}{seed}"
+            text = _about_start(info)
         case CommandApplied(step=step, command=command):
             kind, text = "applied", f"{describe(command)}  @ {step:,}"
         case CommandRejected(command=command, reason=reason):
@@ -69,6 +71,8 @@ def entry_of(notice: Notice) -> Entry | None:
             text = f"gradient check: {check.words()}"
         case VerdictChanged(verdict=verdict):
             kind, text = "verdict", f"{verdict.kind}: {verdict.evidence}"
+        case CheckpointSaved() | CheckpointFailed() as checkpoint:
+            text = _about_checkpoint(checkpoint)
         case LayersChanged(info=info):
             text = f"{len(info.layers):,} layers from now on"
         case RunEnded(reason=ended, error=error):
@@ -76,3 +80,21 @@ def entry_of(notice: Notice) -> Entry | None:
         case _:
             return None
     return Entry(notice.time_s, notice.step, notice.part, kind, text, notice.command_id)
+
+
+def _about_start(info: RunInfo) -> str:
+    seed = "" if info.seed is None else f", seed {info.seed}"
+    origin = "" if info.parent is None else f", from step {info.parent.step:,} of {info.parent.run}"
+    return f"{info.recipe} started on {info.device}{seed}{origin}"
+
+
+def _about_checkpoint(news: CheckpointSaved | CheckpointFailed) -> str:
+    if isinstance(news, CheckpointFailed):
+        return f"no checkpoint @ {news.step:,}: {news.reason}"
+    sizes = f"{_megabytes(news.num_bytes)}; {news.num_kept} kept, {_megabytes(news.kept_bytes)}"
+    return f"checkpoint @ {news.step:,}: {sizes}"
+
+
+def _megabytes(num_bytes: int) -> str:
+    size = num_bytes / 1e6
+    return f"{size:,.1f} MB" if size < 10 else f"{size:,.0f} MB"

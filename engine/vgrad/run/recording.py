@@ -48,6 +48,7 @@ def recorded(
         if sent.command is not None:
             session.submit(sent.command, command_id=sent.command_id)
 
+    session.folder = folder
     try:
         with Recorder(session.cursor, folder, on_command=take, on_problem=on_problem):
             yield folder

@@ -8,9 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
-from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, StepOnce, Stop, UndoReinit
+from vgrad.controls.controls import (
+    CheckGradients,
+    Command,
+    Pause,
+    Reinit,
+    SaveCheckpoint,
+    StepOnce,
+    Stop,
+    UndoReinit,
+)
 from vgrad.errors import VgradError
 from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import (
@@ -24,6 +34,7 @@ from vgrad.events.notices import (
 )
 from vgrad.events.totals import Totals
 from vgrad.run.attached_screen import AttachedScreen
+from vgrad.run.checkpointing import Checkpointing
 from vgrad.run.output import Output
 from vgrad.run.task_file import traceback_of
 from vgrad.watching.safe_point import SafePoint
@@ -31,8 +42,10 @@ from vgrad.watching.safe_point import SafePoint
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
     from vgrad.events.batch import Batch
+    from vgrad.events.run_info import Parent
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
+    from vgrad.store.folder import RunFolder
     from vgrad.train.trainer import Trainer
 
 # At Python's exit, how long to wait for the current step without saying so.
@@ -57,12 +70,16 @@ class Session:
     Args:
         trainer: The trainer, or a function that builds it in the worker thread and says
             meanwhile what it is doing. From `start` on it belongs to that thread.
+        parent: The run that it goes on from.
 
     Attributes:
         exception: What ended the training, once it has failed.
+        folder: Where its checkpoints go; None for none. It may be assigned before `start`.
     """
 
-    def __init__(self, trainer: Trainer | Prepare) -> None:
+    def __init__(self, trainer: Trainer | Prepare, *, parent: Parent | None = None) -> None:
+        self.folder: RunFolder | None = None
+        self._parent = parent
         self._trainer = trainer
         self._safe_point = SafePoint()
         self._hub = Hub()
@@ -163,8 +180,11 @@ class Session:
         self._hub.notify(Preparing(what))
 
     def _train(self, trainer: Trainer) -> Literal["done", "stopped"]:
-        info = trainer.info()
+        info = replace(trainer.info(), parent=self._parent)
         self._hub.notify(RunStarted(info))
+        self._checkpointing = Checkpointing(self.folder, self._hub)
+        if self._parent is not None:
+            self._checkpointing.save(trainer, "start")
 
         def pause_if_lost(verdict: Verdict) -> None:
             """Wait for somebody at a screen to decide: a run of NaN learns nothing any more.
@@ -181,20 +201,29 @@ class Session:
                 if trainer.step == info.num_steps or trainer.is_exhausted:
                     reason = "done"
                     break
+                self._checkpointing.look(trainer)
                 self._report(trainer.advance())
                 if self._validation_is_due(trainer):
                     self._report(trainer.finish())
                     self._validate(trainer)
             self._report(trainer.finish())
-            if self._totals.validated_step < trainer.step and not self._is_at_exit:
-                self._validate(trainer)
+            self._last_words(trainer)
             trainer.reporter.publish()
         except BaseException:
             self._report(trainer.finish())  # the steps before it were done
             raise
         finally:
+            self._checkpointing.close()
             trainer.close()
         return reason
+
+    def _last_words(self, trainer: Trainer) -> None:
+        """The last checkpoint and the last validation; where Python exits, nobody waits for them."""
+        if self._is_at_exit:
+            return
+        self._checkpointing.save(trainer, "end")  # first: who ended the run may not wait for the other
+        if self._totals.validated_step < trainer.step:
+            self._validate(trainer)
 
     def _apply_pending(self, trainer: Trainer) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop."""
@@ -203,7 +232,7 @@ class Session:
             self._report(trainer.finish())
             asked = self._safe_point.take()
             command_id, command = asked.command_id, asked.command
-            answer = trainer.apply(command)
+            answer = self._answer(trainer, command)
             if isinstance(command, CheckGradients) and isinstance(answer, CommandApplied):
                 self._check_gradients(trainer, answer, command_id)
                 continue
@@ -216,6 +245,17 @@ class Session:
                 case StepOnce():
                     return True  # what was asked for after it comes after that step
         return True
+
+    def _answer(self, trainer: Trainer, command: Command) -> CommandApplied | CommandRejected:
+        """Carry a command out, around the checkpoints that it needs."""
+        if isinstance(command, SaveCheckpoint):
+            problem = self._checkpointing.save(trainer, "asked")
+            if problem is not None:
+                return CommandRejected(trainer.step + 1, command, problem)
+        self._checkpointing.before(trainer, command)
+        answer = trainer.apply(command)
+        self._checkpointing.answered(answer)
+        return answer
 
     def _check_gradients(self, trainer: Trainer, answer: CommandApplied, command_id: str) -> None:
         """Make the check while training waits, and give ``answer`` after it, or say why there is none."""

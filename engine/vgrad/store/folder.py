@@ -6,6 +6,7 @@
             inbox.sqlite    commands that were asked for
             lock            held by the training process: the run is alive exactly as long as it is held
             log.txt         what the process printed, where it runs on its own
+            checkpoints/    saved states, see `vgrad.store.checkpoints`
 
 The lock is a POSIX record lock (``lockf``). The system releases it however the process ends, and forked
 workers do not inherit it, as they would an ``flock``.
@@ -109,6 +110,11 @@ class RunFolder:
     def log(self) -> Path:
         """What the training process printed, where it runs on its own."""
         return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its saved states lie."""
+        return self.path / "checkpoints"
 
     def num_bytes(self) -> int:
         """Bytes of all its files."""

@@ -19,6 +19,7 @@ from vgrad.controls.controls import (
     Pause,
     Reinit,
     Resume,
+    SaveCheckpoint,
     Set,
     StepOnce,
     Stop,
@@ -29,6 +30,8 @@ from vgrad.events.codec import notice_from_data, notice_to_data
 from vgrad.events.environment import Environment
 from vgrad.events.notices import (
     Checking,
+    CheckpointFailed,
+    CheckpointSaved,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
@@ -42,7 +45,7 @@ from vgrad.events.notices import (
     Validated,
     VerdictChanged,
 )
-from vgrad.events.run_info import RunInfo
+from vgrad.events.run_info import Parent, RunInfo
 from vgrad.events.verdict import Verdict
 from vgrad.gradcheck.check import CheckedEntry, GradCheck
 
@@ -63,6 +66,7 @@ commands = st.sampled_from(
         Set("clip", None),
         Set("accumulate", Controls(accumulate=8).accumulate),
         *(Reinit("xavier"), UndoReinit(), CheckGradients(), Pause(), Resume(), StepOnce(), Stop()),
+        SaveCheckpoint(),
     ]
 )
 verdicts = st.builds(
@@ -108,6 +112,7 @@ infos = st.builds(
         Environment, python=text, torch=text, numpy=text, vgrad=text, device_name=st.none() | text,
         threads=counts, host=text, git_commit=st.none() | text, text_sha256=st.none() | text,
     ),
+    parent=st.none() | st.builds(Parent, text, counts),
 )  # fmt: skip
 bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     Preparing: st.builds(Preparing, text),
@@ -119,6 +124,11 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     GradientsChecked: st.builds(GradientsChecked, counts, checks),
     VerdictChanged: st.builds(VerdictChanged, counts, verdicts),
     LayersChanged: st.builds(LayersChanged, counts, infos),
+    CheckpointSaved: st.builds(
+        CheckpointSaved, counts, st.sampled_from(["start", "time", "command", "asked", "end"]),
+        counts, counts, counts,
+    ),
+    CheckpointFailed: st.builds(CheckpointFailed, counts, text),
     MetricsLogged: st.builds(
         MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
     ),
