@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.notices import Notice
     from vgrad.events.step_block import StepBlock
@@ -30,6 +33,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LayerNorms:
+    """Gradient norms per layer of some steps of one part, whose other numbers come without them.
+
+    Attributes:
+        part: The part of the run.
+        step: Number of each step, int64 of shape ``(n,)``, increasing.
+        grad_norms: Norm per layer before any transform, float32 of shape ``(n, num_layers)``.
+    """
+
+    part: int
+    step: NDArray[np.int64]
+    grad_norms: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """All that happened since a reader last looked.
 
@@ -38,9 +56,12 @@ class Batch:
         notices: Notices in the order in which they happened, none missing.
         snapshots: By part, each that has changed.
         num_dropped: Steps that this reader was too slow for.
+        layer_norms: Of steps that are among ``blocks`` without their norms per layer: those of some of
+            them. They are older than every step that comes with its own.
     """
 
     blocks: tuple[StepBlock, ...] = ()
     notices: tuple[Notice, ...] = ()
     snapshots: Mapping[int, Snapshot] = field(default_factory=dict)
     num_dropped: int = 0
+    layer_norms: tuple[LayerNorms, ...] = ()

@@ -45,6 +45,7 @@ def notice_to_data(notice: Notice) -> dict[str, object]:
         "step": notice.step,
         "part": notice.part,
         "command_id": notice.command_id,
+        "sender": notice.sender,
         "kind": type(body).__name__,
         "body": plain(body),
     }

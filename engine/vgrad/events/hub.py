@@ -38,6 +38,7 @@ class Hub:
         # By part, each with the number of its publication.
         self._snapshots: dict[int, tuple[int, Snapshot]] = {}
         self._num_published = 0
+        self._senders: dict[str, str] = {}  # by the id of the command
         self._attended: weakref.WeakSet[Cursor] = weakref.WeakSet()
 
     def put(self, block: StepBlock) -> None:
@@ -59,9 +60,15 @@ class Hub:
         if step is None:
             step = getattr(body, "step", 0)
         with self._lock:
-            notice = Notice(len(self._notices), self._now_s(), step, part, body, command_id)
+            sender = None if command_id is None else self._senders.get(command_id)
+            notice = Notice(len(self._notices), self._now_s(), step, part, body, command_id, sender)
             self._notices.append(notice)
         return notice
+
+    def sent_by(self, command_id: str, sender: str) -> None:
+        """Take note of who sent a command from another process: its answers will say so."""
+        with self._lock:
+            self._senders[command_id] = sender
 
     def publish(self, snapshot: Snapshot, *, part: int = 0) -> None:
         """Replace what is known of a part: only the newest is of use."""

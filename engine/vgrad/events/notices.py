@@ -184,6 +184,7 @@ class Notice:
         part: The part of the run that it is about.
         body: What happened.
         command_id: Id of the command that it answers, or None.
+        sender: Who sent that command from another process, as they call themselves; None if nobody did.
     """
 
     sequence: int
@@ -192,6 +193,7 @@ class Notice:
     part: int
     body: NoticeBody
     command_id: str | None = None
+    sender: str | None = None
 
 
 def new_command_id() -> str:

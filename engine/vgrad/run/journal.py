@@ -79,7 +79,11 @@ def entry_of(notice: Notice) -> Entry | None:
             text = f"{ended}: {error}" if error else ended
         case _:
             return None
-    return Entry(notice.time_s, notice.step, notice.part, kind, text, notice.command_id)
+    return Entry(notice.time_s, notice.step, notice.part, kind, text + _by(notice), notice.command_id)
+
+
+def _by(notice: Notice) -> str:
+    return "" if notice.sender is None else f"  by {notice.sender}"
 
 
 def _about_start(info: RunInfo) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command, Controls
     from vgrad.diagnose.command_effect import Effect
-    from vgrad.events.batch import Snapshot
+    from vgrad.events.batch import LayerNorms, Snapshot
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.run_info import RunInfo
     from vgrad.events.step_block import StepBlock
@@ -85,6 +85,11 @@ class PartHistory:
         self._clip_share.take(block)
         self._noise.take(block, controls)
         self.speed.take(block, tokens=self.info is not None and self.info.unit == "tokens")
+
+    def take_layer_norms(self, norms: LayerNorms) -> None:
+        """Take in norms per layer of steps whose other numbers come without them."""
+        if self.layers is not None and norms.grad_norms.shape[1] == self.layers.num_channels:
+            self.layers.extend(norms.step, norms.grad_norms)
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """Take in what is known by now."""

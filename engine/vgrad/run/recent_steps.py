@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_block import StepBlock
 
 _RATE_S = 3.0  # recent seconds that speeds are taken over
+_NOISE_STEPS = 4096  # of a long block; the average keeps 1e-18 of a step so far back
 _CLIP_STEPS = 100  # recent steps that the share of clipped ones is taken over
 
 
@@ -94,6 +95,7 @@ class Noise:
 
     def take(self, block: StepBlock, controls: Controls) -> None:
         """Take steps of a run with these controls into account."""
+        block = block[-_NOISE_STEPS:]
         is_sum = isinstance(controls.accumulate, SumOver)
         is_known = (block.step >= self._since) & (block.num_microbatches > 1)
         for row in np.flatnonzero(is_known & (block.num_samples % block.num_microbatches == 0)).tolist():

@@ -46,7 +46,7 @@ def recorded(
 
     def take(sent: SentCommand) -> None:
         if sent.command is not None:
-            session.submit(sent.command, command_id=sent.command_id)
+            session.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
     session.folder = folder
     try:

@@ -93,6 +93,8 @@ class RunHistory:
         self.num_dropped += batch.num_dropped
         for part, snapshot in batch.snapshots.items():
             self.parts[part].take_snapshot(snapshot)
+        for norms in batch.layer_norms:
+            self.parts[norms.part].take_layer_norms(norms)
         for block in batch.blocks:
             self.parts[block.part].take(block, self.controls)
             if block.part == 0:

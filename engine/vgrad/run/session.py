@@ -31,6 +31,7 @@ from vgrad.events.notices import (
     Preparing,
     RunStarted,
     Validated,
+    new_command_id,
 )
 from vgrad.events.totals import Totals
 from vgrad.run.attached_screen import AttachedScreen
@@ -107,16 +108,20 @@ class Session:
         atexit.register(self._end_at_exit)
         self._thread.start()
 
-    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+    def submit(self, command: Command, *, command_id: str | None = None, sender: str | None = None) -> str:
         """Ask for a command; its answer comes as a notice, with the step it took effect at.
 
         Args:
             command: The command.
             command_id: Id of the command; a new one unless given.
+            sender: Who asks from another process; the answer says so.
 
         Returns:
             The id, which the answer carries, too.
         """
+        command_id = command_id or new_command_id()
+        if sender is not None:
+            self._hub.sent_by(command_id, sender)
         return self._safe_point.submit(command, command_id=command_id)
 
     def drain(self) -> Batch:

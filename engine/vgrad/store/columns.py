@@ -10,6 +10,7 @@ float32: a loss that was computed in float32 is one. Nothing is ever unpickled, 
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,12 @@ def _decode(data: bytes) -> StepBlock:
             raise DataError(f"a chunk of steps has an unknown column {name!r}"[:120])
         rows = 1 if is_same else num_steps
         shape = (rows,) if width is None else (rows, width)
-        size = int(np.prod(shape)) * np.dtype(_FORM_TYPES[form]).itemsize
+        size = math.prod(shape) * np.dtype(_FORM_TYPES[form]).itemsize
         column = _from_weights(raw[start : start + size], _FORM_TYPES[form], shape)
         start += size
-        whole = np.broadcast_to(column, (num_steps, *shape[1:])) if is_same else column
-        columns[name] = whole.astype(COLUMN_TYPES[name])
+        column = column.astype(COLUMN_TYPES[name], copy=False)
+        # Nobody writes to a block's columns, so one row may stand for all that are the same.
+        columns[name] = np.broadcast_to(column, (num_steps, *shape[1:])) if is_same else column
         columns[name].setflags(write=False)
     if start != len(raw) or set(columns) != set(COLUMN_TYPES):
         raise DataError("a chunk of steps lacks columns")
@@ -128,8 +130,8 @@ def _by_weight(array: NDArray[Any]) -> bytes:
 
 def _from_weights(raw: bytes, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     size = np.dtype(kind).itemsize
-    if len(raw) != int(np.prod(shape)) * size:
+    if len(raw) != math.prod(shape) * size:
         raise DataError("a chunk of steps is cut off")
     together = np.frombuffer(raw, np.uint8).reshape(size, -1).T
     little = np.ascontiguousarray(together).view(np.dtype(kind).newbyteorder("<"))
-    return little.reshape(shape).astype(kind)
+    return little.reshape(shape).astype(kind, copy=False)

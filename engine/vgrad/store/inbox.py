@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _BUSY_S = 5.0
 _MOST_AT_ONCE = 1000
+_LONGEST_SENDER = 80
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS commands"
     " (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, time_s REAL, sender TEXT, command TEXT)"
@@ -131,7 +132,7 @@ def _read(command_id: object, time_s: object, sender: object, text: object) -> S
     """Read a row that another program may have written."""
     known_id = command_id if isinstance(command_id, str) else new_command_id()
     when = time_s if isinstance(time_s, float) else time.time()
-    who = sender if isinstance(sender, str) else "?"
+    who = sender[:_LONGEST_SENDER] if isinstance(sender, str) else "?"
     try:
         command = command_from_data(json.loads(text)) if isinstance(text, str) else None
     except (ValueError, RecursionError, VgradError) as error:

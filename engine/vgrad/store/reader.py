@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import deque
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
+
 from vgrad.errors import DataError, VgradError
-from vgrad.events.batch import Batch, Snapshot
+from vgrad.events.batch import Batch, LayerNorms, Snapshot
 from vgrad.events.codec import notice_from_data
 from vgrad.events.snapshot_codec import snapshot_from_data
+from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import unpack_block
 from vgrad.store.database import open_to_read
+from vgrad.store.layer_levels import NUM_LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from vgrad.events.notices import Notice
-    from vgrad.events.step_block import StepBlock
     from vgrad.store.folder import RunFolder
 
 Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
 """``crashed``: the process is gone, and nothing says how it ended."""
 
+_MOST_ROWS = 512  # of each level, in an overview: more than a screen has columns
+_NEVER = 2**62
 _ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped": "stopped"}
 
 
@@ -90,6 +100,47 @@ class RunReader:
         """Numbers of the parts that have steps."""
         return [part for (part,) in self._rows("SELECT DISTINCT part FROM steps ORDER BY part")]
 
+    def overview(self) -> Batch:
+        """The whole history, in a form that is quickly read and folded however long the run.
+
+        All steps come in few blocks, the newest with their norms per layer. Of older steps those norms come
+        at each level for as many as a screen has columns. What follows is given by `take` with layers.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        [(newest,)] = self._rows("SELECT coalesce(max(number), 0) FROM layers")
+        notices = tuple(self._notices())
+        blocks: list[StepBlock] = []
+        layer_norms: list[LayerNorms] = []
+        for part in self.parts():
+            recent = list(self._newest_layers(part, 0, newest))
+            first = int(recent[0].step[0]) if recent else _NEVER
+            levels = [self._newest_layers(part, level, newest) for level in range(NUM_LEVELS - 1, 0, -1)]
+            layer_norms += _merged(part, [_before(block, first) for rows in levels for block in rows])
+            blocks += joined([*(_before(block, first) for block in self.steps(part)), *recent])
+            if recent:
+                self._last_step[part] = int(recent[-1].step[-1])
+        self._read_up_to["layers"] = newest
+        return Batch(tuple(blocks), notices, self._snapshots(), layer_norms=tuple(layer_norms))
+
+    def _newest_layers(self, part: int, level: int, up_to: int) -> Sequence[StepBlock]:
+        """The newest steps of a level, oldest first: so many as a screen can show."""
+        query = (
+            "SELECT data FROM layers WHERE part = ? AND level = ? AND number <= ? ORDER BY first DESC LIMIT ?"
+        )
+        found: deque[StepBlock] = deque()
+        num_rows = 0
+        try:
+            for (data,) in self._connection.execute(query, (part, level, up_to, _MOST_ROWS)):
+                found.appendleft(_block(data))
+                num_rows += len(found[0])
+                if num_rows >= _MOST_ROWS:
+                    break
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+        return found
+
     def steps(self, part: int) -> Iterator[StepBlock]:
         """Yield all steps of a part, without norms per layer, oldest first.
 
@@ -98,8 +149,7 @@ class RunReader:
         """
         last = -1
         for (data,) in self._rows("SELECT data FROM steps WHERE part = ? ORDER BY number", part):
-            block = _block(data)
-            block = block[block.step > last]
+            block = _after(_block(data), last)
             if len(block):
                 last = int(block.step[-1])
                 yield block
@@ -145,7 +195,7 @@ class RunReader:
             block = _block(data)
             self._read_up_to[table] = number
             # A large chunk takes the place of small ones, of which some have been read.
-            block = block[block.step > self._last_step.get(block.part, -1)]
+            block = _after(block, self._last_step.get(block.part, -1))
             if len(block):
                 self._last_step[block.part] = int(block.step[-1])
                 yield block
@@ -164,7 +214,36 @@ class RunReader:
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise DataError(f"the record of {self.folder.name} cannot be read: {error}") from None
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: sqlite3.Error) -> DataError:
+        return DataError(f"the record of {self.folder.name} cannot be read: {error}")
+
+
+def joined(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
+    """Yield the same steps in as few blocks as can be; empty blocks are left out."""
+    filled = (block for block in blocks if len(block))
+    for _, group in groupby(filled, key=attrgetter("kind")):
+        yield StepBlock.concatenate(list(group))
+
+
+def _after(block: StepBlock, last: int) -> StepBlock:
+    return block if block.step[0] > last else block[block.step > last]
+
+
+def _before(block: StepBlock, first: int) -> StepBlock:
+    return block if block.step[-1] < first else block[block.step < first]
+
+
+def _merged(part: int, blocks: Sequence[StepBlock]) -> Iterator[LayerNorms]:
+    """The norms per layer of all steps in ``blocks``, each once and in order."""
+    rows: dict[int, NDArray[np.float32]] = {}
+    for block in blocks:
+        rows.update(zip(block.step.tolist(), block.grad_norms, strict=True))
+    steps = sorted(rows)
+    for _, group in groupby(steps, key=lambda step: len(rows[step])):
+        same = list(group)
+        yield LayerNorms(part, np.array(same), np.stack([rows[step] for step in same]))
 
 
 def _block(data: object) -> StepBlock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -21,6 +22,7 @@ import vgrad
 from vgrad.errors import DataError
 from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded, RunStarted
 from vgrad.run.recording import recorded
+from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.store import inbox
 from vgrad.store.folder import RunFolder
@@ -77,6 +79,7 @@ def test_commands_from_another_process_are_carried_out_and_answered() -> None:
             subprocess.run(
                 [sys.executable, "-c", "from vgrad_tui.cli import main; main()", "send", folder.name, *words],
                 capture_output=True, text=True, timeout=120, check=False,
+                env=os.environ | {"SSH_CLIENT": "203.0.113.7 5000 22"},
             )
             for words in (["clip", "norm:1"], ["activation", "tanh", "--json"], ["omega", "banana"], ["stop"])
         ]  # fmt: skip
@@ -88,6 +91,10 @@ def test_commands_from_another_process_are_carried_out_and_answered() -> None:
     with RunReader(folder) as reader:
         applied = [n.body for n in reader.take().notices if isinstance(n.body, CommandApplied)]
     assert vgrad.Set("clip", vgrad.ClipGradNorm(1.0)) in [body.command for body in applied]
+    history = RunHistory()
+    history.take(session.drain())
+    [line] = [entry.text for entry in history.journal if entry.text.startswith("clip norm 1")]
+    assert re.search(r"by \S+@203\.0\.113\.7$", line), "the journal says who asked"
 
 
 def test_a_refusal_has_its_reason_and_a_dead_run_says_so() -> None:
@@ -114,6 +121,7 @@ TRAIN = """
 import sys, vgrad
 from pathlib import Path
 from vgrad.run.recording import recorded
+from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.store.folder import RunFolder
 session = Session(vgrad.build("charlm-rnn", batch_size=2, options={"hidden": 8, "seq_len": 8}))
