@@ -495,6 +495,21 @@ async def test_new_weights_are_asked_about_first_and_undo_brings_the_old_ones_ba
         assert source.submitted[1:] == [UndoReinit()]
 
 
+async def test_a_scheme_that_the_run_cannot_use_is_listed_with_the_reason_and_cannot_be_chosen() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    first = next(iter(REINITS))
+    info = make_info(capabilities=CAPABLE.without(Refusal("reinit", first, "has no hidden matrices")))
+    async with app.run_test(size=(160, 50)) as pilot:
+        await play(
+            pilot, source, [make_batch(notices=(RunStarted(info),)), make_batch(records=records(1, 50))]
+        )
+        await pilot.press("i")
+        assert "has no hidden matrices" in line_with(app, f"{first}  ")
+        await pilot.press("home", "enter")
+        assert Reinit(first) not in source.submitted
+
+
 def make_check(error: float) -> GradCheck:
     worst = CheckedEntry("head", "head.weight", (3, 1), 0.5, 0.5 + error / 2, error)
     return GradCheck(("embed", "head"), (math.nan, error), worst, 1e-4, 1e-6, 40, 2, 1, 0, 0.1)

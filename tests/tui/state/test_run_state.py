@@ -6,6 +6,7 @@ import numpy as np
 from tests.batches import make_batch, make_notice
 from tests.tui.scripted import LAYERS, ended, make_info, make_record, records, script
 
+from vgrad.controls.capabilities import Capabilities, Refusal
 from vgrad.controls.controls import Controls, Pause, Set
 from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, Validated
@@ -52,6 +53,15 @@ def test_a_refusal_leaves_the_controls_and_is_told() -> None:
     assert state.controls == Controls() and not state.pending and not state.marks
     assert state.rejected is not None and "whole number" in state.rejected.reason
     assert "whole number" in state.journal[-1].text
+
+
+def test_what_the_run_cannot_do_is_not_expected() -> None:
+    state = State()
+    refusing = make_info(capabilities=Capabilities((Refusal("clip", "", "cannot be used here"),)))
+    state.take(make_batch(notices=(RunStarted(refusing),)))
+    state.ask(CLIP, "a")
+    assert state.pending_on("clip") == CLIP
+    assert state.wanted == state.controls
 
 
 def test_an_answer_belongs_to_the_command_whose_id_it_carries() -> None:

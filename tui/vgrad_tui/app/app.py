@@ -195,7 +195,7 @@ class VgradApp(ViewActions):
         from vgrad_tui.screens.reinitialise import ReinitScreen
 
         if self._can_steer():
-            self.push_screen(ReinitScreen(), self._reinit)
+            self.push_screen(ReinitScreen(self.state.info), self._reinit)
 
     def _reinit(self, scheme: str | None) -> None:
         if scheme is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,14 +13,26 @@ from textual.widgets.option_list import Option
 
 from vgrad.methods.init_schemes import REINITS
 from vgrad_tui.screens.dialog import Dialog
+from vgrad_tui.state.control_guide import WEIGHTS, obstacle
+
+if TYPE_CHECKING:
+    from vgrad.events.run_info import RunInfo
 
 
 class ReinitScreen(Dialog[str | None]):
-    """A list of schemes; the answer is the chosen one, or None."""
+    """A list of schemes; the answer is the chosen one, or None.
+
+    Args:
+        info: What the run is. A scheme that it cannot use cannot be chosen, and is listed with the reason.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,i", "dismiss(None)", "keep the weights", id="reinit.no"),
     ]
+
+    def __init__(self, info: RunInfo | None) -> None:
+        super().__init__()
+        self._info = info
 
     def compose(self) -> ComposeResult:
         """Say what it does, then list the schemes."""
@@ -30,10 +42,11 @@ class ReinitScreen(Dialog[str | None]):
             ("u", "bold"),
             " restores it, with the optimizer's state.",
         )
-        options = [
-            Option(Text.assemble((f"{scheme:<14} ", "bold"), description), id=scheme)
-            for scheme, description in REINITS.items()
-        ]
+        options = []
+        for scheme, description in REINITS.items():
+            reason = obstacle(WEIGHTS, self._info, scheme)
+            text = Text.assemble((f"{scheme:<14} ", "bold"), f"– {reason}" if reason else description)
+            options.append(Option(text, id=scheme, disabled=bool(reason)))
         with Vertical(classes="box"):
             yield Static(warning)
             yield OptionList(*options, id="schemes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from vgrad.controls.capabilities import Capabilities
 from vgrad.controls.controls import Command, Controls, Reinit, Set, UndoReinit, reduce
 from vgrad.controls.topics import topic
 from vgrad.errors import ConfigError
@@ -26,23 +27,23 @@ class PendingCommands:
         """Commands that were asked for and not yet answered, oldest first."""
         return tuple(command for command, _ in self._by_id.values())
 
-    def wanted(self, controls: Controls) -> Controls:
-        """``controls`` as they will be once everything asked for has been applied."""
+    def wanted(self, controls: Controls, capabilities: Capabilities) -> Controls:
+        """``controls`` as they will be once the run has answered everything that it was asked for."""
         if self._wanted is None or self._wanted[0] is not controls:
-            self._wanted = controls, self._applied_to(controls)
+            self._wanted = controls, self._applied_to(controls, capabilities)
         return self._wanted[1]
 
-    def _applied_to(self, controls: Controls) -> Controls:
+    def _applied_to(self, controls: Controls, capabilities: Capabilities) -> Controls:
         for command in self.pending:
             try:
-                controls = reduce(controls, command)
+                controls = reduce(controls, command, capabilities)
             except ConfigError:
                 continue  # will be rejected, and changes nothing
         return controls
 
-    def add(self, command: Command, command_id: str, controls: Controls, *, undoable: bool) -> None:
-        """Take note that ``command`` has been submitted to a run with these controls."""
-        inverse = _inverse(command, self.wanted(controls)) if undoable else None
+    def add(self, command: Command, command_id: str, wanted: Controls, *, undoable: bool) -> None:
+        """Take note that ``command`` has been submitted while these controls were `wanted`."""
+        inverse = _inverse(command, wanted) if undoable else None
         if inverse is not None:
             self._undo.append(inverse)
         self._by_id[command_id] = command, inverse

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vgrad.controls.capabilities import EVERYTHING
 from vgrad.controls.controls import Command, Controls
 from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded
 from vgrad.methods.clip import ClipGradNorm
@@ -42,11 +43,12 @@ class State(RunHistory):
     @property
     def wanted(self) -> Controls:
         """The controls as they will be once everything asked for has been applied."""
-        return self._pending.wanted(self.controls)
+        capabilities = EVERYTHING if self.info is None else self.info.capabilities
+        return self._pending.wanted(self.controls, capabilities)
 
     def ask(self, command: Command, command_id: str, *, undoable: bool = True) -> None:
         """Take note that ``command`` has been submitted, and that its answer will carry this id."""
-        self._pending.add(command, command_id, self.controls, undoable=undoable)
+        self._pending.add(command, command_id, self.wanted, undoable=undoable)
 
     def pop_undo(self) -> Command | None:
         """The command that takes back the last change, or None."""
