@@ -19,10 +19,11 @@ class TimeStats:
     Attributes:
         step: Step after which it was measured.
         norms: ‖dE/dh_t‖ per recurrent layer and time step, L2 over batch and units, float32 of shape
-            ``(num_layers, seq_len)``; time step 0 reads the first input.
+            ``(num_layers, seq_len)``; time step 0 reads the first input. In a loop that is not vgrad's,
+            ‖dE/dx_t‖ at the inputs of the recurrent layer where it fades most.
         slope: Slope of its log10 per step backwards, in the last layer; NaN: undetermined.
         ratio: That of the first time step over that of the last; NaN: undetermined.
-        spectral_radius: Largest |eigenvalue| of the recurrent matrices; NaN: too large to know.
+        spectral_radius: Largest |eigenvalue| of the recurrent matrices; NaN: not known.
         names: Names of the recurrent matrices.
     """
 

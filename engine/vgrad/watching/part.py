@@ -16,11 +16,13 @@ from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.layers import find_layers
+from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
 from vgrad.watching.chain import why_not_dense
 from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
+from vgrad.watching.step_meter import JUDGED_SHARE
 from vgrad.watching.stepped_in_backward import NEVER_TOGETHER, TapInBackward
 from vgrad.watching.unwrap import plain_names
 
@@ -88,6 +90,7 @@ class WatchedPart:
         self._model = model
         self._optimizers = optimizers
         self._hub = hub
+        self._guard = guard
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
@@ -106,6 +109,8 @@ class WatchedPart:
         self.tap.on_control_dropped = self._control_dropped
         self.totals = Totals()
         self._count_params()
+        self._share_for_time = JUDGED_SHARE * watch_budget / 2
+        self._through_time = self._make_time_probe()
         self._reporter = Reporter(hub, Judge(self.info()), self, part=id, on_verdict=on_verdict)
         hub.notify(RunStarted(self.info()), part=id)
 
@@ -147,21 +152,22 @@ class WatchedPart:
             unit="samples",
             num_steps=None,
             controls=self.controls,
+            recurrent=self._through_time.is_recurrent,
             capabilities=self._capabilities,
             environment=self._environment,
         )
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""
-        return self.tap.meter.judged_at(step), None
+        return self.tap.meter.judged_at(step), self._through_time.stats_at(step)
 
     def stats(self) -> LayerStats:
         """The expensive statistics of every layer."""
         return self.tap.stats()
 
     def time_stats(self) -> TimeStats | None:
-        """None: what flows through time needs passes of its own."""
-        return None
+        """The gradient at the inputs of recurrent layers; None where there are none."""
+        return self._through_time.stats()
 
     def check(self, command: Command) -> None:
         """Check that ``command`` can be carried out here.
@@ -196,13 +202,20 @@ class WatchedPart:
         """Take all hooks off again."""
         self.tap.on_boundary = None
         self.tap.remove()
+        self._through_time.close()
         self.losses.close()
 
     def publish(self) -> None:
         """Give readers the statistics and the verdict as they are now."""
         self._reporter.publish()
 
-    def look_for_new_params(self) -> None:
+    def at_boundary(self) -> None:
+        """A step begins: take in what its backward pass has left, and report the steps before it."""
+        self._through_time.at_step(self.step + 1)
+        self._look_for_new_params()
+        self.report()
+
+    def _look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
         num_held = 0
         for optimizer in self._optimizers:
@@ -219,11 +232,18 @@ class WatchedPart:
         self.tap.use_layers(layers)
         if len(self._optimizers) == 1:
             self.losses.use_params(layers.params)
+        self._through_time.close()
+        self._through_time = self._make_time_probe()
         self._reporter.judge = Judge(self.info())
         self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
 
     def _find_layers(self) -> Layers:
         return find_layers(self._model, self._held(), name_of=plain_names(self._model))
+
+    def _make_time_probe(self) -> RecurrentInputsProbe:
+        return RecurrentInputsProbe(
+            self._model, self.tap.layers.params, self._share_for_time, self._guard.caught
+        )
 
     def _loss_source(
         self, loss: Callable[[], Tensor | float | None] | None, layers: Layers, guard: Guard

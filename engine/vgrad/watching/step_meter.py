@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vgrad.watching.step_rates import StepRates
 
 # Of the budget, for what verdicts look at; what the screen shows gets the rest.
-_JUDGED_SHARE = 0.5
+JUDGED_SHARE = 0.5
 
 
 class StepMeter:
@@ -56,8 +56,8 @@ class StepMeter:
         self.watch_s = 0.0
         self.loss_scale: float | Tensor = 1.0
         # What verdicts look at is due by the step, whatever it costs: it must not use up the screen's part.
-        self._judged_share = _JUDGED_SHARE * watch_budget
-        self.budget = Budget((1 - _JUDGED_SHARE) * watch_budget)
+        self._judged_share = JUDGED_SHARE * watch_budget
+        self.budget = Budget((1 - JUDGED_SHARE) * watch_budget)
         self._keep_s = keep_s
         self._part = part
         self._elapsed_s = 0.0

@@ -247,8 +247,7 @@ class Watch:
 
         def boundary() -> None:
             self._thread = threading.get_ident()
-            part.look_for_new_params()
-            part.report()
+            part.at_boundary()
             if not self._safe_point.is_empty:
                 self._apply_asked()
 

@@ -69,12 +69,12 @@ HEALTHY_KINDS: tuple[ForeignKind, ...] = (
     _second("noisy_images", "healthy", "a convolutional net on images of which a third is mislabelled"),
     _second("step_decay", "healthy", "a rate that falls by a hundred twice: held back on purpose"),
     _second("resumed_with_adam", "healthy", "trained before, continued with a new optimizer's first steps"),
-    _held_out(
+    _second(
         "heavy_tails", "healthy", "Cauchy noise in the targets: single losses are a hundred times the median"
     ),
     _second("markov_text", "healthy", "a recurrent model at the entropy rate of a Markov chain"),
     _second("vae_annealed", "healthy", "the weight of one part of the loss rises: so does the loss"),
-    _held_out(
+    _second(
         "wasserstein_gan", "healthy", "a critic with clipped weights: its loss is negative and means nothing"
     ),
     _second("actor_critic", "healthy", "two optimizers on a small decision problem"),
@@ -136,17 +136,15 @@ SICK_KINDS: tuple[ForeignKind, ...] = (
     _second("bad_sample", "non-finite", "one input is NaN from some step on"),
     _second("transformer_no_warmup", "exploding", "Adam at a rate of 1 without layer norm; 1e-3 cures it"),
     _second("momentum_diverges", "exploding", "momentum .99 at a high rate; a hundredth cures it"),
-    _held_out(
+    _second(
         "residual_blow_up", "exploding", "60 residual blocks without norm; clipping and a lower rate cure it"
     ),
     _second("deep_conv_sigmoid", "vanishing", "12 convolutions with sigmoid; two with ReLU cure it"),
-    _held_out(
+    _second(
         "saturated_start", "vanishing", "weights so large that every tanh is at its end; small ones cure it"
     ),
     _second("lstm_forgets", "vanishing", "forget gates shut by their biases; open ones cure it"),
-    _held_out(
-        "relu_after_shift", "dead", "inputs far from zero and negative weights; a smooth unit cures it"
-    ),
+    _second("relu_after_shift", "dead", "inputs far from zero and negative weights; a smooth unit cures it"),
     _second("gan_diverges", "exploding", "the critic's rate is a thousand times too high"),
     _second("late_explosion", "exploding", "a schedule that raises the rate a thousandfold in the middle"),
     _second("never_zeroed_deep", "exploding", "zero_grad is missing in a convolutional net with momentum"),

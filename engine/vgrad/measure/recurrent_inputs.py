@@ -1,0 +1,157 @@
+"""The gradient through time of recurrent layers in a loop that is not vgrad's, without passes of its own.
+
+`nn.RNN`, `nn.LSTM` and `nn.GRU` keep their hidden states to themselves, but the gradient of an input has to
+go through the hidden state of its time step: dE/dx_t falls with the distance to the loss as dE/dh_t does. So
+the loop's own backward pass is listened to, in one step of many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vgrad.events.time_stats import TimeStats
+from vgrad.measure.hidden_gradients import ratio, recurrent_matrices, time_slope
+from vgrad.measure.host_copy import HostCopy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch.utils.hooks import RemovableHandle
+
+# Training steps that one measurement costs: the gradient of the inputs, and its norms.
+_COST_IN_STEPS = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Coming:
+    """Norms on their way to the host: ``lengths`` time steps of each module, one after the other."""
+
+    step: int
+    lengths: tuple[int, ...]
+    copy: HostCopy
+
+
+class RecurrentInputsProbe:
+    """Measures ‖dE/dx_t‖ at the inputs of recurrent layers, in a few steps of the loop's own.
+
+    In such a step a layer is given an alias of its input, so that its gradient is that of this layer alone;
+    an input that needs no gradient is given one. Neither changes a number of the loop. Of several
+    layers the one whose gradient fades most counts. Packed sequences are left out.
+
+    Args:
+        model: The model. Its `nn.RNN`, `nn.LSTM` and `nn.GRU` that hold one of ``params`` are measured.
+        params: The parameters of the part of the run that this belongs to.
+        share: Share of the step time that this may take, in [0, 1]; 0 for never.
+        on_error: Takes errors of ours, which must not reach the loop.
+
+    Attributes:
+        every: Steps between two measurements; None for never.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        params: Sequence[Tensor],
+        share: float,
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        ours = {id(param) for param in params}
+        modules = [
+            module
+            for module in model.modules()
+            if isinstance(module, nn.RNNBase) and any(id(param) in ours for param in module.parameters())
+        ]
+        self.every = math.ceil(_COST_IN_STEPS / share) if share > 0 and modules else None
+        self._on_error = on_error
+        self._names = tuple(name for name, _ in recurrent_matrices(model))
+        self._norms: dict[nn.Module, Tensor] = {}
+        self._coming: deque[_Coming] = deque()
+        self._stats: TimeStats | None = None
+        self._next_step = 1
+        self._is_due = self.every is not None
+        # Dynamo is kept out: these layers break its graph anyway.
+        hook: Any = torch.compiler.disable(self._before_forward)  # type: ignore[no-untyped-call]
+        self._hooks: list[RemovableHandle] = [
+            module.register_forward_pre_hook(hook) for module in (modules if self.every is not None else ())
+        ]
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self._hooks)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._is_due = False
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def at_step(self, step: int) -> None:
+        """Take what the backward pass of step number ``step`` has left; see whether the next is due."""
+        if self.every is None:
+            return
+        if self._norms:
+            norms = list(self._norms.values())
+            self._norms = {}
+            self._next_step = step + self.every
+            self._coming.append(
+                _Coming(step, tuple(len(each) for each in norms), HostCopy((), [torch.cat(norms)]))
+            )
+        self._is_due = step + 1 >= self._next_step
+
+    def stats_at(self, step: int) -> TimeStats | None:
+        """Return what was measured up to step number ``step``, or None; ask for one step after another."""
+        while self._coming and self._coming[0].step <= step:
+            self._stats = self._read(self._coming.popleft())
+        return self._stats
+
+    def stats(self) -> TimeStats | None:
+        """Return what was measured last and asked for, or None."""
+        return self._stats
+
+    def _before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not (self._is_due and args and module.training and torch.is_grad_enabled()):
+            return None
+        try:
+            inputs = args[0]
+            if not isinstance(inputs, Tensor) or inputs.is_inference() or not inputs.is_floating_point():
+                return None
+            alias = inputs.view_as(inputs) if inputs.requires_grad else inputs.detach().requires_grad_(True)
+            axis = 1 if alias.dim() == 3 and getattr(module, "batch_first", False) else 0
+            alias.register_hook(lambda grad: self._keep(module, grad, axis))  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001  # none of ours may reach the loop
+            self._on_error(error)
+            return None
+        return (alias, *args[1:])
+
+    def _keep(self, module: nn.Module, grad: Tensor, axis: int) -> None:
+        try:
+            with torch.no_grad():
+                by_time = grad.detach().movedim(axis, 0).flatten(1).float()
+                largest = by_time.abs().amax(dim=1, keepdim=True)  # squares of small numbers are zero
+                scale = torch.where(largest > 0, largest, torch.ones_like(largest))
+                self._norms[module] = torch.linalg.vector_norm(by_time / scale, dim=1) * scale[:, 0]
+        except Exception as error:  # noqa: BLE001  # as above
+            self._on_error(error)
+
+    def _read(self, coming: _Coming) -> TimeStats:
+        _, values = coming.copy.read()
+        of_modules = np.split(values.astype(np.float32), np.cumsum(coming.lengths)[:-1])
+        # NaN, where the end of the sequence gets no gradient, sorts last.
+        norms = min(of_modules, key=lambda each: (math.isnan(ratio(each)), ratio(each)))
+        return TimeStats(
+            step=coming.step,
+            norms=norms[None],
+            slope=time_slope(norms),
+            ratio=ratio(norms),
+            spectral_radius=math.nan,
+            names=self._names,
+        )
