@@ -11,6 +11,7 @@ from vgrad_tui.terminal.first_frame import first_frame
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
+    from vgrad.run.resume import Resumption
     from vgrad.run.summary import RunSummary
     from vgrad.store.folder import RunFolder
     from vgrad_tui.terminal.first_frame import FirstFrame
@@ -20,12 +21,18 @@ _GRACE_S = 5.0
 
 
 def run_app(
-    config: RunConfig, *, record: bool = True, frugal: bool = False, ascii: bool | None = None
+    config: RunConfig,
+    resumption: Resumption | None = None,
+    *,
+    record: bool = True,
+    frugal: bool = False,
+    ascii: bool | None = None,
 ) -> tuple[RunSummary, int]:
     """Show a run until somebody quits.
 
     Args:
         config: The run; it starts at once.
+        resumption: The recorded run to go on from; its settings are ``config``.
         record: Whether to record it into a folder.
         frugal: Draw seldom, for slow lines.
         ascii: Write nothing but ASCII; None asks the locale.
@@ -44,7 +51,7 @@ def run_app(
         from vgrad_tui.app.app import VgradApp
 
         _prepare_driver(frame, ascii=ascii)
-        session = Session.from_config(config)
+        session = Session.from_config(config) if resumption is None else resumption.session()
         screen = session.attach()
         app = VgradApp(screen, frugal=frugal)
         with recorded(session, config.name) if record else nullcontext():

@@ -31,6 +31,7 @@ class Environment:
         host: Name of the machine.
         git_commit: Commit that is checked out where the run was started; the files may differ from it.
         text_sha256: Hash of the text file that the run was given.
+        task_sha256: Hash of the task file that the run was built from.
     """
 
     python: str
@@ -42,14 +43,18 @@ class Environment:
     host: str
     git_commit: str | None = None
     text_sha256: str | None = None
+    task_sha256: str | None = None
 
 
-def find_environment(device: torch.device, text: Path | None = None) -> Environment:
+def find_environment(
+    device: torch.device, text: Path | None = None, task_file: Path | None = None
+) -> Environment:
     """Find out where this process runs.
 
     Args:
         device: Device of the model.
         text: Text file that the run reads, if any.
+        task_file: File that the run's task comes from, if any.
     """
     import numpy as np
     import torch
@@ -64,6 +69,7 @@ def find_environment(device: torch.device, text: Path | None = None) -> Environm
         host=platform.node(),
         git_commit=find_git_commit(Path.cwd()),
         text_sha256=None if text is None else _sha256(text),
+        task_sha256=None if task_file is None else _sha256(task_file),
     )
 
 

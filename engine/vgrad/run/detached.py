@@ -5,6 +5,7 @@ python -m vgrad.run.detached FOLDER     what `start` runs; not for people
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -19,17 +20,22 @@ from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
+    from vgrad.run.resume import Resumption
 
-_CONFIG = "config.json"
+_CONFIG, _ORIGIN = "config.json", "origin.json"  # the second where it goes on from another run
 _LOOK_S = 0.05
 _LAST_LINES = 12
 
 
-def start(config: RunConfig) -> RunFolder:
+def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
     """Start a run in a process of its own and return its folder once training has begun.
 
     The process has a session of its own, so neither Ctrl-C nor the end of the connection reaches it, and what
     it prints goes to the folder's log.
+
+    Args:
+        config: The run.
+        resumption: The recorded run to go on from; its settings are ``config``.
 
     Raises:
         ConfigError: If the run ends before its first step; says what it printed.
@@ -37,6 +43,14 @@ def start(config: RunConfig) -> RunFolder:
     """
     folder = RunFolder.create(config.name)
     (folder.path / _CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
+    if resumption is not None:
+        origin = {
+            "run": resumption.folder.name,
+            "at": resumption.at,
+            "steps": resumption.config.steps,
+            "keeps_pause": resumption.keeps_pause,
+        }
+        (folder.path / _ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
     with folder.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
             [sys.executable, "-m", "vgrad.run.detached", str(folder.path)],
@@ -72,7 +86,19 @@ def train_in_folder(path: Path) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     folder = RunFolder(path)
     config = RunConfig.model_validate_json((folder.path / _CONFIG).read_text(encoding="utf-8"))
-    return run_headless(config, stdout=sys.stdout, stderr=sys.stderr, folder=folder)
+    return run_headless(
+        config, stdout=sys.stdout, stderr=sys.stderr, folder=folder, resumption=_origin(folder)
+    )
+
+
+def _origin(folder: RunFolder) -> Resumption | None:
+    path = folder.path / _ORIGIN
+    if not path.exists():
+        return None
+    from vgrad.run.resume import Resumption
+
+    origin = json.loads(path.read_text(encoding="utf-8"))
+    return Resumption.of(RunFolder.find(origin.pop("run")), **origin)
 
 
 if __name__ == "__main__":

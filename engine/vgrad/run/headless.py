@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, VgradError
@@ -19,7 +19,11 @@ from vgrad.run.recording import recorded
 from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.run.summary import RunSummary, check_summary_path
+from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    from vgrad.run.resume import Resumption
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 _REFRESH_S = 0.2
@@ -33,23 +37,25 @@ def run_headless(
     summary_path: Path | None = None,
     record: bool = True,
     folder: RunFolder | None = None,
+    resumption: Resumption | None = None,
 ) -> int:
     """Train until ``config.steps``, a signal or an error, and report.
 
-    The first SIGINT or SIGTERM stops after the current step, and the summary is still written; a
-    second one ends the process at once. Call it from the main thread, which gets the signals.
+    The first SIGINT or SIGTERM stops after the current step; a checkpoint and the summary are still
+    written. A second one ends the process at once. Call it from the main thread, which gets the signals.
 
     A stream that fails (full, closed, or a pipe without a reader) loses its text and nothing else:
     training goes on, the summary file is written, and the exit code is that of the training.
 
     Args:
-        config: The run; without a ``folder`` it must have an end.
+        config: The run, or what a ``resumption`` goes on with; without a ``folder`` it must have an end.
         stdout: Gets one line of JSON at the end, see `RunSummary.to_json`, and nothing else.
         stderr: Gets the progress, what a person's own task prints, the traceback of a training that
             failed, and one line if the JSON could not be written to ``stdout``.
         summary_path: Also write the JSON to this file.
         record: Whether to record the run into a folder, see `vgrad.store`.
         folder: The folder of a run that others steer, and may stop; a new one unless given.
+        resumption: The recorded run to go on from; its settings are ``config``.
 
     Returns:
         Exit code: 0 done, 1 training failed, 130 stopped by a signal.
@@ -62,7 +68,7 @@ def run_headless(
         raise ConfigError("a run without a screen needs an end: give --steps N")
     if summary_path is not None:
         check_summary_path(summary_path)
-    session = Session.from_config(config)
+    session = Session.from_config(config) if resumption is None else resumption.session()
     history = RunHistory()
     results, messages = Output(stdout, "stdout"), Output(stderr, "stderr")
     progress = progress_on(messages)
@@ -74,16 +80,16 @@ def run_headless(
         recording = (
             recorded(session, config.name, folder=folder, on_problem=warn) if record else nullcontext()
         )
-        with (
-            recording if record else nullcontext(),
-            redirect_stdout(stderr),
-        ):  # what a person's own task prints is no part of the JSON
+        # What a person's own task prints is no part of the JSON.
+        with recording as kept, redirect_stdout(stderr):
             ended = _drive(session, history, progress)
     finally:
         progress.close()
     if isinstance(session.exception, VgradError) and ended.step == 0:
         raise session.exception
     messages.write(ended.traceback_text or (f"{ended.message}\n" if ended.message else ""))
+    if kept is not None and ended.reason == "stopped" and checkpoints_of(kept):
+        messages.write(f"to go on from step {ended.step:,}: vgrad-tui run --resume {kept.name}\n")
     summary = RunSummary.of(history, recipe=config.recipe, seed=config.seed)
     results.write(summary.to_json() + "\n")
     if results.lost:

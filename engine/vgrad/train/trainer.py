@@ -135,7 +135,10 @@ class Trainer:
     def info(self) -> RunInfo:
         """What this run is."""
         if self._environment is None:
-            self._environment = find_environment(self._device, self.config.text)
+            task_file = self.config.task_file
+            self._environment = find_environment(
+                self._device, self.config.text, None if task_file is None else task_file[0]
+            )
         return RunInfo(
             recipe=self.config.name,
             description=self._description,

@@ -111,6 +111,7 @@ infos = st.builds(
     | st.builds(
         Environment, python=text, torch=text, numpy=text, vgrad=text, device_name=st.none() | text,
         threads=counts, host=text, git_commit=st.none() | text, text_sha256=st.none() | text,
+        task_sha256=st.none() | text,
     ),
     parent=st.none() | st.builds(Parent, text, counts),
 )  # fmt: skip

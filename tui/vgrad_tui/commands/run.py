@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -17,6 +17,7 @@ from vgrad.run.output import Output
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
+    from vgrad.run.resume import Resumption
 
 _PATH = click.Path(path_type=Path)
 
@@ -40,6 +41,7 @@ Examples:
   vgrad-tui run depth-sigmoid --set activation=tanh --set depth=12
   vgrad-tui run --headless --steps 600 --summary run.json
   vgrad-tui run charlm-lstm --detach
+  vgrad-tui run --resume charlm-lstm-1127-031500 --steps 2000
   vgrad-tui run my_task.py --set width=64       your own model and data
   vgrad-tui run my_task.py:small --clip norm:1  another function of that file
 
@@ -70,6 +72,8 @@ Exit codes: 0 done, 1 training failed, 2 bad usage, 130 interrupted.
 )
 @click.option("--headless", is_flag=True, help="No screen: JSON on stdout. Needs --steps.")
 @click.option("--summary", "summary_path", type=_PATH, help="Write the JSON there.")
+@click.option("--resume", "resumed", metavar="RUN", help="Go on from a recorded run, bit for bit.")
+@click.option("--at", type=int, metavar="STEP", help="With --resume: from that step [default: the last].")
 @click.option("--detach", is_flag=True, help="Train in a process of its own; print the run's name.")
 @click.option("--record/--no-record", default=True, help="Record the run into a folder [default: record].")
 @click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
@@ -80,6 +84,8 @@ def run(
     options: tuple[str, ...],
     headless: bool,
     summary_path: Path | None,
+    resumed: str | None,
+    at: int | None,
     detach: bool,
     record: bool,
     frugal: bool,
@@ -93,29 +99,63 @@ def run(
     """
     if not (headless or detach):
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
-    config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
+    resumption = None
+    if resumed is not None:
+        given = {"source": source, "config": config_path, "set": options or None, **flags}
+        resumption = _resumption(resumed, at, given)
+        config = resumption.config
+    elif at is not None:
+        raise click.UsageError("--at goes with --resume RUN")
+    else:
+        config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
     if detach:
-        return _detach(config)
+        return _detach(config, resumption)
     if headless:
         from vgrad.run.headless import run_headless
 
         return run_headless(
-            config, stdout=sys.stdout, stderr=sys.stderr, summary_path=summary_path, record=record
+            config,
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            summary_path=summary_path,
+            record=record,
+            resumption=resumption,
         )
-    return _run_screen(config, summary_path, record=record, frugal=frugal, ascii=ascii)
+    return _run_screen(config, resumption, summary_path, record=record, frugal=frugal, ascii=ascii)
 
 
-def _detach(config: RunConfig) -> int:
+def _resumption(name: str, at: int | None, given: dict[str, object]) -> Resumption:
+    """What goes on has the settings of the run that it goes on from; it may only be longer."""
+    from vgrad.run.resume import Resumption
+    from vgrad.store.listing import find_run
+
+    steps = given.pop("steps")
+    others = [f"--{flag.replace('_', '-')}" for flag, value in given.items() if value is not None]
+    if others:
+        raise click.UsageError(
+            f"--resume goes on with the settings of the run, so only --steps may be given, "
+            f"not {', '.join(others)}".replace("--source", "a recipe or file")
+        )
+    return Resumption.of(find_run(name), at=at, steps=cast("int | None", steps))
+
+
+def _detach(config: RunConfig, resumption: Resumption | None) -> int:
     from vgrad.run.detached import start
 
-    folder = start(config)
+    folder = start(config, resumption)
     click.echo(f"training goes on in a process of its own: vgrad-tui tail {folder.name} --follow", err=True)
     click.echo(folder.name)
     return 0
 
 
 def _run_screen(
-    config: RunConfig, summary_path: Path | None, *, record: bool, frugal: bool, ascii: bool | None
+    config: RunConfig,
+    resumption: Resumption | None,
+    summary_path: Path | None,
+    *,
+    record: bool,
+    frugal: bool,
+    ascii: bool | None,
 ) -> int:
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
@@ -125,7 +165,7 @@ def _run_screen(
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 
-    summary, exit_code = run_app(config, record=record, frugal=frugal, ascii=ascii)
+    summary, exit_code = run_app(config, resumption, record=record, frugal=frugal, ascii=ascii)
     if summary_path is not None:
         summary.write(summary_path)
     Output(sys.stdout, "stdout").write(f"{summary.readable()}\n")  # its terminal may be gone
