@@ -8,6 +8,7 @@ one order.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -40,6 +41,7 @@ class Hub:
         self._num_published = 0
         self._senders: dict[str, str] = {}  # by the id of the command
         self._attended: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        _hubs.add(self)
 
     def put(self, block: StepBlock) -> None:
         """Add steps that follow all those of their part."""
@@ -152,3 +154,15 @@ class Cursor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Give every hub a free lock: a thread that does not exist in the child may have held it."""
+    for hub in list(_hubs):
+        hub._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

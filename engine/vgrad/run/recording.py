@@ -1,18 +1,66 @@
-"""A session that is recorded into a folder, and takes the commands that others send there."""
+"""A run that is recorded into a folder, and takes the commands that others send there."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from vgrad.errors import VgradError
 from vgrad.store.folder import RunFolder
 from vgrad.store.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from vgrad.events.hub import Cursor
     from vgrad.run.session import Session
     from vgrad.store.inbox import SentCommand
+    from vgrad.watching.watch import Watch
+
+
+class Recording:
+    """The recording of one run. Whatever goes wrong with it, training goes on.
+
+    Args:
+        cursor: Opens a reader of the run's stream.
+        on_command: Is given, in the recorder's thread, every command that somebody sent.
+        title: What the run is called; its folder is named after it.
+        folder: The run's folder; a new one unless given.
+        on_problem: Is told in words why nothing is recorded, and None when recording goes on. It is
+            called from the recorder's thread.
+
+    Attributes:
+        folder: The run's folder, or None where none can be made.
+    """
+
+    def __init__(
+        self,
+        cursor: Callable[[], Cursor],
+        on_command: Callable[[SentCommand], None],
+        title: str,
+        *,
+        folder: RunFolder | None = None,
+        on_problem: Callable[[str | None], None] | None = None,
+    ) -> None:
+        self.folder: RunFolder | None = None
+        try:
+            folder = folder or RunFolder.create(title)
+            folder.lock()
+        except (OSError, VgradError) as error:
+            if on_problem is not None:
+                on_problem(f"no folder can be made: {error}")
+            return
+        self.folder = folder
+        self._recorder = Recorder(cursor, folder, on_command=on_command, on_problem=on_problem)
+        self._recorder.start()
+
+    def close(self) -> None:
+        """Write what is still to be written; the run counts as ended."""
+        if self.folder is not None:
+            try:
+                self._recorder.close()
+            finally:
+                self.folder.unlock()
 
 
 @contextmanager
@@ -23,34 +71,36 @@ def recorded(
     folder: RunFolder | None = None,
     on_problem: Callable[[str | None], None] | None = None,
 ) -> Iterator[RunFolder | None]:
-    """Record ``session`` until the block ends; start it within. Whatever goes wrong, training goes on.
-
-    Args:
-        session: A session that has not been started.
-        title: What the run is called; its folder is named after it.
-        folder: The run's folder; a new one unless given.
-        on_problem: Is told in words why nothing is recorded, and None when recording goes on. It is
-            called from the recorder's thread.
+    """Record ``session`` until the block ends; start it within. The arguments are those of `Recording`.
 
     Yields:
         The run's folder, or None where none can be made.
     """
-    try:
-        folder = folder or RunFolder.create(title)
-        folder.lock()
-    except OSError as error:
-        if on_problem is not None:
-            on_problem(f"no folder can be made: {error}")
-        yield None
-        return
 
     def take(sent: SentCommand) -> None:
         if sent.command is not None:
             session.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
-    session.folder = folder
+    recording = Recording(session.cursor, take, title, folder=folder, on_problem=on_problem)
+    session.folder = recording.folder
     try:
-        with Recorder(session.cursor, folder, on_command=take, on_problem=on_problem):
-            yield folder
+        yield recording.folder
     finally:
-        folder.unlock()
+        recording.close()
+
+
+def record_watch(
+    watch: Watch,
+    *,
+    folder: RunFolder | None = None,
+    on_problem: Callable[[str | None], None] | None = None,
+) -> Recording:
+    """Record a watched loop until its watch is closed. The arguments are those of `Recording`."""
+
+    def take(sent: SentCommand) -> None:
+        if sent.command is not None:
+            watch.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
+
+    recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=on_problem)
+    watch.on_close(recording.close)
+    return recording

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from vgrad.controls.codec import command_to_data
 from vgrad.controls.controls import Reinit, Set, UndoReinit
 from vgrad.controls.wording import describe
+from vgrad.diagnose.worst import worst
 from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied
 from vgrad.printable import printable
@@ -27,13 +28,14 @@ class RunSummary:
     """The summary of a run.
 
     Attributes:
-        recipe: Name of the recipe.
-        seed: Seed of weights and data.
+        recipe: Name of the recipe, or of the script.
+        seed: Seed of weights and data; None in a loop that seeds itself.
         steps: Optimizer steps that were done.
         loss_first: Training loss of the first step; None if there was none, or it is not known.
         loss_last: Training loss of the last step; None likewise.
         val_loss: Last validation loss, or None if it was never measured.
-        verdict: Kind of the last verdict; ``non-finite`` whenever the last loss is.
+        verdict: Kind of the last verdict, of several parts the most serious; ``non-finite`` whenever
+            the last loss is.
         steps_per_s: Optimizer steps per second of training.
         commands: Every command that was carried out, each with the first step it affected.
         outcome: ``done`` (all steps), ``stopped`` (somebody asked), ``failed``, or
@@ -42,7 +44,7 @@ class RunSummary:
     """
 
     recipe: str
-    seed: int
+    seed: int | None
     steps: int = 0
     loss_first: float | None = None
     loss_last: float | None = None
@@ -54,13 +56,13 @@ class RunSummary:
     error: str | None = None
 
     @classmethod
-    def of(cls, history: RunHistory, *, recipe: str, seed: int) -> RunSummary:
+    def of(cls, history: RunHistory, *, recipe: str, seed: int | None) -> RunSummary:
         """The summary of a run as it stands; its ``outcome`` is ``unfinished`` until the run has ended.
 
         Args:
             history: What is known of the run.
             recipe: Name of the recipe.
-            seed: Seed of the run.
+            seed: Seed of the run; None where it is not known.
         """
         totals, ended = history.totals, history.ended
         result = cls(
@@ -70,7 +72,7 @@ class RunSummary:
             loss_first=totals.loss_first,
             loss_last=totals.loss_last,
             val_loss=totals.val_loss,
-            verdict=history.verdict.kind,
+            verdict=worst(part.verdict for part in history.parts.values()).kind,
             steps_per_s=totals.step / totals.elapsed_s if totals.elapsed_s > 0 else math.nan,
             commands=tuple(history.commands),
         )
@@ -111,7 +113,7 @@ class RunSummary:
     def readable(self) -> str:
         """The few lines to leave in the terminal: of the commands, those that changed the training."""
         rate = f", {self.steps_per_s:,.4g} steps/s" if math.isfinite(self.steps_per_s) else ""
-        name = f"{printable(self.recipe)}, seed {self.seed}"
+        name = printable(self.recipe) + ("" if self.seed is None else f", seed {self.seed}")
         lines = [f"{name}: {self.outcome} after {self.steps:,} steps{rate}"]
         if self.steps:
             val = "" if self.val_loss is None else f", validation {self.val_loss:.4g}"

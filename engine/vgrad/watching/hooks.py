@@ -3,13 +3,16 @@
 Torch iterates over an optimizer's hooks while it calls them. Adding one to that dict or removing one from it
 meanwhile, from inside a hook or from another thread, raises "OrderedDict mutated during iteration" in the
 user's step. So while any thread is inside a step, what is to be added or removed waits for `run_deferred`.
+A global step pre-hook is the exception, see `ahead_of_own_hooks`.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,8 +77,34 @@ def run_deferred() -> None:
             _deferred.popleft()()
 
 
+class _Thread(threading.local):
+    """What one thread is about."""
+
+    def __init__(self) -> None:
+        self.is_ahead = False
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def ahead_of_own_hooks() -> Iterator[None]:
+    """Add hooks at once. Only for a global step pre-hook, and only to the optimizers that it meets first.
+
+    Torch calls the global hooks before it begins to iterate over those of the optimizer itself, so these
+    may still be added, and they are called in the same step.
+    """
+    _thread.is_ahead = True
+    try:
+        yield
+    finally:
+        _thread.is_ahead = False
+
+
 def _when_no_step_runs(action: Callable[[], None]) -> None:
-    if is_inside_a_step():
+    if _thread.is_ahead:
+        action()
+    elif is_inside_a_step():
         _deferred.append(action)
     else:
         run_deferred()

@@ -2,15 +2,16 @@
 
 `torch.autograd.backward` is looked up at each call, by ``Tensor.backward`` too, so one wrapper around it sees
 every loss of the process. `GradScaler.scale` is wrapped as well: what it multiplied is divided again.
-Both are put back when the last `LossAtBackward` is closed.
+Both are put back when the last `LossAtBackward` and the last listener are closed or gone.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class LossAtBackward:
     Args:
         params: The parameters. Empty: take every backward pass to be theirs.
         guard: Takes errors of ours that must not reach the loop.
-        after_backward: Called in the calling thread when an outermost backward pass has ended.
+        after_backward: Called in the calling thread when a backward pass of theirs has ended.
     """
 
     def __init__(
@@ -101,18 +102,18 @@ class LossAtBackward:
             scale: What the loss was multiplied with.
         """
         before, now = self._before, self._state()
+        last, self._last = self._last, now
         if before != now or not now:
             # Gradients that were cleared or written to meanwhile are not those of the losses so far.
-            if self._is_used or before != self._last or not any(before):
+            if self._is_used or before != last or not any(before):
                 self._caught = CaughtLoss(loss, scale)
             else:
                 so_far = self._caught.loss
                 total = None if loss is None or so_far is None else so_far + loss
                 self._caught = CaughtLoss(total, scale)
             self._is_used = False
-        self._last = now
-        if self._after_backward is not None:
-            self._after_backward()
+            if self._after_backward is not None:
+                self._after_backward()
 
     def _state(self) -> list[tuple[int, int]]:
         """Changes whenever a gradient that is looked at is another one or is written to."""
@@ -137,34 +138,91 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
+class BackwardListener(Protocol):
+    """Is told of every outermost backward pass, before those who want its loss."""
+
+    guard: Guard
+
+    def before_backward(self) -> None:
+        """A backward pass begins; who starts to catch losses now gets that of this pass."""
+
+    def after_backward(self) -> None:
+        """A backward pass has ended; likewise."""
+
+
+def listen(listener: BackwardListener) -> None:
+    """Tell ``listener`` of every outermost backward pass from now on."""
+    _Wrappers.add_listener(listener)
+
+
+def stop_listening(listener: BackwardListener) -> None:
+    """Tell ``listener`` no more; nothing happens if it was not told."""
+    _Wrappers.discard_listener(listener)
+
+
 class _Wrappers:
-    """The two functions of torch that are wrapped, and for whom."""
+    """The two functions of torch that are wrapped, and for whom.
+
+    Those who want losses are held weakly: with a model that nobody else holds, they go as well.
+    """
 
     num_running = 0
-    users: tuple[LossAtBackward, ...] = ()
-    _lock = threading.Lock()
+    listeners: tuple[BackwardListener, ...] = ()
+    _users: tuple[weakref.ref[LossAtBackward], ...] = ()
+    _lock = threading.RLock()  # a part that is collected while it is held closes itself
     _backward: Any = None
     _scale: Any = None
 
     @classmethod
+    def users(cls) -> list[LossAtBackward]:
+        """Those who want losses and still exist."""
+        return [user for ref in cls._users if (user := ref()) is not None]
+
+    @classmethod
     def add(cls, user: LossAtBackward) -> None:
         with cls._lock:
-            if not cls.users:
-                cls._backward, cls._scale = torch.autograd.backward, torch.amp.GradScaler.scale
-                torch.autograd.backward = _wrapped_backward(cls._backward)
-                torch.amp.GradScaler.scale = _wrapped_scale(cls._scale)  # type: ignore[method-assign]
-            cls.users = (*cls.users, user)
+            cls._put_on()
+            cls._users = (*cls._users, weakref.ref(user, cls._forget))
 
     @classmethod
     def discard(cls, user: LossAtBackward) -> None:
+        cls._keep(lambda ref: ref() is not user)
+
+    @classmethod
+    def add_listener(cls, listener: BackwardListener) -> None:
         with cls._lock:
-            if user not in cls.users:
-                return
-            cls.users = tuple(other for other in cls.users if other is not user)
-            if not cls.users:
-                _put_back(torch.autograd, "backward", cls._backward)
-                _put_back(torch.amp.GradScaler, "scale", cls._scale)
-                cls._backward = cls._scale = _thread.scale = None
+            cls._put_on()
+            cls.listeners = (*cls.listeners, listener)
+
+    @classmethod
+    def discard_listener(cls, listener: BackwardListener) -> None:
+        with cls._lock:
+            cls.listeners = tuple(other for other in cls.listeners if other is not listener)
+            cls._take_off_if_unused()
+
+    @classmethod
+    def _forget(cls, gone: weakref.ref[LossAtBackward]) -> None:
+        cls._keep(lambda ref: ref is not gone)
+
+    @classmethod
+    def _keep(cls, is_kept: Callable[[weakref.ref[LossAtBackward]], bool]) -> None:
+        with cls._lock:
+            cls._users = tuple(ref for ref in cls._users if is_kept(ref))
+            cls._take_off_if_unused()
+
+    @classmethod
+    def _put_on(cls) -> None:
+        if cls._backward is None:
+            cls._backward, cls._scale = torch.autograd.backward, torch.amp.GradScaler.scale
+            torch.autograd.backward = _wrapped_backward(cls._backward)
+            torch.amp.GradScaler.scale = _wrapped_scale(cls._scale)  # type: ignore[method-assign]
+
+    @classmethod
+    def _take_off_if_unused(cls) -> None:
+        if cls._backward is not None and not cls.users() and not cls.listeners:
+            _put_back(torch.autograd, "backward", cls._backward)
+            _put_back(torch.amp.GradScaler, "scale", cls._scale)
+            cls._backward = cls._scale = _thread.scale = None
 
 
 def _put_back(owner: Any, name: str, original: Any) -> None:
@@ -176,11 +234,15 @@ def _put_back(owner: Any, name: str, original: Any) -> None:
 def _wrapped_backward(original: Any) -> Any:
     @functools.wraps(original)
     def backward(*args: Any, **kwargs: Any) -> Any:
-        thread, users = _thread, _Wrappers.users
-        if thread.is_in_backward or not users:  # a pass inside another is of activation checkpointing
+        thread, listeners = _thread, _Wrappers.listeners
+        is_wanted = bool(listeners or _Wrappers.users())
+        if thread.is_in_backward or not is_wanted:  # a pass inside another is of activation checkpointing
             return original(*args, **kwargs)
         run_deferred()
         scale, thread.scale = thread.scale, None
+        for listener in listeners:
+            _call(listener.before_backward, listener.guard)
+        users = _Wrappers.users()
         loss = None
         try:
             loss = _loss_of(args, kwargs, scale)
@@ -196,17 +258,23 @@ def _wrapped_backward(original: Any) -> Any:
         finally:
             thread.is_in_backward = False
             _Wrappers.num_running -= 1
-        for user in users:
-            try:
-                user.after_backward(loss, scale)
-            except Exception as error:  # noqa: BLE001  # as above
-                user.guard.caught(error)
+        for listener in listeners:
+            _call(listener.after_backward, listener.guard)
+        for user in _Wrappers.users():
+            _call(functools.partial(user.after_backward, loss, scale), user.guard)
         return result
 
     # Dynamo breaks its graph here, as it does at the original.
     outside: Any = torch.compiler.disable(backward)  # type: ignore[no-untyped-call]
     outside._is_of_vgrad = True
     return outside
+
+
+def _call(function: Callable[[], None], guard: Guard) -> None:
+    try:
+        function()
+    except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
+        guard.caught(error)
 
 
 def _wrapped_scale(original: Any) -> Any:

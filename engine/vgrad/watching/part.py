@@ -17,6 +17,7 @@ from vgrad.events.totals import Totals
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.layers import find_layers
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
+from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
 from vgrad.watching.chain import why_not_dense
 from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.loss_source import LossFromCall
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Command, Controls
     from vgrad.events.hub import Hub
     from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.step_record import StepRecord
     from vgrad.events.time_stats import TimeStats
     from vgrad.events.verdict import Verdict
     from vgrad.gradients.layers import Layers
@@ -66,6 +68,7 @@ class WatchedPart:
         tap: Reads and steers the gradients.
         totals: The first and the newest numbers.
         losses: Where the losses come from.
+        on_gone: Is given the steps that were not reported when the part is gone; it may be assigned.
 
     Raises:
         ConfigError: If nothing can be watched, or ``controls`` cannot be carried out.
@@ -87,6 +90,7 @@ class WatchedPart:
     ) -> None:
         self.id = id
         self.name = name
+        self.on_gone: Callable[[Sequence[StepRecord]], None] | None = None
         self._model = model
         self._optimizers = optimizers
         self._hub = hub
@@ -98,6 +102,8 @@ class WatchedPart:
             self._refuse_dense(layers)
         if len(optimizers) > 1:
             self._capabilities = self._capabilities.without(*_refusals_of_single_params())
+        if self._is_by_hand:
+            self._capabilities = self._capabilities.without(*refusals_by_hand())
         require_usable(controls, self._capabilities)
         self.losses = self._loss_source(loss, layers, guard)
         try:
@@ -113,6 +119,20 @@ class WatchedPart:
         self._through_time = self._make_time_probe()
         self._reporter = Reporter(hub, Judge(self.info()), self, part=id, on_verdict=on_verdict)
         hub.notify(RunStarted(self.info()), part=id)
+
+    def __del__(self) -> None:
+        """Hand over the steps that were kept back: the optimizer is gone, and the part goes with it.
+
+        They are not reported here: this runs at any moment, perhaps inside a call of the hub.
+        """
+        try:
+            records = self.tap.records(wait=True)
+            for record in records:
+                self.totals.observe(record)
+            if records and self.on_gone is not None:
+                self.on_gone(records)
+        except Exception:  # noqa: BLE001  # half made, or in a process that is ending: nothing is to be said
+            return
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -144,7 +164,7 @@ class WatchedPart:
         layers = self.tap.layers
         return RunInfo(
             recipe=self.name,
-            description=f"{type(self._optimizers[0]).__name__} in a training loop that is not vgrad's",
+            description=f"{self._what_steps} in a training loop that is not vgrad's",
             seed=None,
             device=str(layers.params[0].device),
             layers=layers.names,
@@ -252,7 +272,23 @@ class WatchedPart:
         if len(self._optimizers) > 1:
             caught = LossAtBackward((), guard, self._backward_ended)
             return caught if loss is None else LossFromCall(loss, caught)
+        if self._is_by_hand:
+            caught = LossAtBackward(layers.params, guard, self._step_by_hand)
+            return caught if loss is None else LossFromCall(loss, caught)
         return LossAtBackward(layers.params, guard) if loss is None else LossFromCall(loss)
+
+    @property
+    def _is_by_hand(self) -> bool:
+        return isinstance(self._optimizers[0], UpdatesByHand)
+
+    @property
+    def _what_steps(self) -> str:
+        return "parameters updated by hand" if self._is_by_hand else type(self._optimizers[0]).__name__
+
+    def _step_by_hand(self) -> None:
+        """A backward pass has ended: its gradients are read and steered before the loop uses them."""
+        if getattr(self, "tap", None) is not None:
+            self._optimizers[0].step()
 
     def _make_tap(
         self, layers: Layers, controls: Controls, watch_budget: float

@@ -6,6 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,9 @@ from vgrad.diagnose.worst import worst
 from vgrad.errors import ConfigError
 from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded, new_command_id
+from vgrad.events.step_block import blocks_of
+from vgrad.events.totals import Totals
+from vgrad.events.verdict import Verdict
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
 from vgrad.watching.part import WatchedPart
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command
     from vgrad.events.step_record import StepRecord
-    from vgrad.events.verdict import Verdict
 
 _log = logging.getLogger("vgrad")
 
@@ -76,15 +79,25 @@ def watch(
     Raises:
         ConfigError: If there is nothing to watch, or ``controls`` cannot be used in somebody's own loop.
     """
-    return Watch(
-        model,
-        optimizer,
+    module = as_module(model)
+    given = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
+    optimizers = [unwrap_optimizer(each) for each in given]
+    if not optimizers:
+        raise ConfigError("there is no optimizer to watch")
+    watch = Watch(
+        name or type(model).__name__,
         loss=loss,
-        name=name,
         controls=controls,
         watch_budget=watch_budget,
         on_verdict=on_verdict,
     )
+    try:
+        for group in parts_of(optimizers):
+            watch.add(module, group)
+    except BaseException:
+        watch.discard()
+        raise
+    return watch
 
 
 class Watch:
@@ -92,56 +105,86 @@ class Watch:
 
     Use it from the training thread; `apply` and `cursor` may be called from any.
 
-    Attributes:
+    Args:
         name: What the run is called.
-        parts: One for each optimizer.
+        loss: As for `watch`; so are the others.
+        controls: What is done to the gradients of every part from its first step on.
+        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
+        on_verdict: Called in the training thread with each verdict of another kind than the one before.
+
+    Attributes:
+        name: The same.
     """
 
     def __init__(
         self,
-        model: Models,
-        optimizer: object,
+        name: str,
         *,
         loss: CurrentLoss | None = None,
-        name: str | None = None,
         controls: Controls | None = None,
         watch_budget: float = 0.02,
         on_verdict: Callable[[Verdict], None] | None = None,
     ) -> None:
-        module = as_module(model)
-        given = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
-        optimizers = [unwrap_optimizer(each) for each in given]
-        if not optimizers:
-            raise ConfigError("there is no optimizer to watch")
-        self.name = name or type(model).__name__
+        self.name = name
+        self._loss = loss
+        self._controls = controls or Controls()  # of parts that are added later
+        self._watch_budget = watch_budget
         self._on_verdict = on_verdict
         self._hub = Hub()
         self._cursor = self._hub.cursor()
         self._safe_point = SafePoint()
         self._thread = threading.get_ident()
         self._is_closed = False
+        self._on_close: list[Callable[[], None]] = []
         self._guard = Guard(self.name, self.close)
-        self.parts: tuple[WatchedPart, ...] = ()
-        try:
-            for group in _parts_of(optimizers):
-                part = WatchedPart(
-                    module,
-                    group,
-                    self._hub,
-                    self._guard,
-                    loss=loss,
-                    controls=controls or Controls(),
-                    watch_budget=watch_budget,
-                    id=len(self.parts),
-                    name=self.name,
-                    on_verdict=self._tell_verdict,
-                )
-                part.tap.on_boundary = self._boundary_of(part)
-                self.parts = (*self.parts, part)
-        except BaseException:
-            self._take_off()
-            raise
+        self._parts: tuple[Callable[[], WatchedPart | None], ...] = ()
+        self._totals: list[Totals] = []
+        self._late: deque[Sequence[StepRecord]] = deque()  # steps of parts that are gone
         _open.add(self)
+
+    def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
+        """Watch one more optimizer, or several of one parameter each, as a part of the run.
+
+        Args:
+            model: The model, or all models in one module.
+            optimizers: The optimizer; several only if each has a single parameter.
+            is_kept: Whether the watch keeps model and optimizers in memory. Otherwise the part belongs to
+                its optimizers, and goes with them when nobody else holds them.
+
+        Raises:
+            ConfigError: If it cannot be watched, or the controls cannot be used on it.
+        """
+        part = WatchedPart(
+            model,
+            optimizers,
+            self._hub,
+            self._guard,
+            loss=self._loss,
+            controls=self._controls,
+            watch_budget=self._watch_budget,
+            id=len(self._parts),
+            name=self.name,
+            on_verdict=self._tell_verdict,
+        )
+        part.tap.on_boundary = self._boundary_of(part)
+        part.on_gone = self._late.append
+        self._totals.append(part.totals)
+        self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
+        return part
+
+    def on_close(self, function: Callable[[], None]) -> None:
+        """Call ``function`` when watching has ended and everything has been reported."""
+        self._on_close.append(function)
+
+    @property
+    def guard(self) -> Guard:
+        """Takes errors of ours that must not reach the loop."""
+        return self._guard
+
+    @property
+    def parts(self) -> tuple[WatchedPart, ...]:
+        """One for each optimizer that still exists."""
+        return tuple(part for ref in self._parts if (part := ref()) is not None)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -151,19 +194,21 @@ class Watch:
     @property
     def step(self) -> int:
         """Number of optimizer steps so far; of several optimizers, of the one with the most."""
-        return max(part.step for part in self.parts)
+        return max((part.step for part in self.parts), default=0)
 
     @property
     def verdict(self) -> Verdict:
         """The newest verdict; of several parts, the most serious one."""
         if threading.get_ident() == self._thread:
             self._report(wait=True)
-        return worst(part.verdict for part in self.parts)
+        verdicts = [part.verdict for part in self.parts]
+        return worst(verdicts) if verdicts else Verdict("starting", "")
 
     @property
     def controls(self) -> Controls:
         """The controls of the first part."""
-        return self.parts[0].controls
+        parts = self.parts
+        return parts[0].controls if parts else self._controls
 
     @property
     def is_closed(self) -> bool:
@@ -204,6 +249,22 @@ class Watch:
             self._apply_asked()  # in the order in which they were asked for
         return self._carry_out(Asked(command_id or new_command_id(), command, part))
 
+    def submit(self, command: Command, *, command_id: str | None = None, sender: str | None = None) -> str:
+        """Ask for a command, which is carried out as the next step begins; from any thread.
+
+        Args:
+            command: The command.
+            command_id: Its id; a new one unless given.
+            sender: Who asks from another process; the answer says so.
+
+        Returns:
+            The id, which the answer carries, a notice.
+        """
+        command_id = command_id or new_command_id()
+        if sender is not None:
+            self._hub.sent_by(command_id, sender)
+        return self._safe_point.submit(command, command_id=command_id)
+
     def log(self, *, loss: Tensor | float | None = None, **metrics: Tensor | float) -> None:
         """Add to the step just done. Call it before the next step, and before `records` or `apply`.
 
@@ -211,7 +272,7 @@ class Watch:
             loss: The loss of the step; it replaces the one that was caught.
             **metrics: Numbers of your own, by name.
         """
-        if self._is_closed:
+        if self._is_closed or not self.parts:
             return
         part = max(self.parts, key=lambda part: part.tap.meter.ended_s if part.step else 0.0)
         if loss is not None:
@@ -220,27 +281,40 @@ class Watch:
             numbers = tuple((name, float(value)) for name, value in metrics.items())
             self._hub.notify(MetricsLogged(part.step, numbers), part=part.id)
 
-    def close(self) -> None:
-        """End watching: the optimizer, and torch, are as if nobody had watched. Closing twice is harmless."""
+    def close(self, error: BaseException | None = None) -> None:
+        """End watching: the optimizer, and torch, are as if nobody had watched. Closing twice is harmless.
+
+        Args:
+            error: What ended the training, if an error did, for the record.
+        """
         if self._is_closed:
             return
+        parts = self.parts
+        self.discard()
+        self._report(wait=True)
+        for part in parts:
+            part.publish()
+        self._apply_asked()  # every command gets its answer, if only that watching has ended
+        self._hub.notify(self._ended(error))
+        for function in self._on_close:
+            function()
+
+    def discard(self) -> None:
+        """Take everything off, and report nothing more."""
         self._is_closed = True
         _open.discard(self)
-        self._take_off()
-        self._report(wait=True)
         for part in self.parts:
-            part.publish()
-        self._hub.notify(self._ended())
+            part.take_off()
+
+    def report(self) -> None:
+        """Report all finished steps now; from the training thread, between two steps."""
+        self._report(wait=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _take_off(self) -> None:
-        for part in self.parts:
-            part.take_off()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.close(error)
 
     def _boundary_of(self, part: WatchedPart) -> Callable[[], None]:
         """What happens as a step of ``part`` begins: the safe point."""
@@ -256,6 +330,9 @@ class Watch:
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
             part.report(wait=wait)
+        while self._late:
+            for block in blocks_of(self._late.popleft()):
+                self._hub.put(block)
 
     def _apply_asked(self) -> None:
         while not self._safe_point.is_empty:
@@ -274,6 +351,8 @@ class Watch:
             self._hub.notify(refusal, part=asked.part or 0, command_id=asked.command_id)
             return refusal
         answers = [part.apply(command) for part in parts]
+        if asked.part is None:
+            self._controls = parts[-1].controls
         for part, answer in zip(parts, answers, strict=True):
             self._hub.notify(answer, part=part.id, command_id=asked.command_id)
         return answers[0]
@@ -282,7 +361,7 @@ class Watch:
         if self._is_closed:
             raise ConfigError("watching has ended")
         if not parts:
-            raise ConfigError(f"there is no part {wanted}: there are {len(self.parts)}, from 0")
+            raise ConfigError(f"there is no part {wanted}: there are {len(self._parts)}, from 0")
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         if self._on_verdict is None:
@@ -292,14 +371,17 @@ class Watch:
         except Exception:  # noqa: BLE001  # it runs inside the user's step
             _log.exception("on_verdict raised an error; training and watching go on")
 
-    def _ended(self) -> RunEnded:
-        totals, error = self.parts[0].totals, self._guard.error
+    def _ended(self, error: BaseException | None) -> RunEnded:
+        totals = self._totals[0] if self._totals else Totals()
+        error = self._guard.error or error
         if error is None:
             return totals.ended("done")
+        if isinstance(error, KeyboardInterrupt):
+            return totals.ended("stopped")
         return totals.ended("failed", f"{type(error).__name__}: {error}")
 
 
-def _parts_of(optimizers: Sequence[Optimizer]) -> Iterator[list[Optimizer]]:
+def parts_of(optimizers: Sequence[Optimizer]) -> Iterator[list[Optimizer]]:
     """The optimizers of each part: those of a single parameter step in turn and make one together."""
     single = [each for each in optimizers if sum(len(group["params"]) for group in each.param_groups) == 1]
     if len(single) > 1:

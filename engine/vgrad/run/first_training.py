@@ -1,0 +1,51 @@
+"""Calls a function when a process is about to train for the first time, and costs nothing until then."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def before_first_training(function: Callable[[], None]) -> None:
+    """Call ``function`` once, before torch makes an optimizer or runs a backward pass.
+
+    Torch must have been imported. Its two functions are put back before ``function`` is called, and the call
+    that came first goes to whatever ``function`` has put there. Where somebody else has wrapped one of
+    them meanwhile, their wrapper stays, and the call goes on to torch.
+    """
+    torch: Any = sys.modules["torch"]
+    optimizer, autograd = torch.optim.Optimizer, torch.autograd
+    make, backward = optimizer.__init__, autograd.backward
+    has_begun = False
+
+    def begin() -> None:
+        nonlocal has_begun
+        if has_begun:
+            return
+        has_begun = True
+        if optimizer.__init__ is first_make:  # somebody else may have wrapped it
+            optimizer.__init__ = make
+        if autograd.backward is first_backward:
+            autograd.backward = backward
+        function()
+
+    @functools.wraps(make)
+    def first_make(self: Any, *args: Any, **kwargs: Any) -> Any:
+        is_outermost = optimizer.__init__ is first_make
+        begin()
+        return (optimizer.__init__ if is_outermost and has_changed() else make)(self, *args, **kwargs)
+
+    @functools.wraps(backward)
+    def first_backward(*args: Any, **kwargs: Any) -> Any:
+        is_outermost = autograd.backward is first_backward
+        begin()
+        return (autograd.backward if is_outermost and has_changed() else backward)(*args, **kwargs)
+
+    def has_changed() -> bool:
+        return optimizer.__init__ is not first_make and autograd.backward is not first_backward
+
+    optimizer.__init__, autograd.backward = first_make, first_backward

@@ -1,0 +1,192 @@
+"""Watches every optimizer of a process, whenever it is made, without a word of the script's.
+
+An optimizer is noticed when it is made. It is watched from its first use on: when a backward pass begins or
+it steps, for only then all optimizers of a step are there, and the model is what it will be. A script
+that makes none is looked at when its backward passes end: its parameters are updated by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+from vgrad.errors import ConfigError
+from vgrad.watching.by_hand import UpdatesByHand
+from vgrad.watching.discover import find_models
+from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step
+from vgrad.watching.loss_at_backward import listen, stop_listening
+from vgrad.watching.unwrap import as_module
+from vgrad.watching.watch import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+    from torch.utils.hooks import RemovableHandle
+
+    from vgrad.watching.watch import Watch
+
+_log = logging.getLogger("vgrad")
+_Kind = TypeVar("_Kind")
+
+_MOST_PARTS = 256  # of one run; what makes more, such as an inner loop of meta-learning, is watched so far
+
+
+class EveryOptimizer:
+    """Adds every optimizer of this process to ``watch`` as it is first used.
+
+    Neither an optimizer nor a model is kept in memory by it.
+
+    Args:
+        watch: Gets the parts.
+        on_part: Is called when a part has been added.
+
+    Attributes:
+        guard: Takes errors of ours that must not reach the script.
+    """
+
+    def __init__(self, watch: Watch, on_part: Callable[[], None] | None = None) -> None:
+        self.guard = watch.guard
+        self._watch = watch
+        self._on_part = on_part
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._new: list[weakref.ref[Optimizer]] = []  # in the order in which they were made
+        self._by_hand: list[UpdatesByHand] = []
+        self._num_passes = 0
+        self._num_parts = 0
+        self._init: Any = None
+        self._handle: RemovableHandle | None = None
+
+    def begin(self) -> None:
+        """Notice every optimizer that is made or used from now on."""
+        self._init = Optimizer.__init__
+        Optimizer.__init__ = self._noticing(self._init)  # type: ignore[method-assign]
+        self._handle = register_optimizer_step_pre_hook(
+            torch.compiler.disable(self._before_any_step)  # type: ignore[no-untyped-call]
+        )
+        listen(self)
+        self._watch.on_close(self.end)
+
+    def end(self) -> None:
+        """Notice no more; torch is as it was before `begin`."""
+        if self._handle is None:
+            return
+        if getattr(Optimizer.__init__, "_is_of_vgrad", False):
+            Optimizer.__init__ = self._init  # type: ignore[method-assign]
+        handle, self._handle = self._handle, None
+        stop_listening(self)
+        if not is_inside_a_step():  # torch may be iterating over the global hooks
+            handle.remove()
+
+    def notice(self, optimizer: Optimizer) -> None:
+        """Watch ``optimizer`` from its first use on."""
+        if isinstance(optimizer, UpdatesByHand) or optimizer in self._known:
+            return
+        if not is_inside_a_step():
+            self._watch.report()  # the last one may be about to go, and its model with it
+        self._known.add(optimizer)
+        self._new.append(weakref.ref(optimizer))
+
+    def before_backward(self) -> None:
+        """A backward pass begins: watch what has been made since the last one."""
+        if self._new and not is_inside_a_step():
+            gc.collect()  # a part whose optimizer is gone holds the memory of a model
+            self._watch_new()
+
+    def after_backward(self) -> None:
+        """A backward pass has ended; nobody has made an optimizer if there is none by now."""
+        if self._by_hand or len(self._known):
+            return
+        self._num_passes += 1
+        if not self._num_passes & (self._num_passes - 1):  # 1, 2, 4, 8 …: a look takes a tenth of a second
+            self._watch_by_hand()
+
+    def _noticing(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            original(optimizer, *args, **kwargs)
+            self._guarded(functools.partial(self.notice, optimizer))
+
+        init._is_of_vgrad = True  # type: ignore[attr-defined]
+        return init
+
+    def _before_any_step(self, optimizer: Optimizer, *_: Any) -> None:
+        if self._handle is None or isinstance(optimizer, UpdatesByHand):
+            return
+        if optimizer not in self._known:  # unpickled, or made before we came
+            self._known.add(optimizer)
+            self._new.append(weakref.ref(optimizer))
+        if any(ref() is optimizer for ref in self._new):
+            with ahead_of_own_hooks():
+                self._guarded(self._watch_new)
+
+    def _watch_new(self) -> None:
+        optimizers = [optimizer for ref in self._new if (optimizer := ref()) is not None]
+        self._new.clear()
+        for group in parts_of(optimizers):
+            params = [param for each in group for one in each.param_groups for param in one["params"]]
+            self._add(params, group, is_kept=False)
+
+    def notice_existing(self) -> None:
+        """Notice the optimizers that this process has made before `begin`, and those that it unpickled."""
+        for optimizer in _instances(Optimizer):
+            if getattr(optimizer, "param_groups", None):  # a wrapper may have none
+                self.notice(optimizer)
+
+    def _watch_by_hand(self) -> None:
+        gc.collect()  # models that nobody holds any more are not meant
+        self.notice_existing()
+        if self._new:
+            self._watch_new()
+            return
+        params = _with_gradients()
+        if params:
+            optimizer = UpdatesByHand(params)
+            self._by_hand.append(optimizer)
+            self._add(params, [optimizer], is_kept=True)
+
+    def _add(self, params: Sequence[Tensor], optimizers: Sequence[Optimizer], *, is_kept: bool) -> None:
+        if self._num_parts >= _MOST_PARTS:
+            return
+        models = find_models(params)
+        model = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
+        try:
+            self._watch.add(model, optimizers, is_kept=is_kept)
+        except ConfigError as error:
+            kind = type(optimizers[0]).__name__
+            _log.warning("%s is not watched: %s", kind, error)
+            return
+        self._num_parts += 1
+        if self._num_parts == _MOST_PARTS:
+            _log.warning("%d optimizers are watched; those made later are not", _MOST_PARTS)
+        if self._on_part is not None:
+            self._on_part()
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001  # none of ours may reach the script
+            self.guard.caught(error)
+
+
+def _with_gradients() -> list[nn.Parameter]:
+    """All parameters of modules of this process that have a gradient now, each once."""
+    found: dict[int, nn.Parameter] = {}
+    for module in _instances(nn.Module):
+        for param in (vars(module).get("_parameters") or {}).values():
+            if param is not None and param.grad is not None:
+                found[id(param)] = param
+    return list(found.values())
+
+
+def _instances(kind: type[_Kind]) -> list[_Kind]:
+    """All objects of ``kind`` that the garbage collector knows."""
+    # `type` asks an object nothing: a proxy's own `__class__` would be somebody's code.
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]

@@ -1,0 +1,136 @@
+"""`python -m vgrad` beside the script's own run: its options, its exit codes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vgrad.errors import ConfigError
+from vgrad.run.script_options import read_options
+
+TRAINS = """
+import sys
+import torch
+from torch import nn
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=float(sys.argv[1]))
+for step in range(80):
+    inputs = torch.randn(16, 6)
+    optimizer.zero_grad()
+    loss = (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+    loss.backward()
+    optimizer.step()
+print("steps", step + 1)
+"""
+
+
+def vgrad(*argv: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vgrad", *argv],
+        cwd=cwd, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **environ},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(TRAINS)
+    return tmp_path
+
+
+def test_the_summary_says_what_was_trained(folder: Path) -> None:
+    done = vgrad("--summary", "s.json", "--name", "mine", "train.py", "0.01", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "steps 80\n", "")
+    summary = json.loads((folder / "s.json").read_text())
+    assert (summary["recipe"], summary["steps"], summary["outcome"]) == ("mine", 80, "done")
+    assert summary["loss_last"] < summary["loss_first"]
+
+
+def test_a_verdict_can_fail_the_process_at_the_end_or_at_once(folder: Path) -> None:
+    healthy = vgrad("--fail-on", "exploding,non-finite", "train.py", "0.01", cwd=folder)
+    assert (healthy.returncode, healthy.stdout) == (0, "steps 80\n")
+    broken = vgrad("--fail-on", "exploding,non-finite", "train.py", "1e8", cwd=folder)
+    assert (broken.returncode, broken.stdout) == (3, "steps 80\n")
+    at_once = vgrad("--fail-on", "exploding,non-finite", "--fail-now", "train.py", "1e8", cwd=folder)
+    assert (at_once.returncode, at_once.stdout) == (3, "")
+    assert "vgrad: " in at_once.stderr and "Traceback" not in at_once.stderr
+
+
+def test_the_scripts_own_failure_wins(folder: Path) -> None:
+    (folder / "train.py").write_text(TRAINS + "sys.exit(9)\n")
+    assert vgrad("--fail-on", "non-finite,exploding", "train.py", "1e8", cwd=folder).returncode == 9
+
+
+def test_a_control_acts_from_the_first_step_on(folder: Path) -> None:
+    (folder / "train.py").write_text(
+        TRAINS.replace(
+            "optimizer.step()", "optimizer.step(); norms.append(float(model[0].weight.grad.norm()))"
+        )
+        .replace("import sys", "import sys; norms = []")
+        .replace('print("steps"', 'print(max(norms) <= 0.01 + 1e-6, "steps"')
+    )
+    assert vgrad("train.py", "0.01", cwd=folder).stdout == "False steps 80\n"
+    assert vgrad("--clip", "norm:0.01", "train.py", "0.01", cwd=folder).stdout == "True steps 80\n"
+
+
+def test_without_torch_nothing_of_ours_is_loaded_but_what_starts_the_script(folder: Path) -> None:
+    (folder / "idle.py").write_text(
+        "import sys; print(*sorted(m for m in sys.modules if m.startswith(('vgrad.', 'torch', 'numpy'))))\n"
+    )
+    loaded = set(vgrad("idle.py", cwd=folder).stdout.split())
+    assert loaded == {
+        "vgrad.errors", "vgrad.run", "vgrad.run.after_import", "vgrad.run.first_training",
+        "vgrad.run.main_module", "vgrad.run.script", "vgrad.run.script_options",
+    }  # fmt: skip
+
+
+def test_a_script_runs_on_when_something_of_ours_breaks(folder: Path) -> None:
+    for broken in ("vgrad.watching.watch", "vgrad.watching.discover", "vgrad.run.recording"):
+        text = TRAINS.replace("import torch\n", f"sys.modules['{broken}'] = None\nimport torch\n", 1)
+        (folder / "train.py").write_text(text)
+        done = vgrad("--summary", "s.json", "train.py", "0.01", cwd=folder)
+        assert (done.returncode, done.stdout) == (0, "steps 80\n")
+        assert broken in done.stderr, "the log says why"
+
+
+def test_a_forked_child_that_ends_by_itself_writes_no_summary(folder: Path) -> None:
+    (folder / "train.py").write_text(
+        TRAINS + "import os\nchild = os.fork()\nif child: print(os.waitpid(child, 0)[1])\n"
+    )
+    done = vgrad("--summary", "s.json", "train.py", "0.01", cwd=folder, PYTHONUNBUFFERED="1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "steps 80\n0\n", "")
+    assert json.loads((folder / "s.json").read_text())["steps"] == 80
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "give a script"),
+        (["--fail-on", "happy", "train.py"], "happy"),
+        (["--fail-now", "train.py"], "--fail-on"),
+        (["--clip", "nonsense", "train.py"], "nonsense"),
+        (["--optimizer", "adam", "train.py"], "own training loop"),
+        (["--no-such", "1", "train.py"], "no_such"),
+        (["-x", "train.py"], "-x"),
+        (["--summary"], "--summary needs"),
+        (["-m"], "-m needs"),
+    ],
+    ids=str,
+)
+def test_bad_usage_is_refused_in_words(argv: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_options(argv)
+
+
+def test_what_stands_behind_the_script_is_the_scripts_own() -> None:
+    options = read_options(["--clip=norm:1", "--name", "x", "train.py", "--name", "y", "-m", "--help"])
+    assert (options.script, options.name, options.is_module) == ("train.py", "x", False)
+    assert options.arguments == ("--name", "y", "-m", "--help")
+    module = read_options(["-m", "pack.train", "--fail-now"])
+    assert (module.script, module.is_module, module.arguments) == ("pack.train", True, ("--fail-now",))

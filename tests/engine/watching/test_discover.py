@@ -1,0 +1,84 @@
+"""The modules that an optimizer trains are found: the outermost, as few as possible."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vgrad.watching.discover import find_models
+
+
+class Pair(nn.Module):
+    """Two networks in one module, as a GAN may be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+        self.discriminator = nn.Linear(2, 1)
+
+
+def test_the_whole_model_of_a_plain_loop() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    assert find_models(model.parameters()) == (model,)
+
+
+def test_the_whole_model_though_only_a_part_of_it_is_trained() -> None:
+    pair = Pair()
+    assert find_models(pair.generator.parameters()) == (pair,)
+    assert find_models([pair.discriminator.weight]) == (pair,)
+
+
+def test_the_wrapper_around_a_model() -> None:
+    model = nn.Sequential(nn.Linear(2, 3))
+    wrapper = torch.compile(model, backend="eager")
+    assert find_models(model.parameters()) == (wrapper,)
+
+
+def test_several_where_none_holds_all() -> None:
+    encoder, decoder = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3)), nn.Linear(3, 2)
+    params = [*encoder.parameters(), *decoder.parameters()]
+    assert find_models(params) == (encoder, decoder)
+
+
+def test_a_copy_is_another_model() -> None:
+    model = Pair()
+    copied = copy.deepcopy(model)
+    assert find_models(copied.parameters()) == (copied,)
+
+
+def test_frozen_parameters_beside_the_trained_ones_belong_to_the_model() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    model[0].requires_grad_(False)
+    assert find_models([model[0].weight, *model[1].parameters()]) == (model,)
+
+
+def test_tensors_that_are_in_no_module() -> None:
+    assert find_models([torch.zeros(3, requires_grad=True)]) == ()
+
+
+def test_a_module_that_holds_itself_is_looked_at_once() -> None:
+    class Knot(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+            self._modules["knot"] = self
+
+    knot = Knot()
+    outside = nn.Parameter(torch.zeros(1))
+    knot.register_parameter("scale", outside)
+    assert find_models([outside, *knot.linear.parameters()]) == (knot,)
+
+
+def test_objects_that_lie_about_their_class_are_not_asked() -> None:
+    class Liar:
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            raise pytest.fail("somebody's code was run")
+
+    liars = [Liar() for _ in range(3)]
+    model = nn.Linear(2, 2)
+    assert find_models(model.parameters()) == (model,)
+    assert len(liars) == 3

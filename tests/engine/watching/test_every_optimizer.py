@@ -1,0 +1,114 @@
+"""Optimizers that nobody has named are watched, whenever they are made, and kept in memory by nobody."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import weakref
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import Optimizer
+
+from vgrad.controls.controls import Set
+from vgrad.watching.every_optimizer import EveryOptimizer
+from vgrad.watching.watch import Watch
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    init = Optimizer.__init__
+    watch = Watch("script")
+    EveryOptimizer(watch).begin()
+    yield watch
+    watch.close()
+    assert Optimizer.__init__ is init
+
+
+def make_model() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 5) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        optimizer.step()
+
+
+def test_every_step_is_seen_with_its_loss(watch: Watch) -> None:
+    model = make_model()
+    train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    records = watch.records()
+    assert [record.step for record in records] == [1, 2, 3, 4, 5]
+    assert all(record.loss is not None for record in records)
+    assert watch.layers == ("0", "2")
+
+
+def test_a_first_step_with_a_closure_is_seen(watch: Watch) -> None:
+    model = make_model()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = model(torch.ones(8, 3)).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert [record.step for record in watch.records()] == [1]
+
+
+def test_an_optimizer_that_was_unpickled_is_seen_at_its_first_step(watch: Watch) -> None:
+    model = make_model()
+    copied, optimizer = pickle.loads(pickle.dumps((model, torch.optim.SGD(model.parameters(), lr=0.1))))
+    train(copied, optimizer)
+    assert [record.step for record in watch.records()] == [1, 2, 3, 4, 5]
+
+
+def test_a_model_that_nobody_holds_any_more_goes_and_its_steps_stay(watch: Watch) -> None:
+    gone = []
+    for _ in range(3):
+        model = make_model()
+        optimizer = torch.optim.Adam(model.parameters())
+        train(model, optimizer)
+        gone.append(weakref.ref(model))
+        del model, optimizer
+    gc.collect()
+    assert [model() for model in gone] == [None, None, None]
+    assert len(watch.parts) == 0
+    steps = [(record.part, record.step) for record in watch.records()]
+    assert steps == [(part, step) for part in range(3) for step in (1, 2, 3, 4, 5)]
+
+
+def test_optimizers_are_parts_in_the_order_in_which_they_were_made(watch: Watch) -> None:
+    models = [make_model() for _ in range(4)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1 * n) for n, model in enumerate(models, 1)]
+    for model, optimizer in reversed([*zip(models, optimizers, strict=True)]):
+        train(model, optimizer, 1)
+    rates = {record.part: record.lr for record in watch.records()}
+    assert rates == pytest.approx({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4})
+
+
+def test_what_is_updated_by_hand_is_clipped_at_backward(watch: Watch) -> None:
+    model = make_model()
+    norms = []
+    for step in range(8):
+        if step == 4:
+            answer = watch.apply(Set("clip", "norm:0.001"))
+            assert answer.step == 5
+        model.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        norms.append(float(torch.cat([p.grad.flatten() for p in model.parameters()]).norm()))
+        with torch.no_grad():
+            for param in model.parameters():
+                param -= 0.01 * param.grad
+    records = watch.records()
+    assert [record.step for record in records] == list(range(1, 9))
+    assert [record.applied_norm for record in records] == pytest.approx(norms, rel=1e-5)
+    assert all(record.loss is not None for record in records)
+    assert min(norms[:4]) > 0.001 and norms[4:] == pytest.approx([0.001] * 4, rel=1e-3)
+    refused = watch.apply(Set("lr_scale", 0.5))
+    assert "by hand" in refused.reason
