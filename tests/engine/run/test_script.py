@@ -70,7 +70,7 @@ def test_the_scripts_own_failure_wins(folder: Path) -> None:
 def test_a_control_acts_from_the_first_step_on(folder: Path) -> None:
     (folder / "train.py").write_text(
         TRAINS.replace(
-            "optimizer.step()", "optimizer.step(); norms.append(float(model[0].weight.grad.norm()))"
+            "optimizer.step()", "optimizer.step(); norms.append(model[0].weight.grad.norm().item())"
         )
         .replace("import sys", "import sys; norms = []")
         .replace('print("steps"', 'print(max(norms) <= 0.01 + 1e-6, "steps"')
