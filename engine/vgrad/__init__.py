@@ -58,11 +58,12 @@ if TYPE_CHECKING:
     from vgrad.run.build import build
     from vgrad.run.run_history import RunHistory
     from vgrad.run.session import Session
+    from vgrad.run.watched_loop import watch
     from vgrad.task import Task
     from vgrad.train.state import TrainerState
     from vgrad.train.trainer import Trainer
     from vgrad.watching.optimizer_tap import OptimizerTap
-    from vgrad.watching.watch import CommandQueued, Watch, watch
+    from vgrad.watching.watch import CommandQueued, Watch
 
 _HOMES = {
     "config": ("RunConfig",),
@@ -90,11 +91,12 @@ _HOMES = {
     "run.build": ("build",),
     "run.run_history": ("RunHistory",),
     "run.session": ("Session",),
+    "run.watched_loop": ("watch",),
     "task": ("Task",),
     "train.state": ("TrainerState",),
     "train.trainer": ("Trainer",),
     "watching.optimizer_tap": ("OptimizerTap",),
-    "watching.watch": ("CommandQueued", "Watch", "watch"),
+    "watching.watch": ("CommandQueued", "Watch"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -122,7 +122,7 @@ def watched(subject: Subject, *, budget: float, controls: Controls | None = None
 
 def in_a_foreign_loop(subject: Subject) -> Variant:
     """A bare step, under `vgrad.watch`: the loss is caught, and all is reported to a hub."""
-    watch = vgrad.watch(subject.model, subject.optimizer, watch_budget=0.0)
+    watch = vgrad.watch(subject.model, subject.optimizer, watch_budget=0.0, record=False)
     [part] = watch.parts
     losses = part.losses
     assert isinstance(losses, LossAtBackward)

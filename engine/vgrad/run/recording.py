@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from vgrad.run.session import Session
     from vgrad.store.inbox import SentCommand
     from vgrad.watching.watch import Watch
+
+
+_log = logging.getLogger("vgrad")
 
 
 class Recording:
@@ -104,3 +108,11 @@ def record_watch(
     recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=on_problem)
     watch.on_close(recording.close)
     return recording
+
+
+def warn(problem: str | None) -> None:
+    """Log why nothing is recorded, or, for None, that recording goes on."""
+    if problem is None:
+        _log.warning("recording goes on")
+    else:
+        _log.warning("not recorded: %s", problem)

@@ -123,11 +123,11 @@ class WatchedScript:
         if self._is_recording or not self._options.record or self._watch is None:
             return
         self._is_recording = True
-        from vgrad.run.recording import record_watch
+        from vgrad.run.recording import record_watch, warn
         from vgrad.store.folder import RunFolder
 
         folder = None if self._options.folder is None else RunFolder(self._options.folder)
-        record_watch(self._watch, folder=folder, on_problem=_warn)
+        record_watch(self._watch, folder=folder, on_problem=warn)
 
     def _judged(self, verdict: Verdict) -> None:
         if self._options.fail_now and not self._is_finishing and verdict.kind in self._options.fail_on:
@@ -154,13 +154,6 @@ def _wait_for_threads() -> None:
     for thread in threading.enumerate():
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
-
-
-def _warn(problem: str | None) -> None:
-    if problem is None:
-        _log.warning("recording goes on")
-    else:
-        _log.warning("not recorded: %s", problem)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`vgrad.watch`: watches and steers the gradients of a training loop that is not vgrad's."""
+"""Watches and steers the gradients of a training loop that is not vgrad's; `vgrad.watch` makes a `Watch`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vgrad.controls.controls import Controls
 from vgrad.diagnose.worst import worst
@@ -25,9 +25,9 @@ from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, SafePoint
-from vgrad.watching.unwrap import as_module, unwrap_optimizer
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.optim import Optimizer
 
     from vgrad.controls.controls import Command
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("vgrad")
 
-Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 CurrentLoss = Callable[[], Tensor | float | None]
 
 
@@ -46,68 +45,14 @@ class CommandQueued:
     command_id: str
 
 
-def watch(
-    model: Models,
-    optimizer: object,
-    *,
-    loss: CurrentLoss | None = None,
-    name: str | None = None,
-    controls: Controls | None = None,
-    watch_budget: float = 0.02,
-    on_verdict: Callable[[Verdict], None] | None = None,
-) -> Watch:
-    """Watch a training loop of your own from its next optimizer step on.
-
-        w = vgrad.watch(model, optimizer)
-
-    The loop stays as it is. While no control is on, its weights are bit for bit what they are without.
-    Nothing of this raises into the loop: after an error inside vgrad, watching ends and training goes on.
-
-    Args:
-        model: The model, or several: a sequence, or by name.
-        optimizer: The optimizer, or a sequence of optimizers. Each is a part of the run, with layers and a
-            verdict of its own; those with a single parameter, stepped in the backward pass, are one together.
-        loss: Returns the loss of the step about to be done. Unless given, it is caught at ``backward``.
-        name: What the run is called; the model's class unless given.
-        controls: What is done to the gradients from the first step on; nothing unless given.
-        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
-        on_verdict: Called in the training thread with each verdict of another kind than the one before.
-
-    Returns:
-        A `Watch`, which is also a context manager.
-
-    Raises:
-        ConfigError: If there is nothing to watch, or ``controls`` cannot be used in somebody's own loop.
-    """
-    module = as_module(model)
-    given = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
-    optimizers = [unwrap_optimizer(each) for each in given]
-    if not optimizers:
-        raise ConfigError("there is no optimizer to watch")
-    watch = Watch(
-        name or type(model).__name__,
-        loss=loss,
-        controls=controls,
-        watch_budget=watch_budget,
-        on_verdict=on_verdict,
-    )
-    try:
-        for group in parts_of(optimizers):
-            watch.add(module, group)
-    except BaseException:
-        watch.discard()
-        raise
-    return watch
-
-
 class Watch:
-    """A training loop under watch; `watch` makes one and says what the arguments are.
+    """A training loop under watch; `vgrad.watch` makes one.
 
     Use it from the training thread; `apply` and `cursor` may be called from any.
 
     Args:
         name: What the run is called.
-        loss: As for `watch`; so are the others.
+        loss: Returns the loss of the step about to be done. Unless given, it is caught at ``backward``.
         controls: What is done to the gradients of every part from its first step on.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         on_verdict: Called in the training thread with each verdict of another kind than the one before.

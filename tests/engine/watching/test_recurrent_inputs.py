@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vgrad.watching.watch import watch
+from vgrad.run.watched_loop import watch
 
 
 class Tagger(nn.Module):

@@ -8,7 +8,7 @@ from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
 from vgrad.lab.accuracy.foreign.loops import LoopSetting
 from vgrad.lab.accuracy.foreign.report import foreign_as_dict, foreign_as_text, read_foreign_runs
 from vgrad.lab.accuracy.foreign.runs import KINDS, LOOPS, run_kind
-from vgrad.watching.watch import watch
+from vgrad.run.watched_loop import watch
 
 
 def test_every_kind_has_a_loop_and_every_loop_a_kind() -> None:

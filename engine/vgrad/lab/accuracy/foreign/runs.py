@@ -24,7 +24,8 @@ from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
 from vgrad.lab.accuracy.foreign.report import ForeignRun
 from vgrad.lab.accuracy.labels import Label
 from vgrad.lab.accuracy.matrix import SICK
-from vgrad.watching.watch import Watch, watch
+from vgrad.run.watched_loop import watch
+from vgrad.watching.watch import Watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
     **healthy.LOOPS, **healthy_second.LOOPS, **healthy_held_out.LOOPS,
@@ -47,7 +48,7 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     watches: list[Watch] = []
 
     def start(model: nn.Module, optimizer: Optimizer) -> None:
-        watches.append(watch(model, optimizer, name=name))
+        watches.append(watch(model, optimizer, name=name, record=False))
 
     torch.manual_seed(seed)
     score = loop(LoopSetting(start, False, torch.Generator().manual_seed(seed)))

@@ -1,0 +1,78 @@
+"""`vgrad.watch`: watches, steers and records a training loop that somebody has written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from vgrad.errors import ConfigError
+from vgrad.run.recording import record_watch, warn
+from vgrad.watching.unwrap import as_module, unwrap_optimizer
+from vgrad.watching.watch import CurrentLoss, Watch, parts_of
+
+if TYPE_CHECKING:
+    from vgrad.controls.controls import Controls
+    from vgrad.events.verdict import Verdict
+
+Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
+
+
+def watch(
+    model: Models,
+    optimizer: object,
+    *,
+    loss: CurrentLoss | None = None,
+    name: str | None = None,
+    controls: Controls | None = None,
+    watch_budget: float = 0.02,
+    record: bool = True,
+    on_verdict: Callable[[Verdict], None] | None = None,
+) -> Watch:
+    """Watch a training loop of your own from its next optimizer step on.
+
+        w = vgrad.watch(model, optimizer)
+
+    The loop stays as it is. While no control is on, its weights are bit for bit what they are without.
+    Nothing of this raises into the loop: after an error inside vgrad, watching ends and training goes on.
+
+    Args:
+        model: The model, or several: a sequence, or by name.
+        optimizer: The optimizer, or a sequence of optimizers. Each is a part of the run, with layers and a
+            verdict of its own; those with a single parameter, stepped in the backward pass, are one together.
+        loss: Returns the loss of the step about to be done. Unless given, it is caught at ``backward``.
+        name: What the run is called; the model's class unless given.
+        controls: What is done to the gradients from the first step on; nothing unless given.
+        watch_budget: Share of the step time for the expensive statistics, in [0, 1].
+        record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it. Where it
+            cannot be written, a warning says so and training goes on.
+        on_verdict: Called in the training thread with each verdict of another kind than the one before.
+
+    Returns:
+        A `Watch`, which is also a context manager.
+
+    Raises:
+        ConfigError: If there is nothing to watch, or ``controls`` cannot be used in somebody's own loop.
+    """
+    module = as_module(model)
+    given = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
+    optimizers = [unwrap_optimizer(each) for each in given]
+    if not optimizers:
+        raise ConfigError("there is no optimizer to watch")
+    watch = Watch(
+        name or type(model).__name__,
+        loss=loss,
+        controls=controls,
+        watch_budget=watch_budget,
+        on_verdict=on_verdict,
+    )
+    try:
+        for group in parts_of(optimizers):
+            watch.add(module, group)
+    except BaseException:
+        watch.discard()
+        raise
+    if record:
+        record_watch(watch, on_problem=warn)
+    return watch

@@ -1,0 +1,126 @@
+"""A loop of somebody's own is recorded like any run, takes commands from its inbox, and never notices."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import vgrad
+from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded
+from vgrad.store import inbox
+from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.listing import look
+from vgrad.store.reader import RunReader
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def make_model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for number in range(steps):
+        optimizer.zero_grad()
+        inputs = torch.linspace(-1, 1, 24).reshape(8, 3) + number % 3
+        model(inputs).square().mean().backward()
+        optimizer.step()
+
+
+def recorded_steps(folder: RunFolder) -> list[int]:
+    with RunReader(folder) as reader:
+        return [int(step) for block in reader.take().blocks for step in block.step]
+
+
+def test_every_step_is_recorded_and_the_run_has_ended_with_the_watch() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer, name="mine"):
+        train(model, optimizer, 50)
+        until(all_runs)
+        [folder] = all_runs()
+        assert folder.name.startswith("mine-") and folder.pid() == os.getpid()
+    assert recorded_steps(folder) == list(range(1, 51))
+    assert folder.pid() is None and look(folder).status == "finished"
+
+
+def test_a_command_that_was_sent_is_carried_out_in_the_loop_and_answered() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer) as watch:
+        train(model, optimizer, 1)
+        until(all_runs)
+        [folder] = all_runs()
+        inbox.send(folder.inbox, vgrad.Set("clip", "norm:0.001"), command_id="one", sender="me")
+        inbox.send(folder.inbox, vgrad.Stop(), command_id="two")
+
+        def is_clipped() -> bool:
+            train(model, optimizer, 1)
+            return watch.controls.clip is not None
+
+        until(is_clipped)
+        train(model, optimizer, 1)
+        watch.submit(vgrad.Set("clip", None), command_id="too late")
+    assert watch.records()[-1].applied_norm == pytest.approx(0.001, rel=1e-3)
+    with RunReader(folder) as reader:
+        notices = {notice.command_id: notice for notice in reader.take().notices}
+    assert isinstance(notices["one"].body, CommandApplied) and notices["one"].sender == "me"
+    assert isinstance(notices["two"].body, CommandRejected)
+    assert isinstance(notices["too late"].body, CommandRejected), "it is answered, too"
+
+
+def test_an_error_in_the_loop_is_how_the_run_has_ended() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch = vgrad.watch(model, optimizer)
+
+    def fail() -> None:
+        with watch:
+            train(model, optimizer, 3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    ended = watch.cursor().take().notices[-1].body
+    assert isinstance(ended, RunEnded) and (ended.reason, ended.step) == ("failed", 3)
+    [folder] = all_runs()
+    assert look(folder).status == "failed"
+
+
+def test_recording_changes_no_bit_and_can_be_left_out(own_home: Path) -> None:
+    bare, unrecorded, recorded = make_model(), make_model(), make_model()
+    train(bare, torch.optim.Adam(bare.parameters()), 30)
+    optimizer = torch.optim.Adam(unrecorded.parameters())
+    with vgrad.watch(unrecorded, optimizer, record=False):
+        train(unrecorded, optimizer, 30)
+    assert not own_home.exists()
+    optimizer = torch.optim.Adam(recorded.parameters())
+    with vgrad.watch(recorded, optimizer):
+        train(recorded, optimizer, 30)
+    for model in (unrecorded, recorded):
+        assert all(torch.equal(a, b) for a, b in zip(bare.parameters(), model.parameters(), strict=True))
+
+
+def test_where_nothing_can_be_written_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VGRAD_HOME", str(tmp_path / "file"))
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer) as watch:
+        train(model, optimizer, 5)
+    assert len(watch.records()) == 5
+    assert "not recorded" in caplog.text
