@@ -23,6 +23,9 @@ _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
 _LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothing to come back to
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
+_OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
+_BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
+_SHORT = 40  # steps after which such a run may be called well again
 _THROWN = 0.1  # of a layer's weights in one step
 _TRIPLED, _FAR_UP = 3.0, 5.0  # times the first norm or loss, within the first steps
 
@@ -48,7 +51,8 @@ class ExplosionWatch(JudgePart):
     step that moved a layer by a tenth, or a norm that at least doubled.
 
     For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
-    data became harder.
+    data became harder. There, too, high losses among the first that come as often later are the data's, and
+    a run whose loss alone was high at first is well again once it is clearly below its first loss.
 
     Args:
         is_loss_known: Whether the loss can be compared with that of a constant prediction.
@@ -96,6 +100,8 @@ class ExplosionWatch(JudgePart):
         self._loss_over = math.nan
         self._num_above = 0  # steps in a row whose loss was far above the first
         self._highs: list[float] = []  # losses far above the first, of the first steps
+        self._num_late_highs = 0  # the same, of the 100 steps after these
+        self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
 
     @property
     def has_spiked(self) -> bool:
@@ -150,20 +156,17 @@ class ExplosionWatch(JudgePart):
             self._look_for_signs(step, loss, grad_norm)
         self._norms.append(grad_norm)
         self._losses.append(loss)
-        is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
-        self._num_above = self._num_above + 1 if is_above else 0
-        if is_above and self._num_seen <= _WARM_UP:
-            self._highs.append(loss)
+        self._count_above(loss)
         if self._since is not None:
             if step % _EVERY == 0 and self._is_over(step):
                 self._since = None
                 self._jumps.clear()
                 self._high_steps.clear()
-        elif self._begins(step, loss, clipped=clipped):
-            self._begin(step)
+        elif (is_jump := self._begins(step, loss, clipped=clipped)) or self._stays_above():
+            self._begin(step, by_loss_alone=not is_jump and not self.is_loss_known)
             self.evidence = self._jump_in_words(step, loss)
         elif self._is_no_better_for_a_blow_up():
-            self._begin(step)
+            self._begin(step, by_loss_alone=not self.is_loss_known)
             self.evidence = (
                 f"the loss rose from {self._loss_first:.3g} to {max(self._highs):.3g} in the first"
                 f" {_WARM_UP} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
@@ -172,6 +175,15 @@ class ExplosionWatch(JudgePart):
             self._take_as_calm()
         self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
         return self._since is not None
+
+    def _count_above(self, loss: float) -> None:
+        """Count losses far above the first: those in a row, and those of the first steps."""
+        is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
+        self._num_above = self._num_above + 1 if is_above else 0
+        if is_above and self._num_seen <= _WARM_UP:
+            self._highs.append(loss)
+        elif is_above and self._num_seen <= _WARM_UP + WINDOW:
+            self._num_late_highs += 1
 
     def _take_as_calm(self) -> None:
         self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
@@ -202,14 +214,16 @@ class ExplosionWatch(JudgePart):
         is_thrown = self.is_loss_known or num_recent > 0 or self.has_thrown or self._has_doubled()
         if is_thrown and self._is_blown_up(loss):
             return True
-        if self._num_above >= _WARM_UP and (self.is_loss_known or self._is_thrown_early()):
-            return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
         if not keeps_jumping or self._is_another_level(step):
             return False
         undone = _UNDONE * (self._loss_first - self.calm_loss)
         return not clipped and loss - self.calm_loss > max(undone, 0.0)
+
+    def _stays_above(self) -> bool:
+        """Whether the loss has been far above the first for twenty steps in a row."""
+        return self._num_above >= _WARM_UP and (self.is_loss_known or self._is_thrown_early())
 
     def _has_doubled(self) -> bool:
         return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
@@ -233,9 +247,12 @@ class ExplosionWatch(JudgePart):
         is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW
         if not is_time or not (self.is_loss_known or self._is_thrown_early()):
             return False
+        if not self.is_loss_known and self._num_late_highs / WINDOW >= _OFTEN * len(self._highs) / _WARM_UP:
+            return False
         return self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
 
-    def _begin(self, step: int) -> None:
+    def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
+        self._is_by_loss_alone = by_loss_alone
         if self.unhealed_since is None:
             self._loss_healed, self._loss_over = self.calm_loss, self._loss_first
             if self._num_seen <= _WARM_UP + WINDOW:
@@ -244,6 +261,8 @@ class ExplosionWatch(JudgePart):
                 self._loss_healed = lowest - _LEARNT_AGAIN * abs(lowest)
             if self._num_seen - self._num_above <= _WARM_UP or len(self._highs) >= _FEW:
                 self._loss_over -= _LEARNT_AGAIN * abs(self._loss_first)
+            if by_loss_alone:
+                self._loss_healed = self._loss_over = self._loss_first - (1 - _BACK) * abs(self._loss_first)
         self._since = self.unhealed_since = step
         highest = max(list(self._norms)[-_EVERY:])
         self.exploded_norm = highest if highest > self.calm_norm else math.nan
@@ -261,6 +280,8 @@ class ExplosionWatch(JudgePart):
 
     def _is_over(self, step: int) -> bool:
         assert self._since is not None
+        if self._is_by_loss_alone and step - self._since >= _SHORT:
+            return sorted(list(self._losses)[-_SHORT:])[_SHORT // 2] <= self._loss_over
         median = _median(self._losses)
         return step - self._since >= WINDOW and median <= self._loss_over and not self._is_high(median)
 

@@ -186,7 +186,7 @@ class Judge:
         )
         self._against_baseline.observe(record.step, loss)
         if is_exploding and was_whole:
-            self._recovery.began(self._losses)
+            self._recovery.began(self._explosions, self._losses, self._ends)
         is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0
         if is_look:
             self._ends.look()
@@ -201,7 +201,9 @@ class Judge:
             self._ends,
             has_learnt=self._against_baseline.has_learnt,
         )
-        if is_exploding or is_lost:
+        # A stack whose gradient had vanished at the first step stalls for that, not for its jolts.
+        is_vanished = self._recovery.had_vanished and self._losses.is_stalled and self._info.baseline is None
+        if (is_exploding or is_lost) and not is_vanished:
             return self._exploding(record, controls, is_lost=is_lost)
         if self._against_baseline.is_wreck(record.step):
             return self._wreck(record, controls)
@@ -274,7 +276,9 @@ class Judge:
 
         Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
         """
-        is_thrown_off = self._explosions.unhealed_since is not None and not self._recovery.was_stalled
+        recovery = self._recovery
+        is_older = recovery.was_stalled or (recovery.had_vanished and self._info.baseline is None)
+        is_thrown_off = self._explosions.unhealed_since is not None and not is_older
         if is_thrown_off:
             return None
         if self._losses.is_stalled:

@@ -8,6 +8,7 @@ from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.losses import STALL_STEPS, LossTrend
 from vgrad.diagnose.part import JudgePart
+from vgrad.diagnose.symptoms import RATIO_HOPELESS
 
 _LEARNT_AGAIN = 0.1  # of the loss at which a run was lost
 
@@ -26,15 +27,20 @@ class Recovery(JudgePart):
         loss_lost: Loss at which the run was first called lost; NaN while it is not.
         was_stalled: Whether the run had stalled before the last explosion: then the explosion is not why it
             does not learn.
+        had_vanished: Whether it exploded in its first steps, and the first layer had got next to nothing at
+            the very first one.
     """
 
     def __init__(self) -> None:
         self.loss_lost = math.nan
         self.was_stalled = False
+        self.had_vanished = False
 
-    def began(self, losses: LossTrend) -> None:
+    def began(self, explosions: ExplosionWatch, losses: LossTrend, ends: GradientEnds) -> None:
         """An explosion has begun."""
         self.was_stalled = losses.is_stalled
+        is_early = explosions.thrown_off_since is not None
+        self.had_vanished = is_early and ends.ratio_first < RATIO_HOPELESS
 
     def is_lost(
         self,

@@ -17,14 +17,21 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from vgrad.diagnose.symptoms import COLD, LITTLE, NOTHING_LEARNT, RATIO_VANISHING, UNDERFLOW_SHARE, Symptoms
+from vgrad.diagnose.symptoms import (
+    COLD,
+    LITTLE,
+    NOTHING_LEARNT,
+    RATIO_HOPELESS,
+    RATIO_VANISHING,
+    UNDERFLOW_SHARE,
+    Symptoms,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-_RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 _UPDATE_VANISHING = 5e-5
 _MEDIAN_UPDATE_VANISHING = 1e-5
 _FADED_NORM = (
@@ -33,7 +40,6 @@ _FADED_NORM = (
 _INPUTS_ARE_ZERO = 0.75  # of a layer's gradient: then its weights get nothing, and its biases something
 _SLOPE_VANISHING = -0.1
 _TIME_RATIO_VANISHING = 1e-2
-_RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
 _OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
@@ -183,7 +189,7 @@ def _depth(s: Symptoms) -> Finding | None:
     first = float(s.updates[s.first])
     is_still = first < _UPDATE_VANISHING and not s.is_held_back
     is_starved = s.first_ratio < RATIO_VANISHING and (
-        s.never_learnt or is_still or s.first_ratio < _RATIO_HOPELESS
+        s.never_learnt or is_still or s.first_ratio < RATIO_HOPELESS
     )
     if not is_starved or (math.isnan(first) and (s.has_updates or s.is_held_back)):
         return None

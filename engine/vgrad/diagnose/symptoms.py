@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RATIO_VANISHING = 1e-2
+RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 UNDERFLOW_SHARE = 0.5
 NOTHING_LEARNT = 0.1  # of the loss that the first steps left
 LITTLE = 0.85  # of the baseline: who is not below has learnt next to nothing

@@ -33,6 +33,10 @@ LOOPS: Mapping[str, tuple[Loop, float]] = {
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
 
+_STUCK_LABELS = ("vanishing", "dead")
+_STUCK = 0.4  # of the way to what the cured run learnt: to find the best constant takes a part of it
+_FIRST = 10  # steps whose mean loss is where a run begins
+
 KINDS: Mapping[str, ForeignKind] = {kind.name: kind for kind in FOREIGN_KINDS}
 
 
@@ -53,9 +57,8 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     torch.manual_seed(seed)
     score = loop(LoopSetting(start, False, torch.Generator().manual_seed(seed)))
     verdict = worst(each.verdict for each in watches)
-    is_finite = all(
-        record.loss is None or math.isfinite(record.loss) for each in watches for record in each.records()
-    )
+    losses = [record.loss for each in watches for record in each.records() if record.loss is not None]
+    is_finite = all(map(math.isfinite, losses))
     sick_steps = max(map(_sick_steps, watches))
     for each in watches:
         each.close()
@@ -63,12 +66,19 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     if kind.label != "healthy" and is_finite and not learnt:
         torch.manual_seed(seed)
         cured = loop(LoopSetting(lambda *_: None, True, torch.Generator().manual_seed(seed)))
-        label: Label = kind.label if cured < limit else "unclear"
+        learnt_some = kind.label in _STUCK_LABELS and _share_learnt(losses, score, cured) >= _STUCK
+        label: Label = kind.label if cured < limit and not learnt_some else "unclear"
     elif not is_finite:
         label = "non-finite"
     else:
         label = "healthy" if learnt else "unclear"
     return ForeignRun(name, seed, label, verdict.kind, verdict.rule, sick_steps)
+
+
+def _share_learnt(losses: list[float], score: float, cured: float) -> float:
+    """How much of the way from its first losses to the cured run's a run has come."""
+    start = min(losses[0], sum(losses[:_FIRST]) / len(losses[:_FIRST]))
+    return (start - score) / (start - cured) if start > cured else 0.0
 
 
 def _sick_steps(watched: Watch) -> int:
