@@ -90,8 +90,10 @@ def make_record(step: int, num_layers: int = len(LAYERS), **changes: object) -> 
 
 def make_stats(step: int, num_layers: int = len(LAYERS)) -> LayerStats:
     """Statistics that were measured one step after another."""
+    measured_step = np.maximum(1, step - np.arange(num_layers)).astype(np.int64)
     return LayerStats(
-        measured_step=np.maximum(1, step - np.arange(num_layers)).astype(np.int64),
+        measured_step=measured_step,
+        entries_step=measured_step,
         weight_norm=np.full(num_layers, 8.0, dtype=np.float32),
         update_ratio=np.full(num_layers, 2e-3, dtype=np.float32),
         grad_max=np.full(num_layers, 0.1, dtype=np.float32),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Float32s = NDArray[np.float32]
@@ -25,6 +26,8 @@ class LayerStats:
 
     Attributes:
         measured_step: Step at which the row was measured, int64; -1 for never.
+        entries_step: Step at which the largest entry, the non-finite entries and the histogram were
+            measured, int64; -1 for never. The other columns may be newer.
         weight_norm: L2 norm of the layer's weights.
         update_ratio: L2 norm of the real update over that of the weights.
         grad_max: Largest absolute entry of the gradient, before any transform.
@@ -36,6 +39,7 @@ class LayerStats:
     """
 
     measured_step: Int64s
+    entries_step: Int64s
     weight_norm: Float32s
     update_ratio: Float32s
     grad_max: Float32s
@@ -43,3 +47,12 @@ class LayerStats:
     underflow_share: Float32s
     num_non_finite: Float32s
     histogram: Float32s
+
+    def with_newer(self, other: LayerStats) -> LayerStats:
+        """The same statistics, and those of another measurement where it is newer and has them."""
+        is_newer = other.measured_step > self.measured_step
+        columns = {
+            name: np.where(is_newer, getattr(other, name), getattr(self, name))
+            for name in ("measured_step", "weight_norm", "update_ratio", "zero_share", "underflow_share")
+        }
+        return replace(self, **columns)

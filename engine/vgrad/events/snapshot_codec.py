@@ -27,7 +27,7 @@ from vgrad.validation import brief
 VERSION = 1
 
 _STATS_TYPES = {
-    field.name: np.int64 if field.name == "measured_step" else np.float32 for field in fields(LayerStats)
+    field.name: np.int64 if field.name.endswith("_step") else np.float32 for field in fields(LayerStats)
 }
 
 

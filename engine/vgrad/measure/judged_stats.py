@@ -170,6 +170,11 @@ class JudgedStatsProbe:
             self._stats = self._as_stats()
         return self._stats
 
+    @property
+    def newest(self) -> LayerStats | None:
+        """What `stats_at` returned last."""
+        return self._stats
+
     def _take(self, coming: _Coming) -> None:
         rows = slice(coming.indices.start, coming.indices.stop)
         _, values = coming.copy.read()
@@ -206,6 +211,7 @@ class JudgedStatsProbe:
             update_ratio = values[:, 1] / values[:, 0]
         return LayerStats(
             measured_step=self._measured_step.copy(),
+            entries_step=np.full(len(values), -1, dtype=np.int64),
             weight_norm=values[:, 0],
             update_ratio=update_ratio,
             grad_max=unknown,

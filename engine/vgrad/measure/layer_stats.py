@@ -246,6 +246,7 @@ class LayerStatsProbe:
         sizes = self._sizes
         return LayerStats(
             measured_step=self._measured_step.copy(),
+            entries_step=self._measured_step.copy(),
             weight_norm=values[:, 0].copy(),
             update_ratio=update_ratio,
             grad_max=values[:, 2].copy(),

@@ -230,5 +230,6 @@ class StepMeter:
         self.step, self._elapsed_s = captured["step"], captured["elapsed_s"]
 
     def stats(self) -> LayerStats:
-        """The expensive statistics as of the last record that was returned."""
-        return self._probe.snapshot()
+        """The expensive statistics as of the last record that was returned: the newest of both kinds."""
+        shown, judged = self._probe.snapshot(), self._judged.newest
+        return shown if judged is None else shown.with_newer(judged)

@@ -73,6 +73,7 @@ def stats_of(updates: tuple[float, ...], zero_share: float = 0.0) -> LayerStats:
     update_ratio = np.array(updates, dtype=np.float32)
     return LayerStats(
         np.zeros(len(updates), dtype=np.int64),
+        np.zeros(len(updates), dtype=np.int64),
         ones,
         update_ratio,
         ones,

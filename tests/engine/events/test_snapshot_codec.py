@@ -24,7 +24,12 @@ from vgrad.methods.clip import ClipGradNorm
 
 SNAPSHOT: dict[str, Any] = snapshot_to_data(
     Snapshot(
-        LayerStats(np.arange(3), *(np.ones(3, np.float32) for _ in range(6)), np.ones((3, 16), np.float32))
+        LayerStats(
+            np.arange(3),
+            np.arange(3),
+            *(np.ones(3, np.float32) for _ in range(6)),
+            np.ones((3, 16), np.float32),
+        )
     )
 )
 STATS = SNAPSHOT["stats"]
@@ -42,7 +47,7 @@ def test_snapshots_come_back_bit_by_bit(num: int, data: st.DataObject) -> None:
         values = data.draw(st.lists(st.floats(width=32), min_size=size, max_size=size))
         return np.array(values, dtype=np.float32).reshape(shape)
 
-    stats = LayerStats(np.arange(num), *(array(num) for _ in range(6)), array(num, 16))
+    stats = LayerStats(np.arange(num), np.arange(num), *(array(num) for _ in range(6)), array(num, 16))
     time = TimeStats(7, array(num, 5), data.draw(any_float), data.draw(any_float), 1.0, ("a", "b"))
     verdict = Verdict(
         "exploding", "it jumped", (0, 2), (Set("clip", ClipGradNorm(1.0)), Reinit("torch")), "x"

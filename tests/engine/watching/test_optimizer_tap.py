@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from tests.engine.toys import MakeOptimizer, sgd, toy_batch, toy_model, toy_task, toy_trainer
@@ -77,7 +78,7 @@ def assert_watching_changes_nothing(bare: Task, watched: Task, num_steps: int) -
     torch.manual_seed(5)
     trainer = Trainer(watched, RunConfig.make(watch_budget=1.0))
     losses = [trainer.train_step().loss for _ in range(num_steps)]
-    assert (trainer.stats().measured_step > 0).any(), "the dear statistics must have been at work too"
+    assert (trainer.stats().measured_step > 0).any(), "the expensive statistics must have been at work too"
     trainer.close()
     assert losses == expected
     assert torch.equal(torch.get_rng_state(), random_state)
@@ -399,3 +400,23 @@ def test_steps_that_are_kept_back_come_together_in_order_and_none_is_lost() -> N
     assert arrived[0] == [1], "nothing has come before it"
     assert [len(steps) for steps in arrived if steps] == [1, 64, 5], "a bounded number is kept"
     assert [step for steps in arrived for step in steps] == list(range(1, 71))
+
+
+def test_statistics_that_verdicts_look_at_are_shown_where_they_are_newer() -> None:
+    """A step that norms alone use the budget of leaves little for the screen's own measurements."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with OptimizerTap(model, optimizer, watch_budget=1.0) as tap:
+        every = tap.meter._judged.every
+        assert every is not None
+        tap.meter.budget.share = 0.0  # nothing is left for the screen
+        for _ in range(every + 1):
+            optimizer.zero_grad()
+            model(torch.ones(3, 4)).square().mean().backward()
+            optimizer.step()
+        for record in tap.records(wait=True):
+            tap.meter.judged_at(record.step)
+        stats = tap.stats()
+    assert stats.measured_step.tolist() == [every, every]
+    assert stats.entries_step.tolist() == [-1, -1]
+    assert np.isfinite(stats.update_ratio).all() and np.isnan(stats.grad_max).all()

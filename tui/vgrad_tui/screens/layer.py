@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vgrad.diagnose.layer_marks import MARK_WORDS, mark_layers
-from vgrad.events.layer_stats import HISTOGRAM_DECADES
+from vgrad.events.layer_stats import HISTOGRAM_DECADES, LayerStats
 from vgrad_tui.draw.charts import SeriesChart, draw_series, nice_range
 from vgrad_tui.draw.numbers import count, number, safe
 from vgrad_tui.draw.runs import Runs, rule
@@ -124,8 +124,7 @@ class LayerScreen(StyledScreen[None]):
                 "exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"
             ),
             *(self._pair("underflow", lost, "", "") if state.is_float16 else []),
-            [("entries by decade of |g|:", "dim")],
-            *_histogram(stats.histogram[index], self.size.width),
+            *_entries(stats, index, record.step, self.size.width),
         ]
 
     def _pair(self, name: str, value: str, other: str, other_value: str) -> list[Runs]:
@@ -134,6 +133,15 @@ class LayerScreen(StyledScreen[None]):
         if self.size.width >= _ROOM_FOR_TWO:
             return [[(f"{name:<18}", "dim"), (f"{value.strip():<14}", "text"), *second]]
         return [[(f"{name:<24}", "dim"), (value.strip(), "text")], *([second] if other else [])]
+
+
+def _entries(stats: LayerStats, index: int, step: int, width: int) -> list[Runs]:
+    """The layer's gradient entries by magnitude, as of their own measurement."""
+    measured_step = int(stats.entries_step[index])
+    if measured_step < 0:
+        return [[("entries by decade of |g|: not measured yet", "dim")]]
+    age = f"entries by decade of |g|, {step - measured_step:,} steps ago:"
+    return [[(age, "dim")], *_histogram(stats.histogram[index], width)]
 
 
 def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> list[Runs]:

@@ -61,12 +61,12 @@ class HistogramView(View):
         """What a ridge is, and how old the oldest is."""
         fields: list[Field] = [(9, [("entries by decade of |g|", "dim")])]
         stats, record = self.state.stats, self.state.record
-        if stats is not None and record is not None and len(stats.measured_step):
-            num_measured = int((stats.measured_step >= 0).sum())
-            if num_measured < len(stats.measured_step):
-                words = f"{num_measured:,} of {len(stats.measured_step):,} measured"
+        if stats is not None and record is not None and len(stats.entries_step):
+            num_measured = int((stats.entries_step >= 0).sum())
+            if num_measured < len(stats.entries_step):
+                words = f"{num_measured:,} of {len(stats.entries_step):,} measured"
             else:
-                words = f"measured up to {record.step - int(stats.measured_step.min()):,} steps ago"
+                words = f"measured up to {record.step - int(stats.entries_step.min()):,} steps ago"
             fields.append((8, [(words, "dim")]))
         fields.append((5, [("height: share of the layer's largest bin", "dim")]))
         return fields
@@ -103,7 +103,7 @@ class HistogramView(View):
         rows: list[Runs] = []
         for layer in visible:
             name = set_cell_size(fit(self.order.names[layer], columns.name), columns.name + 1)
-            if stats is None or record is None or stats.measured_step[layer] < 0:
+            if stats is None or record is None or stats.entries_step[layer] < 0:
                 rows.append([(name, "text"), ("not measured yet: each layer takes its turn", "dim")])
                 continue
             numbers = gap
@@ -115,7 +115,7 @@ class HistogramView(View):
             if columns.largest:
                 numbers += f"{number(float(stats.grad_max[layer])):>{columns.largest}}"
             if columns.age:
-                numbers += f"{age(record.step - int(stats.measured_step[layer])):>{columns.age}}"
+                numbers += f"{age(record.step - int(stats.entries_step[layer])):>{columns.age}}"
             ridge = ridge_of(stats.histogram[layer], columns.bin)
             role = "text" if np.isfinite(stats.grad_max[layer]) else "bad"
             rows.append([(name, "text"), (ridge, "smooth"), (numbers, role)])

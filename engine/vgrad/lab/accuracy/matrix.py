@@ -207,7 +207,8 @@ def _stats(row: Any, step: int) -> LayerStats:
     update_ratio, zero_share, underflow_share = row
     unknown = np.full(len(update_ratio), np.nan, dtype=np.float32)
     return LayerStats(
-        measured_step=np.full(len(update_ratio), step, dtype=np.int64), weight_norm=unknown,
+        measured_step=np.full(len(update_ratio), step, dtype=np.int64),
+        entries_step=np.full(len(update_ratio), -1, dtype=np.int64), weight_norm=unknown,
         update_ratio=update_ratio, grad_max=unknown, zero_share=zero_share, underflow_share=underflow_share,
         num_non_finite=unknown, histogram=unknown[:, None],
     )  # fmt: skip
