@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vgrad.errors import VgradError
 from vgrad_tui.terminal.first_frame import first_frame
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 _GRACE_S = 5.0
 
 
+class ClosedScreen(NamedTuple):
+    """What is left to say once the screen has closed.
+
+    Attributes:
+        summary: The summary of the run.
+        exit_code: 0, 1 if training failed, 130 after a signal.
+        words: Lines on how the run goes on, or can go on.
+        detached: Name of the run that goes on in a process of its own; None where none does.
+    """
+
+    summary: RunSummary
+    exit_code: int
+    words: tuple[str, ...] = ()
+    detached: str | None = None
+
+
 def run_app(
     config: RunConfig,
     resumption: Resumption | None = None,
@@ -27,7 +44,7 @@ def run_app(
     record: bool = True,
     frugal: bool = False,
     ascii: bool | None = None,
-) -> tuple[RunSummary, int]:
+) -> ClosedScreen:
     """Show a run until somebody quits.
 
     Args:
@@ -38,7 +55,8 @@ def run_app(
         ascii: Write nothing but ASCII; None asks the locale.
 
     Returns:
-        The summary of the run, and the exit code: 0, 1 if training failed, 130 after a signal.
+        What is left to say once the screen has closed. A run that is detached, or whose line has dropped,
+        goes on in a process of its own by then.
 
     Raises:
         VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
@@ -48,23 +66,45 @@ def run_app(
         from vgrad.run.recording import recorded
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
+        from vgrad.store.checkpoints import checkpoints_of
         from vgrad_tui.app.app import VgradApp
 
         _prepare_driver(frame, ascii=ascii)
         session = Session.from_config(config) if resumption is None else resumption.session()
         screen = session.attach()
         app = VgradApp(screen, frugal=frugal)
-        with recorded(session, config.name) if record else nullcontext():
+        with recorded(session, config.name) if record else nullcontext() as folder:
+            app.can_detach = folder is not None
             app.run()
+            if app.detaches:  # whoever drops a line may say so twice
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             session.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
-                session.join(_GRACE_S)
+                session.join(None if app.detaches else _GRACE_S)
     app.state.take(screen.drain())
     screen.close()
     if isinstance(session.exception, VgradError):
         raise session.exception
     summary = RunSummary.of(app.state, recipe=config.recipe, seed=config.seed)
-    return summary, 130 if app.was_interrupted else summary.exit_code
+    exit_code = 130 if app.was_interrupted else summary.exit_code
+    if folder is None or summary.outcome != "stopped" or not checkpoints_of(folder):
+        return ClosedScreen(summary, exit_code)
+    if app.detaches:
+        return ClosedScreen(summary, exit_code, *_detach(folder))
+    return ClosedScreen(summary, exit_code, (f"to go on: vgrad-tui run --resume {folder.name}",))
+
+
+def _detach(folder: RunFolder) -> tuple[tuple[str, ...], str | None]:
+    """Start a process that goes on from where the run in ``folder`` was stopped."""
+    from vgrad.run.detached import start
+    from vgrad.run.resume import Resumption
+
+    try:
+        resumption = Resumption.of(folder, keeps_pause=True)
+        name = start(resumption.config, resumption).name
+    except (VgradError, OSError) as error:
+        return (str(error), f"to go on: vgrad-tui run --resume {folder.name}"), None
+    return (f"training goes on in a process of its own: vgrad-tui attach {name}",), name
 
 
 def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = None) -> int:

@@ -31,6 +31,7 @@ from vgrad_tui.widgets.keybar import KeyBar
 if TYPE_CHECKING:
     from vgrad.controls.choices import ControlValue
     from vgrad_tui.screens.controls import ControlsScreen
+    from vgrad_tui.terminal.driver import Interrupted
 
 
 _LOOK_FOR_TERMINAL_S = 1.0
@@ -46,6 +47,8 @@ class VgradApp(ViewActions):
 
     Attributes:
         was_interrupted: Whether a signal ended it.
+        can_detach: Whether the run may go on in a process of its own: it is recorded.
+        detaches: Whether it is to go on there once the screen has closed.
         leaves_at_once: Whether to leave without waiting for the step that is running.
     """
 
@@ -61,6 +64,8 @@ class VgradApp(ViewActions):
         self._is_quitting = False
         self._shown_error = False
         self.was_interrupted = False
+        self.can_detach = False
+        self.detaches = False
         self.leaves_at_once = False
 
     async def on_mount(self) -> None:
@@ -267,16 +272,34 @@ class VgradApp(ViewActions):
             self._source.stop()
             self.notify("stopping after this step", timeout=5)
 
-    def on_interrupted(self) -> None:
+    def action_detach(self) -> None:
+        """Leave, and let the run go on: in its own process, or from this state in a new one."""
+        is_over = self.state.info is None or self.state.ended is not None
+        if self._source.outlives_screen or is_over or self._is_quitting:
+            self.action_ask_quit()
+        elif not self.can_detach:
+            self.notify("this run is not recorded, so it cannot go on in another process", timeout=6)
+        else:
+            self.detaches = True
+            self._leave(confirmed=True)
+
+    def on_interrupted(self, event: Interrupted) -> None:
+        """A signal ends the screen; a dropped line leaves the run to a process of its own."""
+        self._interrupt(is_hang_up=event.is_hang_up)
+
+    def _interrupt(self, *, is_hang_up: bool) -> None:
         """Restore the terminal and go; a run of this process stops at its safe point."""
         self.was_interrupted = True
+        is_training = self.state.info is not None and self.state.ended is None
+        if is_hang_up and is_training and self.can_detach and not self._is_quitting:
+            self.detaches = True
         if not self._source.outlives_screen:
             self._source.stop()
         self.exit()
 
     def _leave_a_lost_terminal(self) -> None:
         if self.has_lost_its_terminal:
-            self.on_interrupted()
+            self._interrupt(is_hang_up=True)
 
     def _leave(self, confirmed: bool | None) -> None:
         """Stop the run at its safe point, and exit once it has ended."""
@@ -285,7 +308,8 @@ class VgradApp(ViewActions):
         self._is_quitting = True
         self._source.stop()
         self._bridge.hurry()
-        self.notify("stopping after this step; q again leaves at once", timeout=30)
+        words = "the run goes on in a process of its own" if self.detaches else "q again leaves at once"
+        self.notify(f"stopping after this step; {words}", timeout=30)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette, and everything that a control can be."""

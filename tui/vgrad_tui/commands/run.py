@@ -165,11 +165,12 @@ def _run_screen(
         check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 
-    summary, exit_code = run_app(config, resumption, record=record, frugal=frugal, ascii=ascii)
+    closed = run_app(config, resumption, record=record, frugal=frugal, ascii=ascii)
     if summary_path is not None:
-        summary.write(summary_path)
-    Output(sys.stdout, "stdout").write(f"{summary.readable()}\n")  # its terminal may be gone
-    return exit_code
+        closed.summary.write(summary_path)
+    lines = [closed.summary.readable(), *closed.words, *filter(None, [closed.detached])]
+    Output(sys.stdout, "stdout").write("\n".join(lines) + "\n")  # its terminal may be gone
+    return closed.exit_code
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -67,7 +68,15 @@ def wants_ascii(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 class Interrupted(Message):
-    """A signal asks the program to leave."""
+    """A signal asks the program to leave.
+
+    Args:
+        is_hang_up: Whether the line has dropped, so that nobody can have meant the run to end.
+    """
+
+    def __init__(self, *, is_hang_up: bool) -> None:
+        super().__init__()
+        self.is_hang_up = is_hang_up
 
 
 class TerminalDriver(LinuxDriver):
@@ -85,7 +94,8 @@ class TerminalDriver(LinuxDriver):
         """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, self._app.post_message, Interrupted())
+            asks = Interrupted(is_hang_up=number == signal.SIGHUP)
+            loop.add_signal_handler(number, self._app.post_message, asks)
         if self.first_frame is not None:
             self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated

@@ -1,0 +1,76 @@
+"""A screen that trains itself is left, on purpose or by a dropped line, and the run goes on bit for bit."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from tests.e2e.terminal import VGRAD_TUI, Terminal
+from tests.e2e.test_detached import SMALL, until, vgrad_tui
+
+from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.listing import look
+from vgrad.store.run_record import RunRecord
+
+STEPS = 600
+
+
+def losses(folder: RunFolder) -> dict[int, float]:
+    record = RunRecord.read(folder)
+    return dict(zip(record.steps.tolist(), record.losses.tolist(), strict=True))
+
+
+def open_run(*arguments: str) -> Terminal:
+    return Terminal(
+        [VGRAD_TUI, "run", "charlm-rnn", *SMALL, "--steps", str(STEPS), *arguments], columns=160, lines=36
+    )
+
+
+def require_uninterrupted(old: RunFolder, new: RunFolder) -> None:
+    """Both together are the run that nobody has left."""
+    until(lambda: look(new).status == "finished")
+    record = RunRecord.read(new)
+    assert record.info.parent is not None and record.info.parent.run == old.name
+    straight = vgrad_tui("run", "charlm-rnn", *SMALL, "--steps", str(STEPS), "--headless")
+    assert straight.returncode == 0
+    [whole] = [folder for folder in all_runs() if folder.name not in {old.name, new.name}]
+    assert losses(old).keys() & losses(new).keys() == set()
+    assert losses(old) | losses(new) == losses(whole)
+
+
+def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
+    with open_run() as terminal:
+        terminal.wait_for("● training")
+        terminal.press("d")
+        assert terminal.wait() == 0
+        screen = terminal.wait_for("training goes on in a process of its own")
+        name = re.search(r"vgrad-tui attach ([a-z]+-[a-z]+-\d{4}-\d{6})", screen)[1]  # type: ignore[index]
+    new = RunFolder.find(name)
+    [old] = [folder for folder in all_runs() if folder.name != name]
+    require_uninterrupted(old, new)
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGHUP], [signal.SIGHUP, signal.SIGHUP], []])
+def test_a_dropped_line_does_the_same(signals: list[signal.Signals]) -> None:
+    with open_run() as terminal:
+        terminal.wait_for("● training")
+        [old] = all_runs()
+        for number in signals:
+            terminal.signal(number)
+        if not signals:
+            terminal.hang_up()
+        assert terminal.wait() == 130
+    [new] = [folder for folder in all_runs() if folder.name != old.name]
+    require_uninterrupted(old, new)
+
+
+def test_a_run_that_is_not_recorded_cannot_be_left_and_says_so(own_home: Path) -> None:
+    with open_run("--no-record") as terminal:
+        terminal.wait_for("● training")
+        terminal.press("d")
+        terminal.wait_for("not recorded, so it cannot go on")
+        terminal.signal(signal.SIGHUP)
+        assert terminal.wait() == 130
+    assert not (own_home / "runs").exists()
