@@ -95,6 +95,13 @@ class LayersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingChanged:
+    """Nothing is recorded any more, for the reason ``problem``; or, where that is None, it is again."""
+
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsLogged:
     """The training loop has logged numbers of its own for ``step``, by name."""
 
@@ -169,6 +176,7 @@ NoticeBody = (
     | MetricsLogged
     | CheckpointSaved
     | CheckpointFailed
+    | RecordingChanged
     | RunEnded
 )
 

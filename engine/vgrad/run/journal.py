@@ -15,6 +15,7 @@ from vgrad.events.notices import (
     GradientsChecked,
     LayersChanged,
     Preparing,
+    RecordingChanged,
     RunEnded,
     RunStarted,
     VerdictChanged,
@@ -71,8 +72,8 @@ def entry_of(notice: Notice) -> Entry | None:
             text = f"gradient check: {check.words()}"
         case VerdictChanged(verdict=verdict):
             kind, text = "verdict", f"{verdict.kind}: {verdict.evidence}"
-        case CheckpointSaved() | CheckpointFailed() as checkpoint:
-            text = _about_checkpoint(checkpoint)
+        case CheckpointSaved() | CheckpointFailed() | RecordingChanged() as news:
+            text = _about_record(news)
         case LayersChanged(info=info):
             text = f"{len(info.layers):,} layers from now on"
         case RunEnded(reason=ended, error=error):
@@ -92,7 +93,9 @@ def _about_start(info: RunInfo) -> str:
     return f"{info.recipe} started on {info.device}{seed}{origin}"
 
 
-def _about_checkpoint(news: CheckpointSaved | CheckpointFailed) -> str:
+def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -> str:
+    if isinstance(news, RecordingChanged):
+        return "recording goes on" if news.problem is None else f"not recorded: {news.problem}"
     if isinstance(news, CheckpointFailed):
         return f"no checkpoint @ {news.step:,}: {news.reason}"
     sizes = f"{_megabytes(news.num_bytes)}; {news.num_kept} kept, {_megabytes(news.kept_bytes)}"

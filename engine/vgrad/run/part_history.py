@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ class PartHistory:
 
     Attributes:
         info: What it is; None until it has started.
-        record: The newest step.
+        record: The newest step. Where it came without its norms per layer it has the newest that are known.
         verdict: The newest verdict.
         stats: The newest statistics of the layers.
         time: The newest gradient through time, where the model has one.
@@ -63,6 +64,7 @@ class PartHistory:
         self.layers: History | None = None
         self.layer_sizes: NDArray[np.float64] = np.ones(0)
         self.speed = Speed()
+        self._newest_norms: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._clip_share = ClipShare()
         self._noise = Noise()
         self._last_change = LastChange()
@@ -72,28 +74,37 @@ class PartHistory:
         self.info = info
         self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
         self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
+        self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
         self.stats = None
 
     def take(self, block: StepBlock, controls: Controls) -> None:
         """Take in steps that were made with these controls."""
         values = (block.loss_or_nan, block.grad_norm, block.applied_norm, block.lr)
         self.scalars.extend(block.step, np.column_stack(values))
-        if self.layers is not None and block.grad_norms.shape[1] == self.layers.num_channels:
-            self.layers.extend(block.step, block.grad_norms)
+        self._take_layers(block.step, block.grad_norms)
         self.num_skipped += int(block.skipped.sum())
         self.record = block.record(-1)
+        if self.layers is not None:
+            self.record = replace(self.record, grad_norms=self._newest_norms)
         self._clip_share.take(block)
         self._noise.take(block, controls)
         self.speed.take(block, tokens=self.info is not None and self.info.unit == "tokens")
 
     def take_layer_norms(self, norms: LayerNorms) -> None:
         """Take in norms per layer of steps whose other numbers come without them."""
-        if self.layers is not None and norms.grad_norms.shape[1] == self.layers.num_channels:
-            self.layers.extend(norms.step, norms.grad_norms)
+        self._take_layers(norms.step, norms.grad_norms)
+
+    def _take_layers(self, step: NDArray[np.int64], norms: NDArray[np.float32]) -> None:
+        """Take in norms per layer; none, or those of other layers, change nothing."""
+        if self.layers is not None and norms.shape[1] == self.layers.num_channels and len(step):
+            self.layers.extend(step, norms)
+            self._newest_norms = norms[-1]
 
     def take_snapshot(self, snapshot: Snapshot) -> None:
         """Take in what is known by now."""
-        self.stats = snapshot.stats or self.stats
+        stats = snapshot.stats
+        if stats is not None and len(stats.measured_step) == len(self.layer_sizes):
+            self.stats = stats
         self.time = snapshot.time or self.time
         self.verdict = snapshot.verdict or self.verdict
 

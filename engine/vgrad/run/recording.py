@@ -77,15 +77,22 @@ def recorded(
 ) -> Iterator[RunFolder | None]:
     """Record ``session`` until the block ends; start it within. The arguments are those of `Recording`.
 
+    Every reader of the session learns from a notice where nothing is recorded any more.
+
     Yields:
         The run's folder, or None where none can be made.
     """
+
+    def tell(problem: str | None) -> None:
+        session.recording_changed(problem)
+        if on_problem is not None:
+            on_problem(problem)
 
     def take(sent: SentCommand) -> None:
         if sent.command is not None:
             session.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
-    recording = Recording(session.cursor, take, title, folder=folder, on_problem=on_problem)
+    recording = Recording(session.cursor, take, title, folder=folder, on_problem=tell)
     session.folder = recording.folder
     try:
         yield recording.folder

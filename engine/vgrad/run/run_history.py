@@ -17,6 +17,7 @@ from vgrad.events.notices import (
     LayersChanged,
     MetricsLogged,
     Preparing,
+    RecordingChanged,
     RunEnded,
     RunStarted,
     Validated,
@@ -64,6 +65,7 @@ class RunHistory:
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
         totals: The first and the newest numbers of part 0.
+        not_recorded: Why nothing is recorded now; None where it is, or is not to be.
         ended: The last notice, once training is over.
         num_dropped: Steps that this reader was too slow for.
     """
@@ -83,6 +85,7 @@ class RunHistory:
         self.validations: list[tuple[int, float]] = []
         self.journal = new_journal()
         self.totals = Totals()
+        self.not_recorded: str | None = None
         self.ended: RunEnded | None = None
         self.num_dropped = 0
 
@@ -90,6 +93,7 @@ class RunHistory:
         """Fold a batch in; batches of one reader come in their order."""
         for notice in batch.notices:
             self._take_notice(notice)
+        self.journal.extend(entry for notice in batch.notices if (entry := entry_of(notice)))
         self.num_dropped += batch.num_dropped
         for part, snapshot in batch.snapshots.items():
             self.parts[part].take_snapshot(snapshot)
@@ -102,9 +106,6 @@ class RunHistory:
                 self.totals.observe(block.record(-1))
 
     def _take_notice(self, notice: Notice) -> None:
-        entry = entry_of(notice)
-        if entry is not None:
-            self.journal.append(entry)
         match notice.body:
             case Preparing(what=what):
                 self.preparing = what
@@ -119,6 +120,8 @@ class RunHistory:
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:
                 self._take_check(check)
+            case RecordingChanged(problem=problem):
+                self.not_recorded = problem
             case VerdictChanged() | MetricsLogged() as news:
                 self.parts[notice.part].take_news(news)
             case RunEnded() as ended:

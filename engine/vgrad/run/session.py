@@ -29,6 +29,7 @@ from vgrad.events.notices import (
     CommandRejected,
     GradientsChecked,
     Preparing,
+    RecordingChanged,
     RunStarted,
     Validated,
     new_command_id,
@@ -135,6 +136,10 @@ class Session:
     def attach(self) -> AttachedScreen:
         """The session as a screen sees it. While it is open, a person can answer a pause."""
         return AttachedScreen(self, self._hub.cursor(attended=True))
+
+    def recording_changed(self, problem: str | None) -> None:
+        """Report that nothing is recorded any more, and why; None: that it is again."""
+        self._hub.notify(RecordingChanged(problem), step=self._totals.step)
 
     def stop(self) -> None:
         """Ask for the end at the next safe point."""

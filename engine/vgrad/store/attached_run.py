@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import Stop
+from vgrad.errors import DataError
+from vgrad.events.batch import Batch
+from vgrad.events.notices import RunEnded
 from vgrad.store import inbox
+from vgrad.store.ending import KILLED, ended_by, last_words
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
     from vgrad.controls.controls import Command
-    from vgrad.events.batch import Batch
     from vgrad.store.folder import RunFolder
 
 _LOOK_S = 0.05
@@ -32,7 +36,8 @@ class AttachedRun:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._reader = RunReader(folder)
-        self._is_first = True
+        self._has_overview = self._has_ended = False
+        self._step = self._num_notices = 0
 
     @property
     def exception(self) -> BaseException | None:
@@ -61,11 +66,36 @@ class AttachedRun:
         return inbox.send(self.folder.inbox, command, command_id=command_id)
 
     def drain(self) -> Batch:
-        """Take everything that was recorded since the last drain: at first, the whole history."""
-        if self._is_first:
-            self._is_first = False
-            return self._reader.overview()
-        return self._reader.take(with_layers=True)
+        """Take everything that was recorded since the last drain: at first, the whole history.
+
+        A run whose process is gone without having said how it ended has failed, and so has one whose record
+        cannot be read: the last notice says so.
+        """
+        if self._has_ended:
+            return Batch()
+        is_alive = self.is_alive  # asked first: whatever it wrote before its end is read below
+        try:
+            batch = self._look()
+        except DataError as error:
+            return self._end(Batch(), str(error))
+        if is_alive or batch.blocks or batch.notices:
+            return batch
+        return self._end(batch, KILLED, last_words(self.folder))
+
+    def _look(self) -> Batch:
+        batch = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()
+        self._has_overview = True
+        for block in batch.blocks:
+            self._step = int(block.step[-1])
+        for notice in batch.notices:
+            self._num_notices = notice.sequence + 1
+            self._has_ended = isinstance(notice.body, RunEnded)
+        return batch
+
+    def _end(self, batch: Batch, error: str, printed: str | None = None) -> Batch:
+        self._has_ended = True
+        notice = ended_by(error, step=self._step, sequence=self._num_notices, printed=printed)
+        return replace(batch, notices=(*batch.notices, notice))
 
     def close(self) -> None:
         """Leave. The run goes on."""

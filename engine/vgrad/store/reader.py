@@ -98,7 +98,10 @@ class RunReader:
 
     def parts(self) -> list[int]:
         """Numbers of the parts that have steps."""
-        return [part for (part,) in self._rows("SELECT DISTINCT part FROM steps ORDER BY part")]
+        parts = [part for (part,) in self._rows("SELECT DISTINCT part FROM steps ORDER BY part")]
+        if not all(isinstance(part, int) and part >= 0 for part in parts):
+            raise DataError("a part of the record has no number")
+        return parts
 
     def overview(self) -> Batch:
         """The whole history, in a form that is quickly read and folded however long the run.
@@ -114,7 +117,7 @@ class RunReader:
         blocks: list[StepBlock] = []
         layer_norms: list[LayerNorms] = []
         for part in self.parts():
-            recent = list(self._newest_layers(part, 0, newest))
+            recent = list(_increasing(self._newest_layers(part, 0, newest)))
             first = int(recent[0].step[0]) if recent else _NEVER
             levels = [self._newest_layers(part, level, newest) for level in range(NUM_LEVELS - 1, 0, -1)]
             layer_norms += _merged(part, [_before(block, first) for rows in levels for block in rows])
@@ -133,7 +136,7 @@ class RunReader:
         num_rows = 0
         try:
             for (data,) in self._connection.execute(query, (part, level, up_to, _MOST_ROWS)):
-                found.appendleft(_block(data))
+                found.appendleft(_block(data, part))
                 num_rows += len(found[0])
                 if num_rows >= _MOST_ROWS:
                     break
@@ -147,12 +150,8 @@ class RunReader:
         Raises:
             DataError: If the record is damaged.
         """
-        last = -1
-        for (data,) in self._rows("SELECT data FROM steps WHERE part = ? ORDER BY number", part):
-            block = _after(_block(data), last)
-            if len(block):
-                last = int(block.step[-1])
-                yield block
+        rows = self._rows("SELECT data FROM steps WHERE part = ? ORDER BY number", part)
+        yield from _increasing(_block(data, part) for (data,) in rows)
 
     def layers(self, part: int, level: int = 0) -> Iterator[StepBlock]:
         """Yield the steps whose norms per layer are kept at a level, oldest first.
@@ -165,8 +164,7 @@ class RunReader:
             DataError: If the record is damaged.
         """
         query = "SELECT data FROM layers WHERE part = ? AND level = ? ORDER BY first"
-        for (data,) in self._rows(query, part, level):
-            yield _block(data)
+        yield from _increasing(_block(data, part) for (data,) in self._rows(query, part, level))
 
     def answer(self, command_id: str) -> Notice | None:
         """The notice that answers a command, or None while there is none.
@@ -190,9 +188,9 @@ class RunReader:
 
     def _blocks(self, table: Literal["steps", "layers"]) -> Iterator[StepBlock]:
         level = "AND level = 0" if table == "layers" else ""
-        query = f"SELECT number, data FROM {table} WHERE number > ? {level} ORDER BY number"  # noqa: S608  # ours
-        for number, data in self._rows(query, self._read_up_to[table]):
-            block = _block(data)
+        query = f"SELECT number, part, data FROM {table} WHERE number > ? {level} ORDER BY number"  # noqa: S608  # ours
+        for number, part, data in self._rows(query, self._read_up_to[table]):
+            block = _block(data, part)
             self._read_up_to[table] = number
             # A large chunk takes the place of small ones, of which some have been read.
             block = _after(block, self._last_step.get(block.part, -1))
@@ -227,6 +225,16 @@ def joined(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
         yield StepBlock.concatenate(list(group))
 
 
+def _increasing(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
+    """Yield the blocks without the steps that are not after all those before."""
+    last = -1
+    for block in blocks:
+        later = _after(block, last)
+        if len(later):
+            last = int(later.step[-1])
+            yield later
+
+
 def _after(block: StepBlock, last: int) -> StepBlock:
     return block if block.step[0] > last else block[block.step > last]
 
@@ -246,10 +254,13 @@ def _merged(part: int, blocks: Sequence[StepBlock]) -> Iterator[LayerNorms]:
         yield LayerNorms(part, np.array(same), np.stack([rows[step] for step in same]))
 
 
-def _block(data: object) -> StepBlock:
+def _block(data: object, part: object) -> StepBlock:
     if not isinstance(data, bytes):
         raise DataError("a chunk of steps is no data")
-    return unpack_block(data)
+    block = unpack_block(data)
+    if block.part != part:
+        raise DataError("a chunk of steps is of another part")
+    return block
 
 
 def _notice(data: object) -> Notice:

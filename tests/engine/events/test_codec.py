@@ -40,6 +40,7 @@ from vgrad.events.notices import (
     Notice,
     NoticeBody,
     Preparing,
+    RecordingChanged,
     RunEnded,
     RunStarted,
     Validated,
@@ -130,6 +131,7 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
         counts, counts, counts,
     ),
     CheckpointFailed: st.builds(CheckpointFailed, counts, text),
+    RecordingChanged: st.builds(RecordingChanged, st.none() | text),
     MetricsLogged: st.builds(
         MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
     ),

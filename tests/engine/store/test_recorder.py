@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.soak import times
 
 import vgrad
 from vgrad.errors import DataError
@@ -140,7 +141,8 @@ def killed_at_last(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.kill()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(times(5, 30)))
 def test_kill_9_loses_at_most_the_last_moment_and_no_answer(seed: int) -> None:
     folder = RunFolder.create("killed")
     generator = np.random.default_rng(seed)

@@ -17,12 +17,14 @@ from textual.screen import Screen
 
 from vgrad.controls.catalog import label
 from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
+from vgrad.errors import DataError
 from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
 from vgrad_tui.app.view_actions import ViewActions
 from vgrad_tui.draw.charts import warm_up
+from vgrad_tui.draw.numbers import safe
 from vgrad_tui.keys import KEYS
 from vgrad_tui.state import control_guide, next_value, remedy
 from vgrad_tui.widgets.controls_panel import ControlRow
@@ -106,7 +108,8 @@ class VgradApp(ViewActions):
         ended = self.state.ended
         if ended is not None and ended.reason == "failed" and not self._shown_error:
             self._shown_error = True
-            if self.state.info is None and ended.traceback_text is None:
+            began = self.state.info is not None or self._source.outlives_screen
+            if not began and ended.traceback_text is None:
                 self.exit()  # it could not even begin, and one line in the terminal says why
             else:
                 self.action_why()
@@ -120,7 +123,12 @@ class VgradApp(ViewActions):
         if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
             self.notify(f"already set to {label(command.control, command.value)}", timeout=2)
             return
-        self.state.ask(command, self._source.submit(command), undoable=undoable)
+        try:
+            command_id = self._source.submit(command)
+        except DataError as error:  # the folder of a run in another process cannot be written
+            self.notify(safe(str(error)), severity="error", markup=False)
+            return
+        self.state.ask(command, command_id, undoable=undoable)
         self._bridge.hurry()
         self.refresh_view(chart=False)
 

@@ -57,6 +57,7 @@ class TopLine(Lines):
             (6, speed),
             (4, items),
             (5, [(duration(record.elapsed_s if record else 0.0), "text")]),
+            (10, [] if state.not_recorded is None else [("not recorded", "bad")]),
             (1, [(f"{state.num_dropped:,} not drawn", "dim")] if state.num_dropped else []),
         ]
 

@@ -1,0 +1,32 @@
+"""How a run ended whose own process could not say so: it was killed, or its record is damaged."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from vgrad.events.notices import Notice, RunEnded
+
+if TYPE_CHECKING:
+    from vgrad.store.folder import RunFolder
+
+KILLED = "the process ended without a word: it was killed, ran out of memory, or crashed"
+_LAST_LINES = 40
+_LAST_BYTES = 16_384
+
+
+def ended_by(error: str, *, step: int, sequence: int, printed: str | None = None) -> Notice:
+    """The notice that such a run lacks: it has failed, after ``step`` steps, for the reason ``error``."""
+    body = RunEnded(step, "failed", None, None, None, 0.0, error=error, traceback_text=printed)
+    return Notice(sequence, time.time(), step, 0, body)
+
+
+def last_words(folder: RunFolder) -> str | None:
+    """The last lines that the run's process printed, where they were kept; None where there are none."""
+    try:
+        with folder.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _LAST_BYTES))
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return None
+    return "\n".join(text.replace("\r", "\n").splitlines()[-_LAST_LINES:]) or None
