@@ -138,7 +138,7 @@ class PartHistory:
 
     def layer_marks(self) -> NDArray[np.uint8]:
         """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step."""
-        if self.record is None:
+        if self.record is None or len(self.record.grad_norms) != len(self.layer_sizes):
             return np.zeros(0, dtype=np.uint8)
         return mark_layers(self.record.grad_norms, self.layer_sizes, self.stats)
 

@@ -76,6 +76,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise DataError(f"{path.parent.name}: {error}") from None
+    connection.text_factory = _text
     try:
         _check_version(connection, path)
     except BaseException:
@@ -84,12 +85,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _text(data: bytes) -> str:
+    """Text of the file, which need not be UTF-8 where the file is damaged."""
+    return data.decode(errors="replace")
+
+
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     name = printable(path.parent.name)
     try:
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [version] = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise DataError(f"the record of {name} cannot be read: {error}") from None
     if application != _APPLICATION_ID:
         raise DataError(f"the record of {name} was not written by vgrad")

@@ -119,6 +119,7 @@ class Inbox:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    connection.text_factory = _text
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(_TABLE)
@@ -126,6 +127,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")  # another program may have written anything
 
 
 def _read(command_id: object, time_s: object, sender: object, text: object) -> SentCommand:

@@ -140,7 +140,7 @@ class RunReader:
                 num_rows += len(found[0])
                 if num_rows >= _MOST_ROWS:
                     break
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None
         return found
 
@@ -211,10 +211,10 @@ class RunReader:
     def _rows(self, query: str, *values: object) -> list[Any]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None
 
-    def _damaged(self, error: sqlite3.Error) -> DataError:
+    def _damaged(self, error: Exception) -> DataError:
         return DataError(f"the record of {self.folder.name} cannot be read: {error}")
 
 

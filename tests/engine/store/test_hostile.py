@@ -70,7 +70,10 @@ def damage(path: Path, generator: random.Random) -> None:
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         column = generator.choice(columns)
         row = "rowid" if table != "facts" else "name"
-        chosen = f"{row} IN (SELECT {row} FROM {table} ORDER BY random() LIMIT 1)"
+        rows = [key for (key,) in connection.execute(f"SELECT {row} FROM {table} ORDER BY {row}")]
+        if not rows:
+            return
+        chosen = f"{row} = {generator.choice(rows)!r}"
         cells = connection.execute(f"SELECT {column} FROM {table} WHERE {chosen}").fetchall()
         try:
             if cells and isinstance(cells[0][0], str) and generator.random() < 0.8:
