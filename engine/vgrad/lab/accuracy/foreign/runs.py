@@ -14,6 +14,7 @@ from vgrad.events.notices import VerdictChanged
 from vgrad.lab.accuracy.foreign import (
     healthy,
     healthy_held_out,
+    healthy_held_out_training,
     healthy_second,
     sick,
     sick_held_out,
@@ -28,7 +29,7 @@ from vgrad.run.watched_loop import watch
 from vgrad.watching.watch import Watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
-    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_held_out.LOOPS,
+    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_held_out.LOOPS, **healthy_held_out_training.LOOPS,
     **sick.LOOPS, **sick_second.LOOPS, **sick_held_out.LOOPS,
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
