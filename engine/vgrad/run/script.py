@@ -15,7 +15,7 @@ from vgrad.errors import ConfigError
 from vgrad.run.after_import import after_import
 from vgrad.run.first_training import before_first_training
 from vgrad.run.main_module import find_module, find_script, run
-from vgrad.run.script_options import USAGE, ScriptOptions, read_options
+from vgrad.run.script_options import USAGE, ScriptOptions, read_script_options
 
 if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
@@ -31,7 +31,7 @@ _BAD_USAGE = 2
 def main() -> None:
     """Run what the arguments of this process say."""
     try:
-        options = read_options(sys.argv[1:])
+        options = read_script_options(sys.argv[1:])
         if options.wants_help:
             sys.stdout.write(USAGE)
             sys.exit()

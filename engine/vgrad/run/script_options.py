@@ -88,7 +88,7 @@ class ScriptOptions:
         return controls
 
 
-def read_options(argv: list[str]) -> ScriptOptions:
+def read_script_options(argv: list[str]) -> ScriptOptions:
     """Read the arguments of ``python -m vgrad``.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vgrad.errors import ConfigError
-from vgrad.run.script_options import read_options
+from vgrad.run.script_options import read_script_options
 
 TRAINS = """
 import sys
@@ -125,12 +125,12 @@ def test_a_forked_child_that_ends_by_itself_writes_no_summary(folder: Path) -> N
 )
 def test_bad_usage_is_refused_in_words(argv: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read_options(argv)
+        read_script_options(argv)
 
 
 def test_what_stands_behind_the_script_is_the_scripts_own() -> None:
-    options = read_options(["--clip=norm:1", "--name", "x", "train.py", "--name", "y", "-m", "--help"])
+    options = read_script_options(["--clip=norm:1", "--name", "x", "train.py", "--name", "y", "-m", "--help"])
     assert (options.script, options.name, options.is_module) == ("train.py", "x", False)
     assert options.arguments == ("--name", "y", "-m", "--help")
-    module = read_options(["-m", "pack.train", "--fail-now"])
+    module = read_script_options(["-m", "pack.train", "--fail-now"])
     assert (module.script, module.is_module, module.arguments) == ("pack.train", True, ("--fail-now",))

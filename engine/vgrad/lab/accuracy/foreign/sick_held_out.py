@@ -168,7 +168,7 @@ def bright_images(s: LoopSetting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.03, momentum=0.9), bright, F.cross_entropy, 350)
 
 
-class Vae(nn.Module):
+class VaeLoss(nn.Module):
     """A variational autoencoder of eight numbers."""
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class Vae(nn.Module):
 
 def vae_rate(s: LoopSetting) -> float:
     """The exponentials of its variances are thrown far up."""
-    model = Vae()
+    model = VaeLoss()
     mix = 2 * s.normal(2, 8)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
