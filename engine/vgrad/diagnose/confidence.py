@@ -11,20 +11,36 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 # `vgrad-tui verdicts` prints these numbers, and a test compares them with the stored runs.
-CONFIDENCE: Mapping[str, float] = MappingProxyType(
+TRACK_RECORD: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
-        "dead": 0.83,  # 4 of 4
-        "depth": 0.91,  # 9 of 9
-        "jump": 0.82,  # 8 of 9
-        "learning": 0.94,  # 46 of 48
-        "lost": 0.96,  # 21 of 21
-        "non-finite": 0.90,  # 8 of 8
-        "overshoot": 0.75,  # 2 of 2
-        "stalled": 0.88,  # 6 of 6
-        "stuck": 0.75,  # 2 of 2
-        "sums": 0.67,  # 1 of 1
-        "time": 0.75,  # 2 of 2
-        "underflow": 0.75,  # 2 of 2
-        "wreck": 0.75,  # 2 of 2
+        "dead": (4, 4),
+        "depth": (9, 9),
+        "jump": (8, 9),
+        "learning": (46, 48),
+        "lost": (21, 21),
+        "non-finite": (8, 8),
+        "overshoot": (2, 2),
+        "stalled": (6, 6),
+        "stuck": (2, 2),
+        "sums": (1, 1),
+        "time": (2, 2),
+        "underflow": (2, 2),
+        "wreck": (2, 2),
     }
 )
+"""How often each rule was right, and how often it spoke."""
+
+CONFIDENCE: Mapping[str, float] = MappingProxyType(
+    {rule: round((right + 1) / (spoke + 2), 2) for rule, (right, spoke) in TRACK_RECORD.items()}
+)
+"""What each rule's word is worth, in [0, 1]."""
+
+
+def track_record_in_words(rule: str, confidence: float | None) -> str:
+    """Say what the confidence of a rule's verdict rests on, or that it has none; empty without a rule."""
+    if not rule:
+        return ""
+    if confidence is None:
+        return f"rule {rule}: not measured on runs of this kind"
+    right, spoke = TRACK_RECORD.get(rule, (0, 0))
+    return f"rule {rule}: right in {right} of {spoke} such runs, to which no rule was fitted"

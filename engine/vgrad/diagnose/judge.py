@@ -27,6 +27,7 @@ from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
+from vgrad.diagnose.overfitting import Overfitting
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.rates import Rates
 from vgrad.diagnose.recovery import Recovery
@@ -71,6 +72,7 @@ class Judge:
         self._explosions = ExplosionWatch(is_loss_known=info.baseline is not None)
         self._recovery = Recovery()
         self._against_baseline = BaselineWatch(self._baseline)
+        self._overfitting = Overfitting(self._baseline)
         self._skipped_steps = SkippedSteps()
         self._changes = ControlChanges()
         self._stats: LayerStats | None = None
@@ -87,6 +89,7 @@ class Judge:
             "explosions": self._explosions,
             "recovery": self._recovery,
             "baseline": self._against_baseline,
+            "overfitting": self._overfitting,
             "skipped_steps": self._skipped_steps,
             "changes": self._changes,
         }
@@ -138,6 +141,10 @@ class Judge:
         self.verdict = verdict
         return verdict if is_news else None
 
+    def validated(self, step: int, loss: float) -> None:
+        """Take the validation loss after ``step`` into account; the next look at the run speaks of it."""
+        self._overfitting.validated(step, loss)
+
     def _judge(
         self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
     ) -> Verdict | None:
@@ -178,6 +185,7 @@ class Judge:
     ) -> Verdict | None:
         """The verdict after a step whose loss is known and finite."""
         self._losses.observe(loss)
+        self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
         clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
@@ -348,6 +356,9 @@ class Judge:
         if self._rates.is_finished:
             found += ("finished",)
             evidence += f"; the learning rate is {self._rates.now:.0e}: the run is finished"
+        if self._overfitting.is_found:
+            found += ("overfitting",)
+            evidence += f"; {self._overfitting.words()}"
         if self._explosions.has_spiked:
             found += ("spike",)
         if not self._losses.is_stalled:

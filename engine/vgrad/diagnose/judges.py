@@ -42,6 +42,10 @@ class Judges:
         """Take one step into account, as `Judge.observe` does."""
         return self._judge.observe(record, stats, controls, time)
 
+    def validated(self, step: int, loss: float) -> None:
+        """Take a validation loss into account, as `Judge.validated` does."""
+        self._judge.validated(step, loss)
+
     def reinitialised(self) -> None:
         """The weights are others now."""
         self._before.append(self._judge)

@@ -378,9 +378,12 @@ class Trainer:
     def validate(self) -> float | None:
         """Return the mean loss on the validation data; touches neither weights nor random state.
 
-        None where the task has no validation data.
+        None where the task has no validation data. The verdict takes it into account.
         """
-        return self.task.validate()
+        loss = self.task.validate()
+        if loss is not None:
+            self._judges.validated(self.step, loss)
+        return loss
 
     def close(self) -> None:
         """Take the hooks off the optimizer."""

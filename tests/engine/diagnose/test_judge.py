@@ -12,7 +12,7 @@ from tests.engine.diagnose.story import INFO, KNOWN, SIZES, UNTOUCHED, Story, st
 
 from vgrad.controls.controls import Controls, Reinit, Set
 from vgrad.diagnose.baseline import BaselineWatch
-from vgrad.diagnose.confidence import CONFIDENCE
+from vgrad.diagnose.confidence import CONFIDENCE, track_record_in_words
 from vgrad.diagnose.judge import STALL_STEPS, Judge
 from vgrad.diagnose.layer_marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO, mark_layers
 from vgrad.events.layer_stats import LayerStats
@@ -619,6 +619,9 @@ def test_every_verdict_but_the_first_has_a_rule_and_what_it_is_worth() -> None:
     verdict = Story(info=KNOWN).tell(40).judge.verdict
     assert verdict.rule == "learning"
     assert verdict.confidence == CONFIDENCE["learning"]
+    assert track_record_in_words("learning", verdict.confidence).startswith("rule learning: right in ")
+    assert track_record_in_words("learning", None) == "rule learning: not measured on runs of this kind"
+    assert track_record_in_words("", None) == ""
     assert Story().tell(40).judge.verdict.confidence is None, "not measured where no baseline is known"
     assert all(0 <= share <= 1 for share in CONFIDENCE.values())
 

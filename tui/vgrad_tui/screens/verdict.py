@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from vgrad.diagnose.confidence import track_record_in_words
+from vgrad.events.verdict import Verdict
 from vgrad_tui.draw.numbers import percent, safe
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.glossary import KINDS, SURE, TAGS
@@ -74,10 +76,18 @@ def _words(state: State) -> Text:
     for tag in verdict.tags:
         text.append(f"\n{tag}", "bold")
         text.append(f"  {TAGS.get(tag, '')}", "")
+    _append_certainty(text, verdict)
+    return text
+
+
+def _append_certainty(text: Text, verdict: Verdict) -> None:
+    """What the share beside the verdict is, and which counts it comes from."""
     if verdict.confidence is not None:
         text.append("\n% sure", "bold")
         text.append(f"  {SURE}", "")
-    return text
+    record = track_record_in_words(verdict.rule, verdict.confidence)
+    if record:
+        text.append(f"\n{record}", "dim")
 
 
 def _layers(names: tuple[str, ...], indices: tuple[int, ...]) -> str:

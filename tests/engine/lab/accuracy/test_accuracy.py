@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgrad.config import RunConfig
-from vgrad.diagnose.confidence import CONFIDENCE
+from vgrad.diagnose.confidence import CONFIDENCE, TRACK_RECORD
 from vgrad.errors import DataError
 from vgrad.lab.accuracy.cases import HELD_OUT, TRIVIAL, Case
 from vgrad.lab.accuracy.counterfactuals import counterfactuals
@@ -215,4 +215,5 @@ def test_the_report_says_what_was_held_out(stored: list[Judged]) -> None:
 
 def test_confidence_is_what_the_held_out_part_gives(stored: list[Judged]) -> None:
     measured = confidence_by_rule(of_part(stored, "held-out"))
+    assert {rule: (share.count, share.total) for rule, share in measured.items()} == dict(TRACK_RECORD)
     assert {rule: round(share.expected, 2) for rule, share in measured.items()} == dict(CONFIDENCE)
