@@ -109,6 +109,11 @@ class ExplosionWatch(JudgePart):
         return bool(self._jumps) and self._step - self._jumps[-1] < WINDOW
 
     @property
+    def recent_norm(self) -> float:
+        """Largest gradient norm of the last ten steps with a loss that is known; NaN if there were none."""
+        return max(list(self._norms)[-_EVERY:], default=math.nan)
+
+    @property
     def mean_norm(self) -> float:
         """Mean gradient norm of the last 100 steps with a loss that is known; NaN if there were none."""
         return sum(self._norms) / len(self._norms) if self._norms else math.nan

@@ -27,6 +27,7 @@ from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
+from vgrad.diagnose.norm_watch import NormWatch
 from vgrad.diagnose.overfitting import Overfitting
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.rates import Rates
@@ -70,6 +71,7 @@ class Judge:
         self._sums = GradientSums()
         self._baseline = math.nan if info.baseline is None else info.baseline  # no rule fires on NaN
         self._explosions = ExplosionWatch(is_loss_known=info.baseline is not None)
+        self._norms = NormWatch()
         self._recovery = Recovery()
         self._against_baseline = BaselineWatch(self._baseline)
         self._overfitting = Overfitting(self._baseline)
@@ -87,6 +89,7 @@ class Judge:
             "rates": self._rates,
             "sums": self._sums,
             "explosions": self._explosions,
+            "norms": self._norms,
             "recovery": self._recovery,
             "baseline": self._against_baseline,
             "overfitting": self._overfitting,
@@ -168,7 +171,13 @@ class Judge:
         self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
     ) -> Verdict | None:
         """The verdict where the loss is not known: what the gradients alone can say."""
-        if record.step % LOOK_EVERY:
+        was_exploding = self.verdict.kind == "exploding"
+        is_exploding = self._norms.observe(record.step, record.grad_norm, self._largest_update(stats))
+        if is_exploding:
+            explosion = Explosion(self._norms.calm_norm, self._norms.peak, 0, False, self._is_tried(record))
+            remedy, advice = against_explosion(controls, explosion)
+            return _verdict("exploding", "norm", self._norms.words(), remedy=remedy, advice=advice)
+        if record.step % LOOK_EVERY and not was_exploding:
             return None
         self._ends.look()
         symptoms = self._symptoms(record, stats, controls, time)
@@ -222,7 +231,8 @@ class Judge:
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
-        remedy, advice = against_non_finite(controls, self._explosions.calm_norm)
+        explosions = self._explosions
+        remedy, advice = against_non_finite(controls, explosions.calm_norm, explosions.recent_norm)
         return _verdict(
             "non-finite",
             "non-finite",

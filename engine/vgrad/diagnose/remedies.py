@@ -11,6 +11,7 @@ from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.omega import Omega
 from vgrad.methods.precision import Float16, Float32
+from vgrad.methods.skip_non_finite import SkipNonFinite
 
 if TYPE_CHECKING:
     from vgrad.diagnose.rules import Finding
@@ -84,11 +85,28 @@ def _against_noise(controls: Controls, explosion: Explosion) -> Remedy:
     return (slower, *reinit), f"{words}: take a sixteenth of it"
 
 
-def against_non_finite(controls: Controls, calm_norm: float) -> Remedy:
-    """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again."""
-    advice = "the weights are lost: start again with clipping on or a lower learning rate"
-    is_clipped = isinstance(controls.clip, ClipGradNorm)
-    return (_slower(controls) if is_clipped else _clip(calm_norm), Reinit("torch")), advice
+def against_non_finite(controls: Controls, calm_norm: float, recent_norm: float) -> Remedy:
+    """Weights that are NaN stay so: draw new ones, but first see to it that it does not happen again.
+
+    Clipping or a lower rate is proposed only where the gradient had grown in the steps before. Where it had
+    not, neither would have acted: then the step is to be dropped.
+
+    Args:
+        controls: Those of the step.
+        calm_norm: Median gradient norm of the steps before; NaN: there were none.
+        recent_norm: Largest norm of the last ten of them.
+    """
+    if recent_norm >= _MUCH * calm_norm:
+        advice = "the gradient grew before: start again with clipping on or a lower learning rate"
+        is_clipped = isinstance(controls.clip, ClipGradNorm)
+        return (_slower(controls) if is_clipped else _clip(calm_norm), Reinit("torch")), advice
+    look = "look at the inputs of that step, and at log, sqrt, exp and divisions"
+    if controls.skip_non_finite is not None:
+        return (Reinit("torch"),), f"no step is finite any more, though such steps are dropped: {look}"
+    advice = (
+        f"the gradient was no larger before, and clipping would not have acted: {look}; or drop such steps"
+    )
+    return (Set("skip_non_finite", SkipNonFinite()), Reinit("torch")), advice
 
 
 def still_due(remedy: tuple[Command, ...], controls: Controls) -> tuple[Command, ...]:
@@ -108,7 +126,9 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
         case "overshoot" | "killed":
             return _against_long_steps(controls, has_killed=finding.rule == "killed")
         case "dead":
-            advice = "draw the weights anew, for units that never open get no gradient; or another activation"
+            advice = (
+                "re-initialise the weights, for units that never open get no gradient; or another activation"
+            )
             return (Reinit("he"),), advice
         case "time":
             return _against_vanishing_in_time(info, controls)
@@ -134,7 +154,10 @@ def _against_underflow(controls: Controls) -> Remedy:
 def _against_long_steps(controls: Controls, *, has_killed: bool) -> Remedy:
     if has_killed:
         slower = (_slower(controls), Reinit("he"))
-        return slower, "lower the learning rate, and draw new weights, for closed units get no gradient"
+        return (
+            slower,
+            "lower the learning rate, and re-initialise the weights, for closed units get no gradient",
+        )
     return (_slower(controls),), "steps are too long for it to settle: lower the learning rate"
 
 

@@ -35,7 +35,7 @@ class Story:
         self,
         num_steps: int,
         *,
-        loss: float = 1.0,
+        loss: float | None = 1.0,
         norm: float = 1.0,
         shares: tuple[float, ...] = (1.0, 1.0, 1.0),
         updates: tuple[float, ...] | None = None,
