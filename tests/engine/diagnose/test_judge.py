@@ -599,9 +599,9 @@ def test_steps_that_were_dropped_do_no_harm_until_nothing_else_is_left() -> None
     assert skip(1) == "non-finite"
 
 
-def test_what_is_lost_to_nan_is_first_made_safe_and_then_drawn_anew() -> None:
+def test_what_is_lost_to_nan_is_first_made_safe_and_then_reinitialised() -> None:
     clip, anew = Set("clip", ClipGradNorm(2.0)), Reinit("torch")
-    story = Story().tell(30, norm=2.0).tell(1, loss=math.nan)
+    story = Story().tell(30, norm=2.0).tell(1, norm=40.0).tell(1, loss=math.nan)
     assert story.judge.verdict.remedy == (clip, anew)
     story.controls = Controls(clip=ClipGradNorm(2.0))
     assert story.tell(1).judge.verdict.remedy == (anew,), "what was done by hand is not asked for again"
@@ -610,7 +610,7 @@ def test_what_is_lost_to_nan_is_first_made_safe_and_then_drawn_anew() -> None:
 
 def test_what_was_lost_though_it_was_clipped_starts_anew_with_shorter_steps() -> None:
     clipped = Controls(clip=ClipGradNorm(2.0), lr_scale=0.5)
-    story = Story(clipped).tell(30).tell(1, loss=math.nan)
+    story = Story(clipped).tell(30).tell(1, norm=40.0).tell(1, loss=math.nan)
     assert story.judge.verdict.remedy == (Set("lr_scale", 0.05), Reinit("torch"))
 
 
