@@ -133,30 +133,46 @@ class Effect:
         slope = self.before.slope
         return slope * self.difference > 0 and abs(slope) > MIN_SIGMAS * self.before.slope_error
 
-    def words(self) -> str:
-        """One honest line."""
+    def words(self, width: int | None = None) -> str:
+        """One honest line, with as much detail as fits into ``width`` characters.
+
+        What is left out first is how the loss went on the way, then its spread, then the number of steps.
+        What cannot be known is always said.
+        """
+        forms = self._forms()
+        return next((form for form in forms if width is None or len(form) <= width), forms[-1])
+
+    def _forms(self) -> tuple[str, ...]:
+        """The same in words, with less and less detail."""
         if not self.finite:
-            return f"loss {self._in_words(self.before)} → {self._in_words(self._newest)}"
+            return (f"loss {self._in_words(self.before)} → {self._in_words(self._newest)}",)
         if self.num_before < MIN_STEPS:  # there will never be more
-            return f"cannot be known: {self.num_before} of {MIN_STEPS} steps before it"
+            return (f"cannot be known: {self.num_before} of {MIN_STEPS} steps before it",)
         if not self.enough:
-            return f"not enough steps yet: {self.num_after} of {MIN_STEPS}"
+            return (f"not enough steps yet: {self.num_after} of {MIN_STEPS}",)
+        decimals = self._decimals()
         levels = [
-            f"{self._in_words(level) if index == 0 else _number(level.median, self._decimals())}"
-            f" ({steps:,} steps)"
+            f"{self._in_words(level) if index == 0 else _number(level.median, decimals)} ({steps:,} steps)"
             for index, (steps, level) in enumerate(self.after)
         ]
-        return f"loss {self._in_words(self.before)} → {' → '.join(levels)}: {self._finding()}"
+        steps, last = self.after[-1]
+        change = f"{_number(self.before.median, decimals)} → {_number(last.median, decimals)}"
+        short = self._finding(is_short=True)
+        return (
+            f"loss {self._in_words(self.before)} → {' → '.join(levels)}: {self._finding()}",
+            f"loss {self._in_words(self.before)} → {self._in_words(last)} ({steps:,} steps): {short}",
+            f"loss {change} ({steps:,} steps): {short}",
+            f"{change}: {short}",
+        )
 
     @property
     def _newest(self) -> LossLevel:
         return self.after[-1][1] if self.after else LossLevel(0, 0)
 
-    def _finding(self) -> str:
-        """Short, for it has to fit beside the numbers."""
+    def _finding(self, *, is_short: bool = False) -> str:
         if not self.beyond_noise:
             return "no more than noise"
-        before = ", and it was moving so before" if self.was_changing else ""
+        before = ", and it was moving so before" if self.was_changing and not is_short else ""
         return f"more than noise{before}; only a twin run tells why"
 
     def _in_words(self, level: LossLevel) -> str:

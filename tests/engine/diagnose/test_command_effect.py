@@ -138,3 +138,17 @@ def test_an_offset_of_all_losses_changes_no_level(run: list[float], offset: floa
 def test_a_table_of_losses_is_refused() -> None:
     with pytest.raises(ValueError, match="one-dimensional"):
         judge_effect([[1.0]], [1.0])
+
+
+def test_a_narrow_line_leaves_out_detail_and_never_what_cannot_be_known() -> None:
+    before, after = [3.0 - 0.002 * step for step in range(200)], [1.5] * 1200
+    effect = judge_effect(before, after)
+    full = effect.words()
+    lengths = []
+    for width in range(len(full), 0, -1):
+        words = effect.words(width)
+        assert words.endswith(TWIN)
+        assert "→" in words
+        lengths.append(len(words))
+    assert effect.words(len(full)) == full
+    assert lengths == sorted(lengths, reverse=True) and lengths[-1] < 60

@@ -174,11 +174,12 @@ class EffectLine(Lines):
         """Show what the last command did."""
         found = state.effect()
         if found is None:
-            words: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]
+            hint: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]
             if state.info is None or state.ended is not None:
-                words = []
-            self.show([words])
+                hint = []
+            self.show([hint])
             return
         label, effect = found
-        runs = [(label, "mark"), (": ", "dim"), (effect.words(), "text")]
+        words = effect.words(self.size.width - len(label) - 2)
+        runs = [(label, "mark"), (": ", "dim"), (words, "text")]
         self.show([cut_short(runs, self.size.width)])
