@@ -62,6 +62,7 @@ def test_importing_the_engine_is_cheap() -> None:
         ["verdicts", "--help"],
         ["controls", "--help"],
         ["attach", "--help"],
+        ["watch", "--help"],
         ["runs", "--help"],
         ["send", "--help"],
         ["tail", "--help"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from tests.batches import make_batch
@@ -165,6 +166,10 @@ class ScriptedSource:
             return notice
         del self._unanswered[0]
         return replace(notice, command_id=command_id)
+
+    @property
+    def log(self) -> Path | None:
+        return None
 
     def close(self) -> None:
         self.closed = True

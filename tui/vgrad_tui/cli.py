@@ -33,6 +33,7 @@ _COMMANDS = {
     "study": "Try the methods on the recipes, and say which of them helped.",
     "tail": "Print what happens in a run: commands and their answers, verdicts, validations, its end.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
+    "watch": "Run a training script of your own, unmodified, and watch its gradients.",
     "verify": "Run a recorded run again, and compare every loss bit for bit.",
 }
 """The commands: each a function of its name, in the module of its name in `vgrad_tui.commands`."""

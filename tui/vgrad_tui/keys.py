@@ -92,6 +92,7 @@ KEYS = (
     Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all layers on one scale, or each on its own", _LAYERS),
     Key("part", "p", "p", "next_part", "next part", "Show the next part of the run: an optimizer with its layers", _VIEWS),
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
+    Key("output", "o", "o", "output", "what the script printed", "The end of what the script has printed, where it has a log", _PROGRAM),
     Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),
     Key("picture", "S", "S", "picture", "save a picture", "Save the screen as an SVG file in the current folder", _PROGRAM),
     Key("redraw", "ctrl+l", "^l", "redraw", "redraw the screen", "Write every cell again, after something else wrote to the terminal", _PROGRAM, everywhere=True),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vgrad.controls.controls import Command
     from vgrad.events.batch import Batch
     from vgrad.events.hub import Cursor
@@ -29,6 +31,11 @@ class AttachedScreen:
     def exception(self) -> BaseException | None:
         """What ended the training, once it has failed."""
         return self._session.exception
+
+    @property
+    def log(self) -> Path | None:
+        """Nowhere: what this process prints goes where it goes."""
+        return None
 
     @property
     def outlives_screen(self) -> bool:

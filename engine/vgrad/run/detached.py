@@ -59,8 +59,8 @@ def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
             stderr=log,
             start_new_session=True,
         )
-    while not _has_started(folder):
-        if process.poll() is not None and not _has_started(folder):
+    while not has_started(folder):
+        if process.poll() is not None and not has_started(folder):
             printed = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
             folder.remove()
             raise ConfigError("\n".join(["the run could not start:", *printed[-_LAST_LINES:]]))
@@ -68,7 +68,8 @@ def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
     return folder
 
 
-def _has_started(folder: RunFolder) -> bool:
+def has_started(folder: RunFolder) -> bool:
+    """Whether the run in ``folder`` has begun to train."""
     try:
         with RunReader(folder) as reader:
             bodies = [notice.body for notice in reader.take().notices]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import Stop
 from vgrad.errors import DataError
 from vgrad.events.batch import Batch
-from vgrad.events.notices import RunEnded
+from vgrad.events.notices import RunEnded, RunStarted
 from vgrad.store import inbox
 from vgrad.store.ending import KILLED, ended_by, last_words
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vgrad.controls.controls import Command
     from vgrad.store.folder import RunFolder
 
@@ -38,11 +43,17 @@ class AttachedRun:
         self._reader = RunReader(folder)
         self._has_overview = self._has_ended = False
         self._step = self._num_notices = 0
+        self._takes_stop = True
 
     @property
     def exception(self) -> BaseException | None:
         """What ended the run is known to its own process alone; the record has its words."""
         return None
+
+    @property
+    def log(self) -> Path:
+        """What its process has printed."""
+        return self.folder.log
 
     @property
     def outlives_screen(self) -> bool:
@@ -90,6 +101,8 @@ class AttachedRun:
         for notice in batch.notices:
             self._num_notices = notice.sequence + 1
             self._has_ended = isinstance(notice.body, RunEnded)
+            if isinstance(notice.body, RunStarted):
+                self._takes_stop = not notice.body.info.capabilities.why_not("stop")
         return batch
 
     def _end(self, batch: Batch, error: str, printed: str | None = None) -> Batch:
@@ -102,9 +115,15 @@ class AttachedRun:
         self._reader.close()
 
     def stop(self) -> None:
-        """Ask for the end of the run."""
-        if self.is_alive:
+        """Ask for the end of the run. A loop that is not vgrad's knows no such command: it is interrupted."""
+        pid = self.folder.pid()
+        if pid is None:
+            return
+        if self._takes_stop:
             self.submit(Stop())
+        else:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGINT)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until no process trains it any more; True once that is so."""

@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from vgrad.events.notices import Notice, RunEnded
+from vgrad.store.log import LogTail
 
 if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
 
 KILLED = "the process ended without a word: it was killed, ran out of memory, or crashed"
 _LAST_LINES = 40
-_LAST_BYTES = 16_384
 
 
 def ended_by(error: str, *, step: int, sequence: int, printed: str | None = None) -> Notice:
@@ -23,10 +23,4 @@ def ended_by(error: str, *, step: int, sequence: int, printed: str | None = None
 
 def last_words(folder: RunFolder) -> str | None:
     """The last lines that the run's process printed, where they were kept; None where there are none."""
-    try:
-        with folder.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - _LAST_BYTES))
-            text = log.read().decode(errors="replace")
-    except OSError:
-        return None
-    return "\n".join(text.replace("\r", "\n").splitlines()[-_LAST_LINES:]) or None
+    return "\n".join(LogTail(folder.log).lines()[-_LAST_LINES:]) or None

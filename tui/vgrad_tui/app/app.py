@@ -247,6 +247,15 @@ class VgradApp(ViewActions):
         else:
             self.submit(command, undoable=False)
 
+    def action_output(self) -> None:
+        """Show what the process of the run has printed."""
+        from vgrad_tui.screens.output import OutputScreen
+
+        if self._source.log is None or not self._source.log.is_file():
+            self.notify("no log: what the run prints goes elsewhere", timeout=3)
+        else:
+            self.push_screen(OutputScreen(self._source.log))
+
     # -- the end -------------------------------------------------------------------------------
 
     async def action_quit(self) -> None:

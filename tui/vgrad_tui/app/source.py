@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from vgrad.controls.controls import Command
@@ -17,6 +18,10 @@ class Source(Protocol):
     @property
     def exception(self) -> BaseException | None:
         """What ended the run, once it has failed; None where it has not, or is not known."""
+
+    @property
+    def log(self) -> Path | None:
+        """The file that its process prints into; None where there is none."""
 
     @property
     def outlives_screen(self) -> bool:

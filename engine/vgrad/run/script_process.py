@@ -1,0 +1,88 @@
+"""A script under ``python -m vgrad`` in a process of its own, which prints into its run's log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from vgrad.run.detached import has_started
+from vgrad.run.script_options import read_options
+from vgrad.store.folder import RunFolder
+from vgrad.store.log import LogTail, readable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_LOOK_S = 0.05
+
+
+class ScriptProcess:
+    """A running script.
+
+    It has a session of its own: neither Ctrl-C nor the end of the connection reaches it.
+
+    Args:
+        argv: Arguments of ``python -m vgrad``.
+
+    Attributes:
+        folder: The run's folder. It holds no record before the first training.
+
+    Raises:
+        ConfigError: If the arguments make no sense.
+        OSError: If no folder can be made.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        options = read_options(list(argv))
+        self.folder = RunFolder.create(options.title)
+        self._log = LogTail(self.folder.log, from_start=True)
+        with self.folder.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                [sys.executable, "-u", "-m", "vgrad", "--folder", str(self.folder.path), *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """The script's own exit code, 128 and the signal's number if one has ended it; None while it runs."""
+        code = self._process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    def wait_for_training(self, write: Callable[[str], None]) -> bool:
+        """Wait until the script trains, and pass on what it prints until then.
+
+        Ctrl-C meanwhile goes to the script.
+
+        Args:
+            write: Is given the text, which is safe to print.
+
+        Returns:
+            Whether it trains; otherwise it has ended, its ``exit_code`` is known, and its folder is gone.
+        """
+        while not has_started(self.folder):
+            has_ended = self._process.poll() is not None
+            try:
+                self._pass_on(write)
+                if has_ended and not has_started(self.folder):
+                    self.folder.remove()
+                    return False
+                time.sleep(_LOOK_S)
+            except KeyboardInterrupt:
+                os.kill(self._process.pid, signal.SIGINT)
+        return True
+
+    def last_lines(self, number: int) -> list[str]:
+        """The last lines that it has printed."""
+        return LogTail(self.folder.log).lines()[-number:]
+
+    def _pass_on(self, write: Callable[[str], None]) -> None:
+        text = self._log.new_text()
+        if text:
+            write("\n".join(readable_lines(text)) + ("\n" if text.endswith("\n") else ""))
