@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vgrad.run.detached import has_started
-from vgrad.run.script_options import read_options
+from vgrad.run.script_options import read_script_options
 from vgrad.store.folder import RunFolder
 from vgrad.store.log import LogTail, readable_lines
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LOOK_S = 0.05
+_LEAVING_S = 10.0
 
 
 class ScriptProcess:
@@ -37,7 +39,7 @@ class ScriptProcess:
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        options = read_options(list(argv))
+        options = read_script_options(list(argv))
         self.folder = RunFolder.create(options.title)
         self._log = LogTail(self.folder.log, from_start=True)
         with self.folder.log.open("wb") as log:
@@ -49,9 +51,14 @@ class ScriptProcess:
                 start_new_session=True,
             )
 
-    @property
-    def exit_code(self) -> int | None:
-        """The script's own exit code, 128 and the signal's number if one has ended it; None while it runs."""
+    def end_code(self) -> int | None:
+        """The script's own exit code, 128 and the signal's number if one has ended it; None while it runs.
+
+        Waits a while for a process whose run has ended: python takes its time to leave.
+        """
+        if self.folder.pid() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVING_S)
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
@@ -64,7 +71,7 @@ class ScriptProcess:
             write: Is given the text, which is safe to print.
 
         Returns:
-            Whether it trains; otherwise it has ended, its ``exit_code`` is known, and its folder is gone.
+            Whether it trains; otherwise it has ended, and its folder is gone.
         """
         while not has_started(self.folder):
             has_ended = self._process.poll() is not None

@@ -40,7 +40,7 @@ def watch(arguments: tuple[str, ...], detach: bool, frugal: bool, ascii: bool | 
     process = ScriptProcess(arguments)
     messages = Output(sys.stderr, "stderr")
     if not process.wait_for_training(messages.write):
-        return process.exit_code or 0  # it was no training script, and has ended
+        return process.end_code() or 0  # it was no training script, and has ended
     if detach:
         click.echo(f"it goes on in a process of its own: vgrad-tui attach {process.folder.name}", err=True)
         click.echo(process.folder.name)
@@ -48,8 +48,9 @@ def watch(arguments: tuple[str, ...], detach: bool, frugal: bool, ascii: bool | 
     from vgrad_tui.launch import attach_app
 
     attach_app(process.folder, frugal=frugal, ascii=ascii)
-    if process.exit_code is None:
+    code = process.end_code()
+    if code is None:
         messages.write(f"the script runs on: vgrad-tui attach {process.folder.name}\n")
         return 0
     messages.write("\n".join([*process.last_lines(_LAST_LINES), ""]))
-    return process.exit_code
+    return code
