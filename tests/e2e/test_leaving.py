@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,36 @@ def test_a_run_that_is_not_recorded_cannot_be_left_and_says_so(own_home: Path) -
         terminal.signal(signal.SIGHUP)
         assert terminal.wait() == 130
     assert not (own_home / "runs").exists()
+
+
+def step_until(screen: Terminal, run: RunFolder, step: int) -> None:
+    """Press the key for a single step until the run has got there: the screen may still be on its way."""
+    deadline = time.monotonic() + 60
+    while look(run.newest()).step < step:
+        assert time.monotonic() < deadline, screen.text()
+        screen.press(".")
+        pressed_s = time.monotonic()
+        while look(run.newest()).step < step and time.monotonic() < pressed_s + 1:
+            time.sleep(0.02)
+
+
+def test_a_key_rewinds_to_a_checkpoint_on_this_screen_and_on_one_that_is_attached() -> None:
+    with open_run("--eval-every", "0") as terminal:
+        terminal.wait_for("● training")
+        terminal.press(" ")
+        terminal.wait_for("‖ paused")
+        [old] = all_runs()
+        with Terminal([VGRAD_TUI, "attach", old.name], columns=160, lines=36) as other:
+            other.wait_for("‖ paused")
+            terminal.press("b")
+            terminal.wait_for("Rewind to which step")
+            terminal.wait_for("step 0")
+            terminal.press("\r")
+            until(lambda: old.newest() != old)
+            for screen, step in ((terminal, 1), (other, 2)):
+                step_until(screen, old, step)
+            other.press("q")
+            assert other.wait() == 0
+    record = RunRecord.read(next(folder for folder in all_runs() if folder.name != old.name))
+    assert record.info.parent is not None and record.info.parent.step == 0
+    assert [record.loss_of(step) for step in (1, 2)] == [RunRecord.read(old).loss_of(step) for step in (1, 2)]

@@ -72,3 +72,26 @@ def test_what_makes_no_sense_with_resume_is_refused(run: RunFolder) -> None:
     assert other.returncode == 2 and "--clip" in other.stderr and "only --steps" in other.stderr
     alone = vgrad_tui("run", "charlm-rnn", "--at", "5")
     assert alone.returncode == 2 and "--resume" in alone.stderr
+
+
+def test_a_live_run_is_rewound_and_its_old_name_still_finds_it(run: RunFolder) -> None:
+    assert vgrad_tui("send", run.name, "checkpoint").returncode == 0
+    until(lambda: look(run).step > 20)
+    rewound = vgrad_tui("send", run.name, "rewind", "7")
+    assert rewound.returncode == 0 and rewound.stdout == "rewind to step 7 @ 8\n", rewound.stderr
+    until(lambda: run.newest() != run)
+    new = run.newest()
+    until(lambda: new.database.exists() and look(new).step > 20)
+    assert vgrad_tui("send", run.name, "clip", "norm:1").returncode == 0
+    refused = vgrad_tui("send", run.name, "rewind", "3")
+    assert refused.returncode == 4 and "the run has the steps 7 to" in refused.stderr
+    assert vgrad_tui("send", run.name, "stop").returncode == 0
+    until(lambda: new.pid() is None)
+    old, following = RunRecord.read(run), RunRecord.read(new)
+    assert following.info.parent is not None and following.info.parent.run == run.name
+    assert following.steps[0] == 8
+    clipped_at = following.commands[0].step
+    shared = [step for step in old.steps if 7 < step < clipped_at]
+    assert [old.loss_of(step) for step in shared] == [following.loss_of(step) for step in shared]
+    assert vgrad_tui("verify", new.name).stdout == f"identical for {len(following.steps):,} steps\n"
+    assert look(run).status == "stopped"

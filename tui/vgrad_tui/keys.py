@@ -63,6 +63,8 @@ _CONTROLS = "on the screen of all controls"
 KEYS = (
     Key("run.pause", "space", "space", "pause", "pause or resume", "Pause at the next safe point, or resume", _RUN, "pause"),
     Key("run.step", "full_stop", ".", "step_once", "single step", "Train for one optimizer step, then pause", _RUN, "step"),
+    Key("run.checkpoint", "K", "K", "checkpoint", "save a checkpoint", "Save the whole state of the run as it is now", _RUN),
+    Key("run.rewind", "b", "b", "rewind", "rewind", "Go back to a checkpoint, and train on from there in a run of its own", _RUN),
     Key("controls", "m", "m", "controls", "all controls", "All controls: precision, detection, noise, optimizer, structure …", _GRADIENTS, "controls"),
     Key("clip.toggle", "c", "c", "toggle_clip", "clipping on or off", "Clip gradients from the next step on, or stop clipping", _GRADIENTS, "clip"),
     Key("clip.lower", "left_square_bracket", "[", "threshold(-1)", "lower threshold", "Clip at a lower threshold: 1, 0.5, 0.2 …", _GRADIENTS),

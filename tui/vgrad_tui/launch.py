@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from vgrad.errors import VgradError
@@ -63,7 +62,7 @@ def run_app(
     """
     _forget_fixed_size()
     with first_frame(config.name) as frame:
-        from vgrad.run.recording import recorded
+        from vgrad.run.rewindable import RewindableRun
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
         from vgrad.store.checkpoints import checkpoints_of
@@ -71,21 +70,24 @@ def run_app(
 
         _prepare_driver(frame, ascii=ascii)
         session = Session.from_config(config) if resumption is None else resumption.session()
-        screen = session.attach()
+        run = RewindableRun(session, config.name, record=record)
+        screen = run.attach()
         app = VgradApp(screen, frugal=frugal)
-        with recorded(session, config.name) if record else nullcontext() as folder:
-            app.can_detach = folder is not None
+        with run:
+            app.can_detach = run.folder is not None
             app.run()
             if app.detaches:  # whoever drops a line may say so twice
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            session.stop()
+            run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
-                session.join(None if app.detaches else _GRACE_S)
-    app.state.take(screen.drain())
+                run.join(None if app.detaches else _GRACE_S)
+    for _ in range(2):  # the last words of a run that was rewound, and those of the one that goes on
+        app.state.take(screen.drain())
     screen.close()
-    if isinstance(session.exception, VgradError):
-        raise session.exception
+    if isinstance(run.exception, VgradError):
+        raise run.exception
     summary = RunSummary.of(app.state, recipe=config.recipe, seed=config.seed)
+    folder = run.folder
     exit_code = 130 if app.was_interrupted else summary.exit_code
     if folder is None or summary.outcome != "stopped" or not checkpoints_of(folder):
         return ClosedScreen(summary, exit_code)

@@ -6,13 +6,13 @@ whatever another program may have written wrong, with `ConfigError` and with not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from vgrad.controls.capabilities import Capabilities, Refusal
 from vgrad.controls.catalog import CONTROLS, find_control
-from vgrad.controls.controls import COMMANDS, NAMES, Command, Controls, Reinit, Set
+from vgrad.controls.controls import COMMANDS, NAMES, Command, Controls, Reinit, Rewind, Set
 from vgrad.errors import ConfigError
 from vgrad.validation import brief
 
@@ -58,6 +58,8 @@ def command_to_data(command: Command) -> dict[str, object]:
         values = {"control": _shown(command.control), "value": _value_to_text(command)}
     elif isinstance(command, Reinit):
         values = {"scheme": _shown(command.scheme)}
+    elif isinstance(command, Rewind):
+        values = {"step": command.step if type(command.step) is int else _shown(command.step)}
     return {"version": VERSION, "command": name, **values}
 
 
@@ -82,14 +84,16 @@ def command_from_data(data: object, *, refused: bool = False) -> Command:
     if values.keys() != known:
         wanted = ", ".join(sorted(known)) or "nothing else"
         raise ConfigError(f"{name} takes {wanted}, got {brief(sorted(values))}")
+    if kind is Rewind:
+        return _rewind(values["step"], refused=refused)
     texts = {key: _text(key, value) for key, value in values.items()}
     if kind is Set and not refused:
         control = find_control(texts["control"])
         return Set(control.name, control.read(texts["value"]))
     if kind is Set:
         return _set_as_far_as_possible(texts["control"], texts["value"])
-    command: Command = kind(**texts)
-    return command
+    make: Callable[..., Command] = kind
+    return make(**texts)
 
 
 def capabilities_to_data(capabilities: Capabilities) -> dict[str, object]:
@@ -130,6 +134,12 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be text, got {brief(value)}")
     return value
+
+
+def _rewind(step: object, *, refused: bool) -> Rewind:
+    if type(step) is not int and not (refused and isinstance(step, str)):
+        raise ConfigError(f"step must be a whole number, got {brief(step)}")
+    return Rewind(cast("int", step))
 
 
 def _value_to_text(command: Set) -> str:

@@ -164,7 +164,20 @@ class SaveCheckpoint:
     """Save the whole state of the run as it is now, to be resumed from later."""
 
 
-Command = Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop | SaveCheckpoint
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Go back to the state after ``step`` optimizer steps, and train on from there in a run of its own.
+
+    Attributes:
+        step: A step that the run has done.
+    """
+
+    step: int
+
+
+Command = (
+    Set | Reinit | UndoReinit | CheckGradients | Pause | Resume | StepOnce | Stop | SaveCheckpoint | Rewind
+)
 
 
 COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
@@ -178,6 +191,7 @@ COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
         "step_once": StepOnce,
         "stop": Stop,
         "checkpoint": SaveCheckpoint,
+        "rewind": Rewind,
     }
 )
 """The name of every command, in its plain-data form and in `Capabilities`."""
@@ -220,6 +234,8 @@ def reduce(controls: Controls, command: Command, capabilities: Capabilities = EV
             return controls
     capabilities.require(name)
     match command:
+        case Rewind(step=step) if type(step) is not int or step < 0:
+            raise ConfigError(f"step must be a whole number from 0, got {brief(step)}")
         case Pause() | StepOnce():
             return replace(controls, paused=True)
         case Resume():

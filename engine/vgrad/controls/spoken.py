@@ -11,6 +11,7 @@ from vgrad.controls.controls import (
     Pause,
     Reinit,
     Resume,
+    Rewind,
     SaveCheckpoint,
     Set,
     StepOnce,
@@ -23,6 +24,7 @@ from vgrad.validation import brief, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MOST_DIGITS = 18
 _ALONE: dict[str, Command] = {
     "pause": Pause(),
     "resume": Resume(),
@@ -32,7 +34,7 @@ _ALONE: dict[str, Command] = {
     "undo-reinit": UndoReinit(),
     "checkpoint": SaveCheckpoint(),
 }
-WORDS = (*_ALONE, "reinit", *(name.replace("_", "-") for name in CONTROLS))
+WORDS = (*_ALONE, "reinit", "rewind", *(name.replace("_", "-") for name in CONTROLS))
 """What a spoken command may begin with."""
 
 
@@ -56,5 +58,10 @@ def read_command(words: Sequence[str]) -> Command:
         raise ConfigError(f"{first} takes one value, got {len(rest)}: see vgrad-tui controls")
     if first == "reinit":
         return Reinit(rest[0])
+    if first == "rewind":
+        digits = rest[0].replace(",", "").replace("_", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+            raise ConfigError(f"rewind takes the number of a step, got {brief(rest[0])}")
+        return Rewind(int(digits))
     control = find_control(first)
     return Set(control.name, control.read(rest[0]))

@@ -8,6 +8,7 @@ from vgrad.controls.controls import (
     Pause,
     Reinit,
     Resume,
+    Rewind,
     SaveCheckpoint,
     Set,
     StepOnce,
@@ -39,6 +40,8 @@ def describe(command: object) -> str:
             return _setting(name, value)
         case Reinit(scheme=scheme):
             return f"re-initialise {printable(brief(scheme).strip(chr(39)))}"
+        case Rewind(step=int(step)):
+            return f"rewind to step {step:,}"
         case _ if type(command) in _PLAIN_WORDS:
             return _PLAIN_WORDS[type(command)]
         case _:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Command
     from vgrad.events.batch import Batch
     from vgrad.events.hub import Cursor
+    from vgrad.run.rewindable import FollowingCursor, RewindableRun
     from vgrad.run.session import Session
 
 
@@ -19,11 +20,11 @@ class AttachedScreen:
     While it is open, the engine assumes that a person can answer, and pauses a run that is lost.
 
     Args:
-        session: The session.
+        session: The session, or the run of several.
         cursor: The screen's own cursor.
     """
 
-    def __init__(self, session: Session, cursor: Cursor) -> None:
+    def __init__(self, session: Session | RewindableRun, cursor: Cursor | FollowingCursor) -> None:
         self._session = session
         self._cursor = cursor
 

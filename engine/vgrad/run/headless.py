@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from vgrad.errors import ConfigError, VgradError
 from vgrad.events.notices import RunEnded
 from vgrad.run.output import Output
 from vgrad.run.progress import ProgressView, progress_on
-from vgrad.run.recording import recorded
+from vgrad.run.rewindable import RewindableRun
 from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.run.summary import RunSummary, check_summary_path
@@ -76,20 +76,18 @@ def run_headless(
     def warn(problem: str | None) -> None:
         messages.write(f"not recorded: {problem}\n" if problem else "recording goes on\n")
 
+    run = RewindableRun(session, config.name, record=record, folder=folder, on_problem=warn)
     try:
-        recording = (
-            recorded(session, config.name, folder=folder, on_problem=warn) if record else nullcontext()
-        )
         # What a person's own task prints is no part of the JSON.
-        with recording as kept, redirect_stdout(stderr):
-            ended = _drive(session, history, progress)
+        with run, redirect_stdout(stderr):
+            ended = _drive(run, history, progress)
     finally:
         progress.close()
-    if isinstance(session.exception, VgradError) and ended.step == 0:
-        raise session.exception
+    if isinstance(run.exception, VgradError) and ended.step == 0:
+        raise run.exception
     messages.write(ended.traceback_text or (f"{ended.message}\n" if ended.message else ""))
-    if kept is not None and ended.reason == "stopped" and checkpoints_of(kept):
-        messages.write(f"to go on from step {ended.step:,}: vgrad-tui run --resume {kept.name}\n")
+    if run.folder is not None and ended.reason == "stopped" and checkpoints_of(run.folder):
+        messages.write(f"to go on from step {ended.step:,}: vgrad-tui run --resume {run.folder.name}\n")
     summary = RunSummary.of(history, recipe=config.recipe, seed=config.seed)
     results.write(summary.to_json() + "\n")
     if results.lost:
@@ -99,7 +97,7 @@ def run_headless(
     return _exit_code(summary)
 
 
-def _drive(session: Session, history: RunHistory, progress: ProgressView) -> RunEnded:
+def _drive(session: Session | RewindableRun, history: RunHistory, progress: ProgressView) -> RunEnded:
     """Watch the run until it has ended, which is the last that is reported."""
     cursor = session.cursor()
     with stop_signals() as interruption:

@@ -11,6 +11,7 @@ from vgrad.controls.topics import changes_training, topic
 from vgrad.controls.wording import describe
 from vgrad.events.notices import (
     Checking,
+    CheckpointSaved,
     CommandApplied,
     CommandRejected,
     GradientsChecked,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
 
 _MAX_MARKS = 64
+_MAX_SAVED = 12
 _MAX_VALIDATIONS = 2_000
 
 
@@ -62,6 +64,7 @@ class RunHistory:
         checking: How far a gradient check has come: entries done, and in all.
         checked: The newest gradient check.
         marks: Where commands took effect: step and label, oldest first.
+        saved_at: Steps of which the whole state is saved, oldest first, the newest ones.
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
         totals: The first and the newest numbers of part 0.
@@ -82,6 +85,7 @@ class RunHistory:
         self.checking: Checking | None = None
         self.checked: GradientsChecked | None = None
         self.marks: deque[tuple[int, str]] = deque(maxlen=_MAX_MARKS)
+        self.saved_at: deque[int] = deque(maxlen=_MAX_SAVED)
         self.validations: list[tuple[int, float]] = []
         self.journal = new_journal()
         self.totals = Totals()
@@ -109,13 +113,12 @@ class RunHistory:
         match notice.body:
             case Preparing(what=what):
                 self.preparing = what
-            case RunStarted(info=info) | LayersChanged(info=info):
-                self.controls = info.controls
-                self.parts[notice.part].start(info)
-            case CommandApplied() as applied:
-                self._take_applied(applied)
-            case CommandRejected() as rejected:
-                self._take_rejected(rejected)
+            case RunStarted() | LayersChanged() as start:
+                self._take_start(start, notice.part)
+            case CommandApplied() | CommandRejected() as answer:
+                self._take_answer(answer)
+            case CheckpointSaved(step=step) if step not in self.saved_at:
+                self.saved_at.append(step)
             case Validated(step=step, loss=loss):
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:
@@ -125,8 +128,22 @@ class RunHistory:
             case VerdictChanged() | MetricsLogged() as news:
                 self.parts[notice.part].take_news(news)
             case RunEnded() as ended:
-                self.ended = ended
-                self.checking = None
+                self.ended, self.checking = ended, None
+
+    def _take_start(self, start: RunStarted | LayersChanged, part: int) -> None:
+        if isinstance(start, RunStarted) and self.parts[part].info is not None:
+            # The run was rewound: what follows is of another course. The journal has both.
+            journal = self.journal
+            RunHistory.__init__(self)
+            self.journal = journal
+        self.controls = start.info.controls
+        self.parts[part].start(start.info)
+
+    def _take_answer(self, answer: CommandApplied | CommandRejected) -> None:
+        if isinstance(answer, CommandApplied):
+            self._take_applied(answer)
+        else:
+            self._take_rejected(answer)
 
     def _take_applied(self, applied: CommandApplied) -> None:
         step, command = applied.step, applied.command
@@ -174,6 +191,12 @@ class RunHistory:
             return math.nan
         rate = self.steps_per_s()
         return (self.info.num_steps - self.step) / rate if rate > 0 else math.nan
+
+    @property
+    def rewind_steps(self) -> tuple[int, ...]:
+        """Steps that the run can be rewound to without training any again, the newest first."""
+        first = 0 if self.info is None or self.info.parent is None else self.info.parent.step
+        return tuple(sorted({first, *self.saved_at}, reverse=True))
 
     # -- the part that is shown --------------------------------------------------------------
 

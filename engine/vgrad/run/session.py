@@ -16,6 +16,7 @@ from vgrad.controls.controls import (
     Command,
     Pause,
     Reinit,
+    Rewind,
     SaveCheckpoint,
     StepOnce,
     Stop,
@@ -76,11 +77,15 @@ class Session:
 
     Attributes:
         exception: What ended the training, once it has failed.
+        rewound_to: The step that somebody has rewound it to, which ended it; None where nobody has.
+        was_paused: Whether it was paused then.
         folder: Where its checkpoints go; None for none. It may be assigned before `start`.
     """
 
     def __init__(self, trainer: Trainer | Prepare, *, parent: Parent | None = None) -> None:
         self.folder: RunFolder | None = None
+        self.rewound_to: int | None = None
+        self.was_paused = False
         self._parent = parent
         self._trainer = trainer
         self._safe_point = SafePoint()
@@ -129,9 +134,9 @@ class Session:
         """Take everything that happened since the last drain: the session's own cursor. Never waits."""
         return self._cursor.take()
 
-    def cursor(self, *, from_start: bool = True) -> Cursor:
+    def cursor(self, *, from_start: bool = True, attended: bool = False) -> Cursor:
         """Another reader, at its own pace; see `vgrad.events.hub.Hub.cursor`."""
-        return self._hub.cursor(from_start=from_start)
+        return self._hub.cursor(from_start=from_start, attended=attended)
 
     def attach(self) -> AttachedScreen:
         """The session as a screen sees it. While it is open, a person can answer a pause."""
@@ -182,6 +187,8 @@ class Session:
                 self._hub.notify(self._totals.ended("failed", line, traceback_of(error)))
         else:
             message = _DATA_ENDED if reason == "done" and trainer.is_exhausted else None
+            if self.rewound_to is not None:
+                message = f"rewound to step {self.rewound_to:,}"
             self._hub.notify(self._totals.ended(reason, message=message))
         finally:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
@@ -232,7 +239,7 @@ class Session:
         if self._is_at_exit:
             return
         self._checkpointing.save(trainer, "end")  # first: who ended the run may not wait for the other
-        if self._totals.validated_step < trainer.step:
+        if self.rewound_to is None and self._totals.validated_step < trainer.step:
             self._validate(trainer)
 
     def _apply_pending(self, trainer: Trainer) -> bool:
@@ -252,6 +259,8 @@ class Session:
                     trainer.reporter.publish()
                 case Stop():
                     return False
+                case Rewind() if self.rewound_to is not None:
+                    return False
                 case StepOnce():
                     return True  # what was asked for after it comes after that step
         return True
@@ -262,10 +271,26 @@ class Session:
             problem = self._checkpointing.save(trainer, "asked")
             if problem is not None:
                 return CommandRejected(trainer.step + 1, command, problem)
+        if isinstance(command, Rewind):
+            return self._rewind(trainer, command)
         self._checkpointing.before(trainer, command)
         answer = trainer.apply(command)
         self._checkpointing.answered(answer)
         return answer
+
+    def _rewind(self, trainer: Trainer, command: Rewind) -> CommandApplied | CommandRejected:
+        """End, so that a session of its own goes on from the earlier step, or say why that cannot be."""
+        answer = trainer.apply(command)
+        if isinstance(answer, CommandRejected):
+            return answer
+        first = 0 if self._parent is None else self._parent.step
+        if self.folder is None:
+            return CommandRejected(answer.step, command, "this run is not recorded, so it cannot be rewound")
+        if not first <= command.step <= trainer.step:
+            has = f"the run has the steps {first:,} to {trainer.step:,}"
+            return CommandRejected(answer.step, command, has)
+        self.rewound_to, self.was_paused = command.step, trainer.controls.paused
+        return CommandApplied(command.step + 1, command, trainer.controls)
 
     def _check_gradients(self, trainer: Trainer, answer: CommandApplied, command_id: str) -> None:
         """Make the check while training waits, and give ``answer`` after it, or say why there is none."""

@@ -83,6 +83,7 @@ class AttachedRun:
         cannot be read: the last notice says so.
         """
         if self._has_ended:
+            self._follow(self.folder.newest())
             return Batch()
         is_alive = self.is_alive  # asked first: whatever it wrote before its end is read below
         try:
@@ -109,6 +110,19 @@ class AttachedRun:
         self._has_ended = True
         notice = ended_by(error, step=self._step, sequence=self._num_notices, printed=printed)
         return replace(batch, notices=(*batch.notices, notice))
+
+    def _follow(self, folder: RunFolder) -> None:
+        """Where the run was rewound it goes on in another folder: read that from the next drain on."""
+        if folder == self.folder:
+            return
+        try:
+            reader = RunReader(folder)
+        except DataError:
+            return  # nothing is recorded there yet
+        self._reader.close()
+        self.folder, self._reader = folder, reader
+        self._has_overview = self._has_ended = False
+        self._step = self._num_notices = 0
 
     def close(self) -> None:
         """Leave. The run goes on."""

@@ -6,6 +6,7 @@
             inbox.sqlite    commands that were asked for
             lock            held by the training process: the run is alive exactly as long as it is held
             log.txt         what the process printed, where it runs on its own
+            successor       name of the run that goes on where this one was rewound
             checkpoints/    saved states, see `vgrad.store.checkpoints`
 
 The lock is a POSIX record lock (``lockf``). The system releases it however the process ends, and forked
@@ -116,6 +117,30 @@ class RunFolder:
         """Where its saved states lie."""
         return self.path / "checkpoints"
 
+    def set_successor(self, folder: RunFolder) -> None:
+        """Record that the run goes on in another folder.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        aside = self.path / ".successor"
+        aside.write_text(folder.name, encoding="utf-8")
+        aside.replace(self._successor_file)
+
+    def newest(self) -> RunFolder:
+        """The folder in which the run goes on where it was rewound and is alive; else this one."""
+        folder, seen = self, {self.name}
+        while folder.pid() is None:
+            try:
+                name = folder._successor_file.read_text(encoding="utf-8")
+                folder = RunFolder.find(name)
+            except (OSError, ValueError, ConfigError):  # it was not rewound, or what followed was removed
+                return self
+            if name in seen:
+                return self
+            seen.add(name)
+        return folder
+
     def num_bytes(self) -> int:
         """Bytes of all its files."""
         files = (file for file in self.path.rglob("*") if file.is_file())
@@ -170,6 +195,10 @@ class RunFolder:
         if self.pid() is not None:
             raise ConfigError(f"the run {self.name!r} is alive: stop it first")
         shutil.rmtree(self.path)
+
+    @property
+    def _successor_file(self) -> Path:
+        return self.path / "successor"
 
     @property
     def _lock_file(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vgrad.controls.catalog import CONTROLS
-from vgrad.controls.controls import COMMANDS, Reinit, Set
+from vgrad.controls.controls import COMMANDS, Reinit, Rewind, Set
 from vgrad.controls.spoken import WORDS, read_command
 from vgrad.errors import ConfigError
 
@@ -14,10 +14,11 @@ def test_every_command_can_be_said() -> None:
     said = {
         type(read_command([word]))
         for word in WORDS
-        if word != "reinit" and word.replace("-", "_") not in CONTROLS
+        if word not in {"reinit", "rewind"} and word.replace("-", "_") not in CONTROLS
     }
-    assert said | {Set, Reinit} == set(COMMANDS.values())
+    assert said | {Set, Reinit, Rewind} == set(COMMANDS.values())
     assert read_command(["reinit", "xavier"]) == Reinit("xavier")
+    assert read_command(["rewind", "1,200"]) == Rewind(1200)
 
 
 @pytest.mark.parametrize("name", CONTROLS)
@@ -39,6 +40,8 @@ def test_every_control_can_be_set_by_its_text(name: str) -> None:
         (["clip", "norm:1", "2"], "one value"),
         (["clip", "banana"], "banana"),
         (["reinit"], "one value"),
+        (["rewind", "-3"], "number of a step"),
+        (["rewind", "9" * 99], "number of a step"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words: list[str], message: str) -> None:

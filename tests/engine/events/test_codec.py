@@ -19,6 +19,7 @@ from vgrad.controls.controls import (
     Pause,
     Reinit,
     Resume,
+    Rewind,
     SaveCheckpoint,
     Set,
     StepOnce,
@@ -68,6 +69,7 @@ commands = st.sampled_from(
         Set("accumulate", Controls(accumulate=8).accumulate),
         *(Reinit("xavier"), UndoReinit(), CheckGradients(), Pause(), Resume(), StepOnce(), Stop()),
         SaveCheckpoint(),
+        Rewind(7),
     ]
 )
 verdicts = st.builds(

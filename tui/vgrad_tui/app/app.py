@@ -16,7 +16,17 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from vgrad.controls.catalog import label
-from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Resume, Set, StepOnce
+from vgrad.controls.controls import (
+    CheckGradients,
+    Command,
+    Pause,
+    Reinit,
+    Resume,
+    Rewind,
+    SaveCheckpoint,
+    Set,
+    StepOnce,
+)
 from vgrad.errors import DataError
 from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
@@ -213,6 +223,21 @@ class VgradApp(ViewActions):
     def _reinit(self, scheme: str | None) -> None:
         if scheme is not None:
             self.submit(Reinit(scheme))
+
+    def action_checkpoint(self) -> None:
+        """Save the run's whole state."""
+        self.submit(SaveCheckpoint(), undoable=False)
+
+    def action_rewind(self) -> None:
+        """Ask for a checkpoint to go back to."""
+        from vgrad_tui.screens.rewind import RewindScreen
+
+        if self._can_steer():
+            self.push_screen(RewindScreen(self.state.rewind_steps), self._rewind)
+
+    def _rewind(self, step: int | None) -> None:
+        if step is not None:
+            self.submit(Rewind(step), undoable=False)
 
     def action_check(self) -> None:
         """Check the gradients, and show how far the check is."""

@@ -28,7 +28,7 @@ def attach(run: str | None, frugal: bool, ascii: bool | None) -> int:
     from vgrad.store.listing import find_run
     from vgrad_tui.launch import attach_app
 
-    folder = find_run(run)
+    folder = find_run(run).newest()
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
     return attach_app(folder, frugal=frugal, ascii=ascii)

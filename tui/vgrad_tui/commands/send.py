@@ -27,11 +27,14 @@ Examples:
   vgrad-tui send charlm-rnn lr-scale 0.5
   vgrad-tui send charlm-rnn pause
   vgrad-tui send charlm-rnn reinit xavier
+  vgrad-tui send charlm-rnn checkpoint
+  vgrad-tui send charlm-rnn rewind 1200
   vgrad-tui send charlm-rnn stop --no-wait
 
 \b
 RUN may be the beginning of a name. Commands: every control of vgrad-tui controls with a value, and
-pause, resume, step, stop, check, reinit SCHEME, undo-reinit.
+pause, resume, step, stop, check, reinit SCHEME, undo-reinit, checkpoint, rewind STEP. A run that was
+rewound goes on in a folder of its own, and its old name still finds it.
 Exit codes: 0 applied, 2 bad usage, 4 refused, 5 the run is not alive.
 """,
 )
@@ -50,7 +53,7 @@ def send(run: str, words: tuple[str, ...], no_wait: bool, as_json: bool) -> int:
     from vgrad.store.listing import find_run
 
     command = read_command(words)
-    folder = find_run(run)
+    folder = find_run(run).newest()
     if folder.pid() is None:
         return _not_alive(folder)
     command_id = inbox.send(folder.inbox, command)

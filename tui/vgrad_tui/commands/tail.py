@@ -40,7 +40,7 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
     from vgrad.store.listing import find_run
     from vgrad.store.reader import RunReader
 
-    folder = find_run(run)
+    folder = find_run(run).newest()
     with RunReader(folder) as reader:
         is_alive = folder.pid() is not None
         so_far = list(_lines(reader.take(), steps=steps, as_json=as_json))

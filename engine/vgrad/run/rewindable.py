@@ -1,0 +1,181 @@
+"""A run that can be rewound: one session after another, each recorded into a folder of its own.
+
+A rewound session ends, and a new one goes on from the earlier step. Whoever reads or steers the run does not
+see the seam: cursors and commands go on to the new session.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from vgrad.controls.controls import Pause
+from vgrad.errors import VgradError
+from vgrad.run.attached_screen import AttachedScreen
+from vgrad.run.recording import recorded
+from vgrad.store.folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vgrad.controls.controls import Command
+    from vgrad.events.batch import Batch
+    from vgrad.run.session import Session
+
+
+class RewindableRun:
+    """Trains a session, and those that go on from it where it is rewound. A context manager that records.
+
+    Args:
+        session: The first session, not yet started.
+        title: What the run is called; its folders are named after it.
+        record: Whether it is recorded; what is not recorded cannot be rewound.
+        folder: Folder of the first session; a new one unless given.
+        on_problem: Is told in words why nothing is recorded or rewound, and None when recording goes on.
+
+    Attributes:
+        folder: Folder of the newest session; None where it has none.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        title: str,
+        *,
+        record: bool = True,
+        folder: RunFolder | None = None,
+        on_problem: Callable[[str | None], None] = lambda problem: None,
+    ) -> None:
+        self.folder = folder
+        self._session = session
+        self._title = title
+        self._records = record
+        self._on_problem = on_problem
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._recording = ExitStack()
+        self._thread = threading.Thread(target=self._run, name="vgrad-segments", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._record()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._recording.close()
+
+    @property
+    def session(self) -> Session:
+        """The newest session."""
+        with self._lock:
+            return self._session
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What ended the training, once it has failed."""
+        return self.session.exception
+
+    def start(self) -> None:
+        """Start training."""
+        self._thread.start()
+
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        """Ask the newest session for a command; see `Session.submit`."""
+        return self.session.submit(command, command_id=command_id)
+
+    def cursor(self, *, attended: bool = False) -> FollowingCursor:
+        """A reader from the start of the newest session on, and of all that follow."""
+        return FollowingCursor(self, attended=attended)
+
+    def attach(self) -> AttachedScreen:
+        """The run as a screen sees it; see `Session.attach`."""
+        return AttachedScreen(self, self.cursor(attended=True))
+
+    def stop(self) -> None:
+        """Ask for the end at the next safe point."""
+        with self._lock:
+            self._is_stopping = True
+            self._session.stop()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until training has ended; True once it has. False before it was started."""
+        if self._thread.ident is None:
+            return False
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            session = self.session
+            session.start()
+            session.join()
+            self._recording.close()
+            if not self._go_on_from(session):
+                return
+            self._record()
+
+    def _record(self) -> None:
+        """Enter the folder of the newest session."""
+        if self._records:
+            recording = recorded(self._session, self._title, folder=self.folder, on_problem=self._on_problem)
+            self.folder = self._recording.enter_context(recording)
+
+    def _go_on_from(self, session: Session) -> bool:
+        """Make the session that goes on from one that was rewound; False where none does."""
+        rewound, folder = session.rewound_to, self.folder
+        if rewound is None or folder is None or session.exception is not None:
+            return False
+        from vgrad.run.resume import Resumption
+
+        try:
+            following = Resumption.of(folder, at=rewound).session()
+            self.folder = RunFolder.create(self._title)
+            if folder.log.exists():  # the process goes on printing there
+                os.link(folder.log, self.folder.log)
+            folder.set_successor(self.folder)
+        except (VgradError, OSError) as error:
+            self._on_problem(f"the run ends, and is not rewound: {error}")
+            return False
+        if session.was_paused:
+            following.submit(Pause())
+        with self._lock:
+            if self._is_stopping:
+                return False
+            self._session = following
+        return True
+
+
+class FollowingCursor:
+    """A reader of a run that goes on where the run is rewound. Use it from one thread.
+
+    A batch is never of two sessions.
+
+    Args:
+        run: The run.
+        attended: Whether somebody sits there who can answer.
+    """
+
+    def __init__(self, run: RewindableRun, *, attended: bool) -> None:
+        self._run = run
+        self._attended = attended
+        self._is_closed = False
+        self._follow(run.session)
+
+    def take(self) -> Batch:
+        """Everything that happened since the last call, as far as it is of one session."""
+        newest = self._run.session
+        batch = self._cursor.take()
+        if newest is not self._session and not self._is_closed:  # the old one had ended: that was its last
+            self._cursor.close()
+            self._follow(newest)
+        return batch
+
+    def close(self) -> None:
+        """Read no more. The run goes on."""
+        self._is_closed = True
+        self._cursor.close()
+
+    def _follow(self, session: Session) -> None:
+        self._session = session
+        self._cursor = session.cursor(attended=self._attended)

@@ -1,0 +1,181 @@
+"""A live run is rewound: a run of its own goes on bit for bit, and nothing of the old one is overwritten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.engine.run.test_resume import losses, small
+
+from vgrad.controls.controls import Command, Pause, Reinit, Rewind, Set, Stop
+from vgrad.events.notices import CommandApplied, CommandRejected, NoticeBody, RunEnded, RunStarted
+from vgrad.run.rewindable import FollowingCursor, RewindableRun
+from vgrad.run.run_history import RunHistory
+from vgrad.run.session import Session
+from vgrad.store.attached_run import AttachedRun
+from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.run_record import RunRecord
+
+PATIENCE_S = 60.0
+
+
+class Driver:
+    """Steers a run, and folds what a reader sees."""
+
+    def __init__(self, run: RewindableRun, cursor: FollowingCursor) -> None:
+        self.run, self.cursor = run, cursor
+        self.history = RunHistory()
+        self.notices: list[NoticeBody] = []
+
+    def look(self) -> None:
+        batch = self.cursor.take()
+        self.history.take(batch)
+        self.notices += [notice.body for notice in batch.notices]
+
+    def until_step(self, step: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while self.history.step < step:
+            assert time.monotonic() < deadline, self.notices
+            time.sleep(0.001)
+            self.look()
+
+    def ask(self, command: Command) -> CommandApplied | CommandRejected:
+        self.run.submit(command)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            for body in self.notices:
+                if isinstance(body, CommandApplied | CommandRejected) and body.command == command:
+                    return body
+            assert time.monotonic() < deadline, self.notices
+            time.sleep(0.001)
+            self.look()
+
+    def until_parent(self, name: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self.history.info and self.history.info.parent and self.history.info.parent.run == name):
+            assert time.monotonic() < deadline, self.notices
+            time.sleep(0.001)
+            self.look()
+
+    def finish(self) -> None:
+        self.run.stop()
+        assert self.run.join(PATIENCE_S)
+        self.look()
+        self.look()
+
+
+@contextmanager
+def driven(**settings: object) -> Iterator[Driver]:
+    with RewindableRun(Session.from_config(small("depth-tanh", **settings)), "wound") as run:
+        driver = Driver(run, run.cursor())
+        run.start()
+        try:
+            yield driver
+        finally:
+            driver.finish()
+
+
+def test_it_goes_on_bit_for_bit_in_a_run_of_its_own_and_the_old_record_stays() -> None:
+    with driven() as driver:
+        first = driver.run.folder
+        assert first is not None
+        driver.until_step(10)
+        assert isinstance(driver.ask(Reinit("he")), CommandApplied)
+        driver.until_step(driver.history.step + 5)
+        answer = driver.ask(Rewind(6))
+        assert isinstance(answer, CommandApplied) and answer.step == 7
+        driver.until_parent(first.name)
+        driver.until_step(20)
+        second = driver.run.folder
+        assert second is not None and second != first and first.newest() == second
+    old, new = losses(first), losses(second)
+    assert min(new) == 7 and min(old) == 1
+    clean = {step: loss for step, loss in old.items() if step < RunRecord.read(first).commands[0].step}
+    assert {step: new[step] for step in clean if step in new} == {s: v for s, v in clean.items() if s > 6}
+    parent = RunRecord.read(second).info.parent
+    assert parent is not None and (parent.run, parent.step) == (first.name, 6)
+    assert sum(isinstance(body, RunEnded) for body in driver.notices) == 2
+    assert driver.history.step == max(new), "a reader's history is that of the new course"
+    assert first.newest() == first, "where nothing is alive, each name means its own record"
+
+
+def test_a_screen_that_is_attached_follows() -> None:
+    with driven() as driver:
+        first = driver.run.folder
+        assert first is not None
+        driver.until_step(5)
+        deadline = time.monotonic() + PATIENCE_S
+        while not first.database.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        attached, seen = AttachedRun(first), RunHistory()
+        seen.take(attached.drain())
+        attached.submit(Rewind(3))
+        while seen.info is None or seen.info.parent is None or seen.step < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+            seen.take(attached.drain())
+        assert seen.info.parent.run == first.name and attached.is_alive
+        attached.submit(Stop())
+        assert attached.join(PATIENCE_S)
+        attached.close()
+
+
+@pytest.mark.parametrize("step", [-1, 10**6])
+def test_a_step_that_it_has_not_done_is_refused_and_training_goes_on(step: int) -> None:
+    with driven() as driver:
+        driver.until_step(2)
+        answer = driver.ask(Rewind(step))
+        assert isinstance(answer, CommandRejected)
+        driver.until_step(driver.history.step + 3)
+    assert len(all_runs()) == 1
+
+
+def test_a_rewound_run_can_be_rewound_again_but_not_beyond_where_it_began() -> None:
+    with driven() as driver:
+        driver.until_step(8)
+        first = driver.run.folder
+        assert first is not None
+        assert isinstance(driver.ask(Rewind(5)), CommandApplied)
+        driver.until_parent(first.name)
+        second = driver.run.folder
+        assert second is not None
+        driver.until_step(9)
+        assert isinstance(driver.ask(Rewind(4)), CommandRejected)
+        assert isinstance(driver.ask(Rewind(7)), CommandApplied)
+        driver.until_parent(second.name)
+        third: RunFolder | None = driver.run.folder
+        driver.until_step(12)
+    assert third is not None
+    shared = losses(second).keys() & losses(third).keys()
+    assert shared and all(losses(second)[step] == losses(third)[step] for step in shared)
+
+
+def test_what_was_paused_stays_paused_and_its_settings_are_those_of_the_step() -> None:
+    with driven() as driver:
+        driver.until_step(4)
+        first = driver.run.folder
+        assert first is not None
+        driver.ask(Set("lr_scale", 0.5))
+        driver.ask(Pause())
+        driver.ask(Rewind(2))
+        driver.until_parent(first.name)
+        deadline = time.monotonic() + PATIENCE_S
+        while not driver.history.controls.paused:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+            driver.look()
+        assert driver.history.controls.lr_scale == 1.0
+
+
+def test_what_is_not_recorded_cannot_be_rewound() -> None:
+    with RewindableRun(Session.from_config(small("depth-tanh")), "bare", record=False) as run:
+        driver = Driver(run, run.cursor())
+        run.start()
+        driver.until_step(2)
+        answer = driver.ask(Rewind(1))
+        assert isinstance(answer, CommandRejected) and "not recorded" in answer.reason
+        driver.finish()
+    assert sum(isinstance(body, RunStarted) for body in driver.notices) == 1
