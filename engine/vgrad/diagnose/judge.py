@@ -59,11 +59,13 @@ class Judge:
 
     Attributes:
         verdict: The newest verdict, its evidence as of the last look.
+        forward_origin: Where the newest loss that was not finite began, in words; empty: not known.
     """
 
     def __init__(self, info: RunInfo) -> None:
         self._info = info
         self.verdict = _STARTING
+        self.forward_origin = ""
         self._losses = LossTrend()
         self._activity = LayerActivity(len(info.layers))
         self._ends = GradientEnds(info.layer_sizes)
@@ -236,7 +238,7 @@ class Judge:
         return _verdict(
             "non-finite",
             "non-finite",
-            non_finite_in_words(record, self._info.layers),
+            non_finite_in_words(record, self._info.layers, self.forward_origin),
             layers=tuple(bad.tolist()),
             remedy=remedy,
             advice=advice,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from vgrad.diagnose.judge import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from vgrad.controls.controls import Controls
     from vgrad.events.layer_stats import LayerStats
@@ -41,6 +44,17 @@ class Judges:
     ) -> Verdict | None:
         """Take one step into account, as `Judge.observe` does."""
         return self._judge.observe(record, stats, controls, time)
+
+    def forward_ended(self, loss: Tensor, origin_in_words: Callable[[], str]) -> None:
+        """Find out where a loss that is not finite began, while the weights that it began with are there.
+
+        Args:
+            loss: Of the microbatch, 0-d; one on an accelerator is not waited for, and nothing is found out.
+            origin_in_words: Runs the microbatch again and says where it began.
+        """
+        judge = self._judge
+        if loss.is_cpu and judge.verdict.kind != "non-finite" and not math.isfinite(loss.item()):
+            judge.forward_origin = origin_in_words()
 
     def validated(self, step: int, loss: float) -> None:
         """Take a validation loss into account, as `Judge.validated` does."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import StepRecord
 
 
-def non_finite_in_words(record: StepRecord, layers: Sequence[str]) -> str:
+def non_finite_in_words(record: StepRecord, layers: Sequence[str], forward_origin: str = "") -> str:
     """Say what is not finite at this step, and where it began.
 
     The backward pass goes from the last layer to the first, and what is not finite stays so on its way. So
@@ -22,6 +22,7 @@ def non_finite_in_words(record: StepRecord, layers: Sequence[str]) -> str:
     Args:
         record: The step, with a loss, a norm or a layer's norm that is not finite.
         layers: Layer names, in the model's parameter order.
+        forward_origin: Where the forward pass stopped being finite, in words; empty: not known.
     """
     bad = np.flatnonzero(~np.isfinite(record.grad_norms))
     is_loss_bad = record.loss is not None and not math.isfinite(record.loss)
@@ -33,7 +34,8 @@ def non_finite_in_words(record: StepRecord, layers: Sequence[str]) -> str:
     elif not math.isfinite(record.grad_norm):
         found.append(f"the gradient norm is {record.grad_norm}")
     part = f" of part {record.part}" if record.part else ""
-    return f"at step {record.step:,}{part} {' and '.join(found)}; {_origin(record, layers, is_loss_bad)}"
+    origin = forward_origin if is_loss_bad and forward_origin else _origin(record, layers, is_loss_bad)
+    return f"at step {record.step:,}{part} {' and '.join(found)}; {origin}"
 
 
 def _origin(record: StepRecord, layers: Sequence[str], is_loss_bad: bool) -> str:

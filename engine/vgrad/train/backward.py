@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from vgrad.measure.non_finite_module import first_non_finite_in_words
 from vgrad.methods.deep_supervision import DeepSupervision, supervised_backward
 from vgrad.methods.precision import Float16, LossScale, autocast
 from vgrad.methods.sam import SAM, sam_backward
@@ -102,6 +103,10 @@ class Backward:
                 loss = self._loss(batch)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         return self._unscale_(loss.detach())
+
+    def origin_in_words(self, batch: Microbatch) -> str:
+        """Say where the forward pass of this microbatch stops being finite, by running it again."""
+        return first_non_finite_in_words(self._task.model, lambda: self._loss(batch))
 
     def _loss(self, batch: Microbatch) -> Tensor:
         with autocast(self._controls.precision, self._device):

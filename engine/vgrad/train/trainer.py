@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -229,6 +230,7 @@ class Trainer:
             self._batch = batch
             optimizer.zero_grad(set_to_none=True)
             loss = self._passes.backward(batch)
+            self._judges.forward_ended(loss, partial(self._passes.origin_in_words, batch))
             tap.microbatch(
                 loss,
                 num_tokens=batch.num_tokens,
