@@ -33,8 +33,8 @@ _COMMANDS = {
     "study": "Try the methods on the recipes, and say which of them helped.",
     "tail": "Print what happens in a run: commands and their answers, verdicts, validations, its end.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
+    "verify": "Run a recorded run again, with its commands at their steps, and compare every loss bit for bit.",
     "watch": "Run a training script of your own, unmodified, and watch its gradients.",
-    "verify": "Run a recorded run again, and compare every loss bit for bit.",
 }
 """The commands: each a function of its name, in the module of its name in `vgrad_tui.commands`."""
 
@@ -128,6 +128,7 @@ Examples:
   vgrad-tui                                     the default recipe
   vgrad-tui run depth-sigmoid                   another one
   vgrad-tui run my_task.py                      your own model and data
+  vgrad-tui watch train.py --epochs 3           any training script, as it is
   vgrad-tui recipes                             what there is
   vgrad-tui run --headless --steps 200          no screen, a JSON summary at the end
   vgrad-tui study --quick                       which methods help, and which do not
