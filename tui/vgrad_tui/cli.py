@@ -33,7 +33,7 @@ _COMMANDS = {
     "study": "Try the methods on the recipes, and say which of them helped.",
     "tail": "Print what happens in a run: commands and their answers, verdicts, validations, its end.",
     "verdicts": "Measure how often verdicts are right, on runs whose ending is known.",
-    "verify": "Run a recorded run again, with its commands at their steps, and compare every loss bit for bit.",
+    "verify": "Run a recorded run again, its commands at their steps, and compare every loss bit for bit.",
     "watch": "Run a training script of your own, unmodified, and watch its gradients.",
 }
 """The commands: each a function of its name, in the module of its name in `vgrad_tui.commands`."""

@@ -28,7 +28,7 @@ Exit codes: 0 identical, 1 something differs, 2 the run cannot be run again.
 )
 @click.argument("run")
 def verify(run: str) -> int:
-    """Run a recorded run again, with its commands at their steps, and compare every loss bit for bit.
+    """Run a recorded run again, its commands at their steps, and compare every loss bit for bit.
 
     It takes as long as the run's training took. A run that crashed is compared as far as its record goes.
     """
