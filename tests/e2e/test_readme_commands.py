@@ -1,0 +1,88 @@
+"""The commands of the README's section on SSH and scripts do, in their order, what stands beside them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.terminal import VGRAD_TUI, Terminal
+from tests.e2e.test_detached import SMALL, until, vgrad_tui
+
+from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.listing import look
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def commands() -> list[str]:
+    section = README.read_text(encoding="utf-8").partition("## Over SSH, and from scripts")[2]
+    return re.findall(r"^    vgrad-tui (.+?)(?:  .*)?$", section.partition("\n## ")[0], flags=re.MULTILINE)
+
+
+def alive() -> RunFolder | None:
+    return next((folder for folder in all_runs() if folder.pid() is not None), None)
+
+
+def wait_for_steps(folder: RunFolder) -> None:
+    until(lambda: folder.database.exists() and look(folder).step > 20)
+
+
+def successor(folder: RunFolder) -> RunFolder:
+    until(lambda: folder.newest() != folder)
+    return folder.newest()
+
+
+def attach(args: list[str]) -> None:
+    with Terminal([VGRAD_TUI, *args], columns=120, lines=36) as terminal:
+        terminal.wait_for("● training")
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
+def follow(args: list[str]) -> None:
+    command = [sys.executable, "-c", "from vgrad_tui.cli import main; main()", *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "started on" in "".join(process.stdout.readline() for _ in range(3))
+        process.kill()
+
+
+def test_each_of_them_in_turn() -> None:
+    run: RunFolder | None = None
+    tried = []
+    for line in commands():
+        args = shlex.split(line)
+        if run is not None:
+            args = [run.name if word == "RUN" else word for word in args]
+        match args:
+            case ["run", _, "--detach"]:
+                done = vgrad_tui(*args, *SMALL)
+                run = RunFolder.find(done.stdout.splitlines()[-1])
+                wait_for_steps(run)
+            case ["attach", *_]:
+                attach(args)
+                continue
+            case ["tail", *_, "--follow"]:
+                follow(args)
+                continue
+            case ["send", _, "rewind", _]:
+                done = vgrad_tui(*args[:-1], "12")
+                assert run is not None
+                run = successor(run)
+                wait_for_steps(run)
+            case ["run", "--resume", name, "--steps", _]:
+                steps = look(RunFolder.find(name)).step + 9
+                done = vgrad_tui(*args[:-1], str(steps), "--headless")
+            case _:
+                done = vgrad_tui(*args)
+        tried.append(args[0])
+        assert done.returncode == 0, (args, done.stderr)
+        if args[0] == "verify":
+            assert done.stdout.startswith("identical for ")
+        if args[-1] == "stop":
+            until(lambda: alive() is None)
+    assert run is not None and not run.path.exists()
+    assert {"run", "runs", "send", "verify"} <= set(tried)
