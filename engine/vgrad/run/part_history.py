@@ -140,7 +140,7 @@ class PartHistory:
         """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step."""
         if self.record is None or len(self.record.grad_norms) != len(self.layer_sizes):
             return np.zeros(0, dtype=np.uint8)
-        return mark_layers(self.record.grad_norms, self.layer_sizes, self.stats)
+        return mark_layers(self.record.grad_norms, self.layer_sizes, self.stats, self.verdict)
 
     def _losses(self, start: int, stop: int) -> NDArray[np.float32]:
         """Known losses of steps ``[start, stop)``, as many as were recorded."""

@@ -632,6 +632,9 @@ def test_each_mark_says_what_stands_out() -> None:
     stats = stats_of((1e-3, 1e-3, 1e-3, 0.5, 0.5, np.nan))
     assert mark_layers(norms, sizes, None).tolist() == [OK, TINY, ZERO, NON_FINITE, OK, OK]
     assert mark_layers(norms, sizes, stats).tolist() == [OK, TINY, ZERO, NON_FINITE, HOT, OK]
+    vanishing = Verdict("vanishing", "the first layer gets little", layers=(0,))
+    assert mark_layers(norms, sizes, None, vanishing).tolist() == [TINY, TINY, ZERO, NON_FINITE, OK, OK]
+    assert mark_layers(norms, sizes, None, replace(vanishing, kind="exploding"))[0] == OK
     assert len(MARK_WORDS) == NON_FINITE + 1
 
 

@@ -99,7 +99,8 @@ class LayerScreen(StyledScreen[None]):
         assert info is not None
         size = info.layer_sizes[index]
         norm = float(record.grad_norms[index])
-        mark = MARK_WORDS[int(mark_layers(record.grad_norms, state.layer_sizes, stats)[index])]
+        marks = mark_layers(record.grad_norms, state.layer_sizes, stats, state.verdict)
+        mark = MARK_WORDS[int(marks[index])]
         share = f"{norm / record.grad_norm:.1%}" if record.grad_norm > 0 else "–"
         rows: list[Runs] = [
             rule([("numbers", "title")], [], self.size.width),
