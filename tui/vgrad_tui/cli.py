@@ -27,6 +27,7 @@ _COMMANDS = {
     "attach": "Open the screen on a recorded run, with its whole history: watch it, and steer it.",
     "controls": "List what can be changed while it trains, and what it is good for.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
+    "replay": "Play a recorded run again: at any speed, from any step, to any command or verdict.",
     "run": "Train a recipe or a task of your own, and watch it.",
     "runs": "List the runs of this account, the newest first: what they are, and whether they are alive.",
     "send": "Send a command to a run, and say what became of it.",

@@ -106,6 +106,24 @@ KEYS = (
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip
 
+_RECORDING = "recording"
+REPLAY_KEYS = (
+    Key("replay.play", "space", "space", "play", "play or pause", "Play or pause; at the end, play from the start", _RECORDING, "play"),
+    Key("replay.next_event", "n", "n", "event(1)", "next command or verdict", "Go to the next command or verdict", _RECORDING, "next event"),
+    Key("replay.previous_event", "N,b", "N", "event(-1)", "previous command or verdict", "Go to the command or verdict before", _RECORDING, "previous"),
+    Key("replay.go", "g", "g", "seek", "go to a step", "Type a step, and go there", _RECORDING, "go to step"),
+    Key("replay.faster", "equals_sign,plus", "=", "speed(1)", "twice as fast", "Play twice as fast", _RECORDING, "faster"),
+    Key("replay.slower", "minus", "-", "speed(-1)", "half as fast", "Play half as fast", _RECORDING, "slower"),
+    Key("replay.step", "full_stop", ".", "go(1)", "next step", "Go on by one step", _RECORDING, "step"),
+    Key("replay.back", "comma", ",", "go(-1)", "step back", "Go back by one step", _RECORDING, "back"),
+    Key("replay.hundred", "greater_than_sign", ">", "go(100)", "100 steps on", "Go on by 100 steps", _RECORDING),
+    Key("replay.hundred_back", "less_than_sign", "<", "go(-100)", "100 steps back", "Go back by 100 steps", _RECORDING),
+    Key("replay.start", "0", "0", "start", "start", "Go to the start", _RECORDING),
+    Key("replay.end", "9", "9", "end", "end", "Go to the last step", _RECORDING),
+    *(key for key in KEYS if key.group not in {_RUN, _GRADIENTS} and key.id not in {"stop", "detach"}),
+)  # fmt: skip
+"""The keys on a recording, in which nothing can be changed."""
+
 CONTROL_KEYS = (
     Key("controls.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _CONTROLS),
     Key("controls.down", "down", "↓", "move(1)", "control below", "Choose the control below", _CONTROLS),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # How long to wait, once the screen has closed, for a training thread that is inside a step.
 _GRACE_S = 5.0
+LAST_STEP = 2**62
+"""Beyond the end of every run: a recording opens at its end."""
 
 
 class ClosedScreen(NamedTuple):
@@ -133,6 +135,34 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
         app = VgradApp(run, frugal=frugal)
         app.run()
     run.close()
+    return 130 if app.was_interrupted else 0
+
+
+def replay_app(
+    folder: RunFolder, *, at_step: int | None = None, frugal: bool = False, ascii: bool | None = None
+) -> int:
+    """Show the recording in ``folder`` until somebody leaves.
+
+    Args:
+        folder: A recorded run.
+        at_step: Where to begin, paused there; None: as `ReplayedRun` chooses.
+        frugal: Draw seldom, for slow lines.
+        ascii: Write nothing but ASCII; None asks the locale.
+
+    Returns:
+        The exit code: 0, or 130 after a signal.
+
+    Raises:
+        VgradError: If the folder holds no record that can be read.
+    """
+    _forget_fixed_size()
+    with first_frame(folder.name) as frame:
+        from vgrad.store.replayed_run import ReplayedRun
+        from vgrad_tui.app.replay_app import ReplayApp
+
+        _prepare_driver(frame, ascii=ascii)
+        app = ReplayApp(ReplayedRun(folder, at_step=at_step), frugal=frugal)
+        app.run()
     return 130 if app.was_interrupted else 0
 
 

@@ -58,6 +58,7 @@ class Batch:
         num_dropped: Steps that this reader was too slow for.
         layer_norms: Of steps that are among ``blocks`` without their norms per layer: those of some of
             them. They are older than every step that comes with its own.
+        is_restart: Whether the history begins again with it: what came before is to be forgotten.
     """
 
     blocks: tuple[StepBlock, ...] = ()
@@ -65,3 +66,4 @@ class Batch:
     snapshots: Mapping[int, Snapshot] = field(default_factory=dict)
     num_dropped: int = 0
     layer_norms: tuple[LayerNorms, ...] = ()
+    is_restart: bool = False

@@ -95,6 +95,8 @@ class RunHistory:
 
     def take(self, batch: Batch) -> None:
         """Fold a batch in; batches of one reader come in their order."""
+        if batch.is_restart:
+            self.forget()
         for notice in batch.notices:
             self._take_notice(notice)
         self.journal.extend(entry for notice in batch.notices if (entry := entry_of(notice)))
@@ -108,6 +110,12 @@ class RunHistory:
             if block.part == 0:
                 self.totals.observe(block.record(0))
                 self.totals.observe(block.record(-1))
+
+    def forget(self) -> None:
+        """Begin again; which part is shown stays."""
+        shown = self.shown_part
+        RunHistory.__init__(self)
+        self.shown_part = shown
 
     def _take_notice(self, notice: Notice) -> None:
         match notice.body:

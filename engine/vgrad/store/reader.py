@@ -103,11 +103,11 @@ class RunReader:
             raise DataError("a part of the record has no number")
         return parts
 
-    def overview(self) -> Batch:
+    def overview(self, *, rows_per_level: int = _MOST_ROWS) -> Batch:
         """The whole history, in a form that is quickly read and folded however long the run.
 
         All steps come in few blocks, the newest with their norms per layer. Of older steps those norms come
-        at each level for as many as a screen has columns. What follows is given by `take` with layers.
+        at each level for ``rows_per_level`` of them. What follows is given by `take` with layers.
 
         Raises:
             DataError: If the record is damaged.
@@ -117,9 +117,12 @@ class RunReader:
         blocks: list[StepBlock] = []
         layer_norms: list[LayerNorms] = []
         for part in self.parts():
-            recent = list(_increasing(self._newest_layers(part, 0, newest)))
+            recent = list(_increasing(self._newest_layers(part, 0, newest, rows_per_level)))
             first = int(recent[0].step[0]) if recent else _NEVER
-            levels = [self._newest_layers(part, level, newest) for level in range(NUM_LEVELS - 1, 0, -1)]
+            levels = [
+                self._newest_layers(part, level, newest, rows_per_level)
+                for level in range(NUM_LEVELS - 1, 0, -1)
+            ]
             layer_norms += _merged(part, [_before(block, first) for rows in levels for block in rows])
             blocks += joined([*(_before(block, first) for block in self.steps(part)), *recent])
             if recent:
@@ -127,18 +130,18 @@ class RunReader:
         self._read_up_to["layers"] = newest
         return Batch(tuple(blocks), notices, self._snapshots(), layer_norms=tuple(layer_norms))
 
-    def _newest_layers(self, part: int, level: int, up_to: int) -> Sequence[StepBlock]:
-        """The newest steps of a level, oldest first: so many as a screen can show."""
+    def _newest_layers(self, part: int, level: int, up_to: int, num: int) -> Sequence[StepBlock]:
+        """The newest ``num`` steps of a level, or a few more, oldest first."""
         query = (
             "SELECT data FROM layers WHERE part = ? AND level = ? AND number <= ? ORDER BY first DESC LIMIT ?"
         )
         found: deque[StepBlock] = deque()
         num_rows = 0
         try:
-            for (data,) in self._connection.execute(query, (part, level, up_to, _MOST_ROWS)):
+            for (data,) in self._connection.execute(query, (part, level, up_to, num)):
                 found.appendleft(_block(data, part))
                 num_rows += len(found[0])
-                if num_rows >= _MOST_ROWS:
+                if num_rows >= num:
                     break
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None

@@ -6,13 +6,15 @@ need not wait for them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
 from vgrad.events.notices import RunEnded
 from vgrad_tui.app.refresh_rate import RefreshRate
+from vgrad_tui.keys import KEYS, Key
 from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
 from vgrad_tui.state.run_state import State
@@ -40,6 +42,8 @@ class ViewActions(DiffApp):
         state: What the screen shows.
     """
 
+    KEYS: ClassVar[Sequence[Key]] = KEYS
+
     def __init__(self, refresh_rate: RefreshRate) -> None:
         super().__init__()
         self.state = State()
@@ -47,7 +51,7 @@ class ViewActions(DiffApp):
 
     def get_default_screen(self) -> Screen[Any]:
         """The main screen is there from the first frame."""
-        return MainScreen(self.state, column_s=self._refresh_rate.column_s)
+        return MainScreen(self.state, column_s=self._refresh_rate.column_s, keys=self.KEYS)
 
     @property
     def main(self) -> MainScreen:
@@ -132,7 +136,7 @@ class ViewActions(DiffApp):
         """Show all keys."""
         from vgrad_tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(self.KEYS))
 
     def action_why(self) -> None:
         """Show the whole verdict, or how the run ended."""

@@ -14,6 +14,7 @@ Examples:
   vgrad-tui attach charlm-rnn-1127-031500     that run, alive or ended
 
 \b
+One that has ended opens at its last step, as vgrad-tui replay does: space plays it again.
 q leaves the screen and lets the run go on; Q asks, and ends the run.
 """
 )
@@ -26,9 +27,11 @@ def attach(run: str | None, frugal: bool, ascii: bool | None) -> int:
     RUN may be the beginning of a name. Several screens may be open on one run.
     """
     from vgrad.store.listing import find_run
-    from vgrad_tui.launch import attach_app
+    from vgrad_tui.launch import LAST_STEP, attach_app, replay_app
 
     folder = find_run(run).newest()
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
+    if folder.pid() is None:
+        return replay_app(folder, at_step=LAST_STEP, frugal=frugal, ascii=ascii)
     return attach_app(folder, frugal=frugal, ascii=ascii)

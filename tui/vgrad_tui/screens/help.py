@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from vgrad_tui.keys import CONTROL_KEYS, KEYS
+from vgrad_tui.keys import CONTROL_KEYS, KEYS, Key
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.glossary import BASELINE, SURE, TAGS
 
@@ -25,10 +25,16 @@ class HelpScreen(Dialog[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(False)", "close", show=False)]
 
+    def __init__(self, keys: Sequence[Key] = KEYS) -> None:
+        super().__init__()
+        self._keys = keys
+
     def compose(self) -> ComposeResult:
         """Make the table."""
         with VerticalScroll(classes="box"):
-            for group, keys in groupby((*KEYS, *CONTROL_KEYS), key=lambda key: key.group):
+            for group, keys in groupby(
+                (*self._keys, *(CONTROL_KEYS if self._keys is KEYS else ())), key=lambda key: key.group
+            ):
                 yield from _section(group, [(key.shown, key.help) for key in keys])
             yield from _section("in the list of layers", _LIST_KEYS)
             yield from _section("beside the verdict", (("% sure", SURE), *TAGS.items()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Input
 
-from vgrad_tui.keys import KEYS
+from vgrad_tui.keys import KEYS, Key
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.controls_panel import ControlsPanel
@@ -15,7 +17,7 @@ from vgrad_tui.widgets.histogram import HistogramView
 from vgrad_tui.widgets.journal import Journal
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layer_table import LayerTable
-from vgrad_tui.widgets.lines import StyledScreen
+from vgrad_tui.widgets.lines import Lines, StyledScreen
 from vgrad_tui.widgets.loss_pane import EffectLine, LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.text_field import TextField
@@ -29,6 +31,12 @@ from vgrad_tui.widgets.view import View
 class MainScreen(StyledScreen[None]):
     """Chart above, controls beside it (below it when narrow), one of several views under them.
 
+    Args:
+        state: What it shows.
+        column_s: Seconds that a column of the sparklines may stand for, at least.
+        keys: The keys that work on it.
+        bar: A row above those keys.
+
     Attributes:
         order: The layers that the views show.
         views: All views by their names, in the order of their keys.
@@ -41,8 +49,12 @@ class MainScreen(StyledScreen[None]):
 
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-short"), (24, "-tall")]  # noqa: RUF012  # likewise
 
-    def __init__(self, state: State, *, column_s: float) -> None:
+    def __init__(
+        self, state: State, *, column_s: float, keys: Sequence[Key] = KEYS, bar: Lines | None = None
+    ) -> None:
         super().__init__()
+        self._bar = bar
+        self._keys = keys
         self._state = state
         self.order = LayerOrder(state)
         self._loss = LossPane()
@@ -72,7 +84,9 @@ class MainScreen(StyledScreen[None]):
             view.display = view is self.view
             yield view
         yield TextField(placeholder="part of a layer's name; enter keeps it, esc shows all", id="filter")
-        yield KeyBar(KEYS)
+        if self._bar is not None:
+            yield self._bar
+        yield KeyBar(self._keys)
 
     def on_mount(self) -> None:
         """Say in the very first frame what is going on."""

@@ -27,11 +27,13 @@ class State(RunHistory):
     Belongs to the UI thread.
 
     Attributes:
+        is_recording: Whether it is a recording that is shown again, in which nothing can be changed.
         spare_clip: The clipping that ``c`` turns on while there is none.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_recording = False
         self.spare_clip: ControlValue = ClipGradNorm(1.0)
         self._pending = PendingCommands()
 

@@ -43,6 +43,8 @@ class Journal(Roles, ScrollView, can_focus=False):
             if entry is self._last:
                 break
             new.append(entry)
+        else:
+            self._rows.clear()  # the one that was last is gone: the history has begun again
         for entry in reversed(new):
             self._rows.extend(_rows(entry, self.size.width))
         self.forget_strips()  # the oldest rows may be gone, and all others one further up

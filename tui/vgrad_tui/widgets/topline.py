@@ -17,6 +17,7 @@ _PHASES = {
     "done": ("■", "good"),
     "stopped": ("■", "warn"),
     "failed": ("✗", "bad"),
+    "recording": ("▷", "accent"),
 }
 _BAR = 12
 
@@ -33,8 +34,9 @@ class TopLine(Lines):
         self.show([fit_fields(self._fields(state), self.size.width or self.app.size.width)])
 
     def _fields(self, state: State) -> list[tuple[int, Runs]]:
-        mark, role = _PHASES[state.phase]
-        phase = (9, [(f"{mark} {state.phase}", role)])
+        name = "recording" if state.is_recording and state.ended is None else state.phase
+        mark, role = _PHASES[name]
+        phase = (9, [(f"{mark} {name}", role)])
         if state.info is None:
             waited = time.monotonic() - self._began
             waiting = (10, [(f"{state.preparing} …  {waited:.0f} s", "text")])
