@@ -26,6 +26,7 @@ _INTERRUPTED = 130
 _COMMANDS = {
     "attach": "Open the screen on a recorded run, with its whole history: watch it, and steer it.",
     "controls": "List what can be changed while it trains, and what it is good for.",
+    "export": "Write losses, norms, commands and verdicts of a recorded run as CSV or lines of JSON.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
     "replay": "Play a recorded run again: at any speed, from any step, to any command or verdict.",
     "run": "Train a recipe or a task of your own, and watch it.",

@@ -14,6 +14,7 @@ from vgrad.store.timeline import Event, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from vgrad.controls.controls import Command
     from vgrad.store.folder import RunFolder
@@ -62,6 +63,7 @@ class ReplayedRun:
             )
         self.timeline = Timeline(whole)
         self._clock_s = clock_s
+        self._log = folder.log
         self._shown_s: float | None = None
         ended = whole.notices[-1].body if whole.notices else None
         has_failed = isinstance(ended, RunEnded) and ended.reason == "failed"
@@ -128,6 +130,11 @@ class ReplayedRun:
     def exception(self) -> BaseException | None:
         """What ended the run was known to its own process alone; the record has its words."""
         return None
+
+    @property
+    def log(self) -> Path:
+        """What its process printed."""
+        return self._log
 
     @property
     def outlives_screen(self) -> bool:
