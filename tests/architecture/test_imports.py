@@ -63,6 +63,7 @@ def test_importing_the_engine_is_cheap() -> None:
         ["controls", "--help"],
         ["attach", "--help"],
         ["watch", "--help"],
+        ["release", "--help"],
         ["runs", "--help"],
         ["send", "--help"],
         ["tail", "--help"],

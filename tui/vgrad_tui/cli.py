@@ -28,6 +28,7 @@ _COMMANDS = {
     "controls": "List what can be changed while it trains, and what it is good for.",
     "export": "Write losses, norms, commands and verdicts of a recorded run as CSV or lines of JSON.",
     "recipes": "List the built-in recipes: what each one shows, and how long it takes.",
+    "release": "Take all hooks off a process that was attached to by its process id; its training goes on.",
     "replay": "Play a recorded run again: at any speed, from any step, to any command or verdict.",
     "run": "Train a recipe or a task of your own, and watch it.",
     "runs": "List the runs of this account, the newest first: what they are, and whether they are alive.",

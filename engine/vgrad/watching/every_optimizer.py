@@ -20,7 +20,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from vgrad.errors import ConfigError
 from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
-from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step
+from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step, when_no_step_runs
 from vgrad.watching.loss_at_backward import listen, stop_listening
 from vgrad.watching.unwrap import as_module
 from vgrad.watching.watch import parts_of
@@ -63,27 +63,25 @@ class EveryOptimizer:
         self._num_parts = 0
         self._init: Any = None
         self._handle: RemovableHandle | None = None
+        self._has_ended = False
 
     def begin(self) -> None:
         """Notice every optimizer that is made or used from now on."""
         self._init = Optimizer.__init__
         Optimizer.__init__ = self._noticing(self._init)  # type: ignore[method-assign]
-        self._handle = register_optimizer_step_pre_hook(
-            torch.compiler.disable(self._before_any_step)  # type: ignore[no-untyped-call]
-        )
         listen(self)
         self._watch.on_close(self.end)
+        when_no_step_runs(self._hook_every_step)  # torch may be iterating over the global hooks
 
     def end(self) -> None:
         """Notice no more; torch is as it was before `begin`."""
-        if self._handle is None:
+        if self._has_ended:
             return
+        self._has_ended = True
         if getattr(Optimizer.__init__, "_is_of_vgrad", False):
             Optimizer.__init__ = self._init  # type: ignore[method-assign]
-        handle, self._handle = self._handle, None
         stop_listening(self)
-        if not is_inside_a_step():  # torch may be iterating over the global hooks
-            handle.remove()
+        when_no_step_runs(self._unhook)
 
     def notice(self, optimizer: Optimizer) -> None:
         """Watch ``optimizer`` from its first use on."""
@@ -108,6 +106,16 @@ class EveryOptimizer:
         if not self._num_passes & (self._num_passes - 1):  # 1, 2, 4, 8 …: a look takes a tenth of a second
             self._watch_by_hand()
 
+    def _hook_every_step(self) -> None:
+        if not self._has_ended:
+            self._handle = register_optimizer_step_pre_hook(
+                torch.compiler.disable(self._before_any_step)  # type: ignore[no-untyped-call]
+            )
+
+    def _unhook(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+
     def _noticing(self, original: Any) -> Any:
         @functools.wraps(original)
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
@@ -118,7 +126,7 @@ class EveryOptimizer:
         return init
 
     def _before_any_step(self, optimizer: Optimizer, *_: Any) -> None:
-        if self._handle is None or isinstance(optimizer, UpdatesByHand):
+        if self._has_ended or isinstance(optimizer, UpdatesByHand):
             return
         if optimizer not in self._known:  # unpickled, or made before we came
             self._known.add(optimizer)

@@ -43,12 +43,12 @@ class StepHooks:
         self._before: Hook | None = before
         self._after: Hook | None = after
         self._handles: tuple[RemovableHandle, ...] = ()
-        _when_no_step_runs(self._add)
+        when_no_step_runs(self._add)
 
     def remove(self) -> None:
         """Call neither of them any more; the entries are gone at once, or after the step that is running."""
         self._before = self._after = None
-        _when_no_step_runs(self._take_off)
+        when_no_step_runs(self._take_off)
 
     def _add(self) -> None:
         if self._before is not None:
@@ -101,7 +101,8 @@ def ahead_of_own_hooks() -> Iterator[None]:
         _thread.is_ahead = False
 
 
-def _when_no_step_runs(action: Callable[[], None]) -> None:
+def when_no_step_runs(action: Callable[[], None]) -> None:
+    """Call ``action`` now, or, if some thread is inside a step, when the next backward pass begins."""
     if _thread.is_ahead:
         action()
     elif is_inside_a_step():

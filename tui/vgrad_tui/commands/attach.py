@@ -6,32 +6,63 @@ import sys
 
 import click
 
+from vgrad.printable import printable
+
 
 @click.command(
     epilog="""\b
 Examples:
   vgrad-tui attach                            the newest run that is alive
   vgrad-tui attach charlm-rnn-1127-031500     that run, alive or ended
+  vgrad-tui attach --list                     the Python processes of yours that have torch loaded
+  vgrad-tui attach 12345                      the training process 12345, started without vgrad
+  vgrad-tui release pid-12345                 takes the hooks off it again
 
 \b
 One that has ended opens at its last step, as vgrad-tui replay does: space plays it again.
 q leaves the screen and lets the run go on; Q asks, and ends the run.
 """
 )
-@click.argument("run", required=False)
+@click.argument("run", metavar="[RUN|PID]", required=False)
+@click.option("--list", "lists", is_flag=True, help="List the processes that can be attached to.")
 @click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
 @click.option("--ascii/--no-ascii", default=None, help="Draw in ASCII [default: as it can].")
-def attach(run: str | None, frugal: bool, ascii: bool | None) -> int:
+def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> int:
     """Open the screen on a recorded run, with its whole history: watch it, and steer it.
 
-    RUN may be the beginning of a name. Several screens may be open on one run.
+    RUN may be the beginning of a name. Several screens may be open on one run. PID is a process that trains
+    and was started without vgrad: it is watched from its next step on (needs gdb). Without a terminal the
+    name of its run is printed.
     """
+    if lists:
+        from vgrad.run.injection import python_processes
+
+        for pid, words in python_processes():
+            click.echo(f"{pid:>8}  {printable(words)}")
+        return 0
+    if run is not None and run.isdecimal():
+        return _attach_process(int(run), frugal=frugal, ascii=ascii)
     from vgrad.store.listing import find_run
     from vgrad_tui.launch import LAST_STEP, attach_app, replay_app
 
     folder = find_run(run).newest()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads one, draws on the other
+    if not _has_terminal():
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
     if folder.pid() is None:
         return replay_app(folder, at_step=LAST_STEP, frugal=frugal, ascii=ascii)
     return attach_app(folder, frugal=frugal, ascii=ascii)
+
+
+def _attach_process(pid: int, *, frugal: bool, ascii: bool | None) -> int:
+    from vgrad.run.attach_pid import attach_process
+    from vgrad_tui.launch import attach_app
+
+    folder = attach_process(pid)
+    if not _has_terminal():
+        click.echo(folder.name)
+        return 0
+    return attach_app(folder, frugal=frugal, ascii=ascii)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()  # Textual reads one, draws on the other
