@@ -44,6 +44,10 @@ def require_uninterrupted(old: RunFolder, new: RunFolder) -> None:
 def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
     with open_run() as terminal:
         terminal.wait_for("● training")
+        terminal.press("q")
+        terminal.wait_for("Quit. Its state is saved")
+        terminal.press("n")
+        terminal.wait_until_gone("Its state is saved")
         terminal.press("d")
         assert terminal.wait() == 0
         screen = terminal.wait_for("training goes on in a process of its own")

@@ -298,7 +298,7 @@ class VgradApp(ViewActions):
             self._source.stop()
             self.exit()
         else:
-            self.push_screen(QuitScreen(self.state.step), self._leave)
+            self.push_screen(QuitScreen(self.state.step, is_saved=self.can_detach), self._leave)
 
     def action_ask_stop(self) -> None:
         """End the run; ask first. A screen on a run of another process stays, to show how it ends."""

@@ -14,21 +14,27 @@ from vgrad_tui.screens.dialog import Dialog
 
 
 class QuitScreen(Dialog[bool]):
-    """Asks whether to stop training and quit."""
+    """Asks whether to stop training and quit.
+
+    Args:
+        step: Steps that have been done.
+        is_saved: Whether the run's state is saved as it ends.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,q,enter,ctrl+c", "dismiss(True)", "quit", id="quit.yes"),
         Binding("n,escape", "dismiss(False)", "stay", id="quit.no"),
     ]
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, *, is_saved: bool = False) -> None:
         super().__init__()
+        self._cost = "Quit? Its state is saved." if is_saved else "Quit and lose the weights?"
         self._step = step
 
     def compose(self) -> ComposeResult:
         """Ask."""
         text = Text.assemble(
-            (f"Training is running, at step {self._step:,}. Quit and lose the weights?\n\n", ""),
+            (f"Training is running, at step {self._step:,}. {self._cost}\n\n", ""),
             ("y", "bold"), " or ", ("q", "bold"), "  stop after this step and quit\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  stay",
         )  # fmt: skip
