@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 from tests.e2e.test_detached import SMALL, until, vgrad_tui
 
+from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 from vgrad.store.run_record import RunRecord
@@ -112,3 +113,14 @@ def test_a_key_rewinds_to_a_checkpoint_on_this_screen_and_on_one_that_is_attache
     record = RunRecord.read(next(folder for folder in all_runs() if folder.name != old.name))
     assert record.info.parent is not None and record.info.parent.step == 0
     assert [record.loss_of(step) for step in (1, 2)] == [RunRecord.read(old).loss_of(step) for step in (1, 2)]
+
+
+def test_sigterm_under_the_screen_leaves_a_checkpoint_and_says_how_to_go_on() -> None:
+    with open_run() as terminal:
+        terminal.wait_for("● training")
+        terminal.signal(signal.SIGTERM)
+        assert terminal.wait() == 130
+        [old] = all_runs()
+        terminal.wait_for(rf"to go on: vgrad-tui run --resume {old.name}")
+    assert look(old).status == "stopped"
+    assert checkpoints_of(old)[-1].step == look(old).step
