@@ -8,6 +8,7 @@ import signal
 import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 from tests.e2e.test_detached import run, until, vgrad_tui
+from tests.engine.store.recorded import record
 
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
@@ -78,3 +79,19 @@ def test_attach_without_a_run_says_what_to_do() -> None:
     with Terminal([VGRAD_TUI, "attach"], columns=80, lines=24) as terminal:
         terminal.wait_for("no run is alive")
         assert terminal.wait() == 2
+
+
+def test_where_several_runs_are_alive_one_is_chosen_from_a_list(run: RunFolder) -> None:
+    other = record(RunFolder.create("another"), 50, ("a",))
+    other.lock()  # this process counts as the one that trains it
+    try:
+        with Terminal([VGRAD_TUI, "attach"], columns=100, lines=30) as terminal:
+            terminal.wait_for("attach to")
+            text = terminal.wait_for(r"another-\S+  step 50")
+            [number] = re.findall(rf"^ *(\d)  {run.name}", text, flags=re.MULTILINE)
+            terminal.press(f"{number}\r")
+            terminal.wait_for("● training")
+            terminal.press("q")
+            assert terminal.wait() == 0
+    finally:
+        other.unlock()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from vgrad.printable import printable
 
+if TYPE_CHECKING:
+    from vgrad.store.folder import RunFolder
+
 
 @click.command(
     epilog="""\b
 Examples:
-  vgrad-tui attach                            the newest run that is alive
+  vgrad-tui attach                            the run that is alive; where there are several, asks which
   vgrad-tui attach charlm-rnn-1127-031500     that run, alive or ended
   vgrad-tui attach --list                     the Python processes of yours that have torch loaded
   vgrad-tui attach 12345                      the training process 12345, started without vgrad
@@ -45,7 +49,7 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     from vgrad.store.listing import find_run
     from vgrad_tui.launch import LAST_STEP, attach_app, replay_app
 
-    folder = find_run(run).newest()
+    folder = (_chosen() if run is None else find_run(run)).newest()
     if not _has_terminal():
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
     if folder.pid() is None:
@@ -66,3 +70,20 @@ def _attach_process(pid: int, *, frugal: bool, ascii: bool | None) -> int:
 
 def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()  # Textual reads one, draws on the other
+
+
+def _chosen() -> RunFolder:
+    """The run that is alive; where there are several, the one that the person at the terminal chooses."""
+    from vgrad.store.folder import all_runs
+    from vgrad.store.listing import find_run, look
+
+    alive = [folder for folder in all_runs() if folder.pid() is not None]
+    if len(alive) < 2 or not _has_terminal():
+        return find_run(None)
+    for number, folder in enumerate(alive, start=1):
+        seen = look(folder)
+        loss = "" if seen.loss is None else f"  loss {seen.loss:.4g}"
+        verdict = f"  {printable(seen.verdict or 'starting')}"
+        click.echo(f"{number:>3}  {printable(folder.name)}  step {seen.step:,}{loss}{verdict}", err=True)
+    choice: int = click.prompt("attach to", type=click.IntRange(1, len(alive)), default=1, err=True)
+    return alive[choice - 1]

@@ -14,6 +14,7 @@ import click
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Number
 from vgrad.run.output import Output
+from vgrad.store.size_limit import make_room
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -108,6 +109,9 @@ def run(
         raise click.UsageError("--at goes with --resume RUN")
     else:
         config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
+    if record and resumption is None:  # which may be of the oldest run
+        for removed in make_room():
+            click.echo(removed, err=True)
     if detach:
         return _detach(config, resumption)
     if headless:

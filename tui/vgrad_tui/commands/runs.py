@@ -47,6 +47,7 @@ def runs(context: click.Context, as_json: bool) -> int:
     else:
         for line in _table(found):
             click.echo(line)
+        click.echo(_total(found))
     return 0
 
 
@@ -75,6 +76,15 @@ def _table(found: list[ListedRun]) -> list[str]:
     rows = [_HEADINGS, *map(_row, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(_aligned, _HEADINGS, row, widths)).rstrip() for row in rows]
+
+
+def _total(found: list[ListedRun]) -> str:
+    from vgrad.store.size_limit import limit_bytes
+
+    size, limit = _size(sum(run.size for run in found)), limit_bytes()
+    if math.isinf(limit):
+        return f"{size} in all, without a limit"
+    return f"{size} of {_size(int(limit))}: beyond that, a new run removes the oldest that have ended"
 
 
 def _row(run: ListedRun) -> tuple[str, ...]:

@@ -1,0 +1,66 @@
+"""How much room all runs may take: beyond that the oldest that have ended are removed, and named."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from vgrad.errors import ConfigError
+from vgrad.store.folder import all_runs
+
+if TYPE_CHECKING:
+    from vgrad.store.folder import RunFolder
+
+USUAL_GIB = 10.0
+_VARIABLE = "VGRAD_MAX_GIB"
+
+
+def limit_bytes() -> float:
+    """Bytes that all runs may take together: 10 GiB, or what ``VGRAD_MAX_GIB`` says, 0 for no limit.
+
+    Raises:
+        ConfigError: If the variable holds no such number.
+    """
+    text = os.environ.get(_VARIABLE)
+    try:
+        gib = USUAL_GIB if text is None else float(text)
+    except ValueError:
+        gib = math.nan
+    if not gib >= 0:
+        raise ConfigError(f"{_VARIABLE} must be a number of GiB, 0 for no limit, got {text!r}")
+    return gib * 2**30 if gib else math.inf
+
+
+def make_room() -> list[str]:
+    """Remove the oldest runs that have ended until the rest fits, and say of each that it was removed.
+
+    A run that is alive stays, whatever it takes.
+
+    Raises:
+        ConfigError: If the limit makes no sense.
+    """
+    limit = limit_bytes()
+    if limit == math.inf:
+        return []
+    sizes = {folder: folder.num_bytes() for folder in all_runs()}
+    total = sum(sizes.values())
+    said = []
+    for folder, size in reversed(sizes.items()):
+        if total <= limit:
+            break
+        if _is_removed(folder):
+            total -= size
+            said.append(
+                f"removed the run {folder.name} ({size / 2**20:,.1f} MiB): all runs together took more than "
+                f"{limit / 2**30:g} GiB ({_VARIABLE})"
+            )
+    return said
+
+
+def _is_removed(folder: RunFolder) -> bool:
+    try:
+        folder.remove()
+    except (ConfigError, OSError):  # it is alive, or another process was faster
+        return False
+    return True
