@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Command
     from vgrad.store.folder import RunFolder
 
-_ROWS_PER_LEVEL = 16_384  # steps with their norms per layer that are kept in memory, at each resolution
+_ROWS_PER_LEVEL = 4096  # steps with their norms per layer that are kept in memory, at each resolution
 _USUAL_S = 60.0  # a whole run plays in about so many seconds, unless somebody chooses
 _FASTEST = 2.0**20
 _SLOWEST = 2.0**-4
