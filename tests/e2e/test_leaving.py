@@ -16,7 +16,8 @@ from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 from vgrad.store.run_record import RunRecord
 
-STEPS = 600
+STEPS = 3000
+"""So many that the run is still on its way when the keys have been pressed."""
 
 
 def losses(folder: RunFolder) -> dict[int, float]:

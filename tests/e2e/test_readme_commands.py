@@ -14,6 +14,7 @@ from tests.e2e.test_detached import SMALL, until, vgrad_tui
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 
+SHOWN = {"attach": "● training", "replay": "▷ recording"}
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -35,9 +36,9 @@ def successor(folder: RunFolder) -> RunFolder:
     return folder.newest()
 
 
-def attach(args: list[str]) -> None:
+def look_at_the_screen(args: list[str], shown: str) -> None:
     with Terminal([VGRAD_TUI, *args], columns=120, lines=36) as terminal:
-        terminal.wait_for("● training")
+        terminal.wait_for(shown)
         terminal.press("q")
         assert terminal.wait() == 0
 
@@ -62,8 +63,8 @@ def test_each_of_them_in_turn() -> None:
                 done = vgrad_tui(*args, *SMALL)
                 run = RunFolder.find(done.stdout.splitlines()[-1])
                 wait_for_steps(run)
-            case ["attach", *_]:
-                attach(args)
+            case ["attach" | "replay" as name, *_]:
+                look_at_the_screen(args, SHOWN[name])
                 continue
             case ["tail", *_, "--follow"]:
                 follow(args)

@@ -32,7 +32,7 @@ STEPS = (
     (ESCAPE, NO_DIALOG),
     ("j", "(?s)╭.*started on"),
     (ESCAPE, NO_DIALOG),
-    ("q", "Quit and"),
+    ("q", "Its state is saved"),
     ("n", NO_DIALOG),
     ("m", r"passes and precision"),
     (DOWN * 5 + RIGHT + LEFT + PAGE_DOWN, "▸ "),

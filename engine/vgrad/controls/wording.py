@@ -40,8 +40,8 @@ def describe(command: object) -> str:
             return _setting(name, value)
         case Reinit(scheme=scheme):
             return f"re-initialise {printable(brief(scheme).strip(chr(39)))}"
-        case Rewind(step=int(step)):
-            return f"rewind to step {step:,}"
+        case Rewind(step=step):
+            return f"rewind to step {step:,}" if type(step) is int else printable(f"rewind to {brief(step)}")
         case _ if type(command) in _PLAIN_WORDS:
             return _PLAIN_WORDS[type(command)]
         case _:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from vgrad.run.output import Output
+from vgrad.store.size_limit import make_room
 
 _LAST_LINES = 12
 
@@ -37,6 +38,8 @@ def watch(arguments: tuple[str, ...], detach: bool, frugal: bool, ascii: bool | 
 
     if not detach and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("the screen needs a terminal; without one: --detach, or python -m vgrad")
+    for removed in make_room():
+        click.echo(removed, err=True)
     process = ScriptProcess(arguments)
     messages = Output(sys.stderr, "stderr")
     if not process.wait_for_training(messages.write):

@@ -24,7 +24,7 @@ _BOXES = {
     **dict.fromkeys("▖▗▘▝▀▙▛▜▟▚▞▋▊▉", "#"),
     **dict.fromkeys("•●◉■▪◆", "*"),
     **dict.fromkeys("○◯□·", "."),
-    **dict.fromkeys("→▸▶►⏵›", ">"),
+    **dict.fromkeys("→▸▶▷►⏵›", ">"),
     **dict.fromkeys("←◂◀◄‹", "<"),
     **dict.fromkeys("↑▲△⏶", "^"),
     **dict.fromkeys("↓▼▽⏷", "v"),
