@@ -59,11 +59,11 @@ class Checkpointing:
             self._writer = CheckpointWriter(folder, on_saved=self._saved, on_failed=self._failed)
 
     def look(self, trainer: Trainer) -> None:
-        """Between two steps: save if it is time to."""
-        if self._now_s() >= self._next_s:
-            self._next_s = self._now_s() + self._every_s
-            if self._writer is not None and not self._writer.is_busy:
-                self.save(trainer, "time")
+        """Between two steps: save if it is time to, and as soon as the disk has taken the last one."""
+        if self._writer is None or self._now_s() < self._next_s or self._writer.is_busy:
+            return
+        self._next_s = self._now_s() + self._every_s
+        self.save(trainer, "time")
 
     def before(self, trainer: Trainer, command: Command) -> None:
         """Save before a command that gives the run other weights, if the run can carry it out."""
@@ -108,8 +108,13 @@ class Checkpointing:
         self._writer.put(state, num_commands=self.num_commands, reason=reason)
         return None
 
+    def flush(self) -> None:
+        """Wait until everything captured so far is written."""
+        if self._writer is not None:
+            self._writer.flush()
+
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all is written, and save nothing more."""
         if self._writer is not None:
             self._writer.close()
 

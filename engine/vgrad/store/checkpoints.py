@@ -122,6 +122,11 @@ class CheckpointWriter:
         if not has_room:
             self._on_failed(step, f"the disk has not taken the last {_MOST_WAITING} yet")
 
+    def flush(self) -> None:
+        """Wait until everything that was put is written."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting)
+
     def close(self) -> None:
         """Write what is waiting, and end the thread."""
         with self._changed:
@@ -139,6 +144,7 @@ class CheckpointWriter:
             self._write(state, checkpoint)
             with self._changed:
                 self._waiting.popleft()  # only now: until it is written, the writer is busy
+                self._changed.notify_all()
 
     def _write(self, state: TrainerState, checkpoint: Checkpoint) -> None:
         folder = self._folder.checkpoints

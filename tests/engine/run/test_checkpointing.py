@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vgrad.run.checkpointing import Checkpointing
 from vgrad.run.session import Session
 from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder
+from vgrad.train.state import TrainerState
 from vgrad.train.trainer import Trainer
 
 
@@ -110,8 +112,37 @@ def test_the_clock_decides_when_and_a_long_capture_makes_them_rare(tmp_path: Pat
         checkpointing.look(trainer)
         if clock[0] > before:
             saved.append(second)
+        checkpointing.flush()  # this clock runs faster than any disk
     checkpointing.close()
     assert saved == [60, 270, 480], "a capture of 1 s: at most one in 200 s"
+
+
+def test_a_busy_disk_postpones_a_save_until_it_is_free_and_no_longer(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    clock = [0.0]
+    checkpointing = Checkpointing(folder, Hub(), every_s=60.0, now_s=lambda: clock[0])
+    trainer = toy_trainer()
+    disk_is_free = threading.Event()
+    save = TrainerState.save
+
+    def save_when_free(state: TrainerState, path: Path) -> None:
+        disk_is_free.wait()
+        save(state, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainerState, "save", save_when_free)
+        for second in (60, 120, 130):
+            clock[0] = float(second)
+            trainer.train_step()
+            checkpointing.look(trainer)
+        disk_is_free.set()
+        checkpointing.flush()
+        clock[0] = 131.0
+        trainer.train_step()
+        checkpointing.look(trainer)
+        checkpointing.close()
+    assert [each.step for each in checkpoints_of(folder)] == [1, 4]
 
 
 def test_data_that_can_only_be_read_on_is_told_once_and_trained_on(tmp_path: Path) -> None:
