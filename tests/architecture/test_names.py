@@ -13,6 +13,7 @@ from tests.architecture.source import ENGINE, SCREEN, modules, tree
 # Names that mean the same wherever they stand.
 SHARED = {
     "main": "what a program starts with",
+    "VgradCallback": "what a training framework takes, each in its own module of integrations",
     "Float32s": "an array of that dtype",
     "Float64s": "an array of that dtype",
     "Int64s": "an array of that dtype",

@@ -67,6 +67,7 @@ class EveryOptimizer:
 
     def begin(self) -> None:
         """Notice every optimizer that is made or used from now on."""
+        _watches.append(self._watch)
         self._init = Optimizer.__init__
         Optimizer.__init__ = self._noticing(self._init)  # type: ignore[method-assign]
         listen(self)
@@ -78,6 +79,7 @@ class EveryOptimizer:
         if self._has_ended:
             return
         self._has_ended = True
+        _watches.remove(self._watch)
         if getattr(Optimizer.__init__, "_is_of_vgrad", False):
             Optimizer.__init__ = self._init  # type: ignore[method-assign]
         stop_listening(self)
@@ -182,6 +184,14 @@ class EveryOptimizer:
             function()
         except Exception as error:  # noqa: BLE001  # none of ours may reach the script
             self.guard.caught(error)
+
+
+_watches: list[Watch] = []  # that watch this process as a whole, the oldest first
+
+
+def watch_of_this_process() -> Watch | None:
+    """The watch that every optimizer of this process belongs to, if there is one now."""
+    return _watches[0] if _watches else None
 
 
 def _with_gradients() -> list[nn.Parameter]:

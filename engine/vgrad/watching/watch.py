@@ -7,7 +7,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -217,14 +217,22 @@ class Watch:
             loss: The loss of the step; it replaces the one that was caught.
             **metrics: Numbers of your own, by name.
         """
-        if self._is_closed or not self.parts:
-            return
-        part = max(self.parts, key=lambda part: part.tap.meter.ended_s if part.step else 0.0)
-        if loss is not None:
+        if loss is not None and (part := self._stepped_last()) is not None:
             part.tap.meter.correct_loss(loss)
         if metrics:
+            self.log_metrics(metrics)
+
+    def log_metrics(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Add numbers of your own to the step just done; their names may be any text."""
+        part = self._stepped_last()
+        if part is not None:
             numbers = tuple((name, float(value)) for name, value in metrics.items())
             self._hub.notify(MetricsLogged(part.step, numbers), part=part.id)
+
+    def _stepped_last(self) -> WatchedPart | None:
+        if self._is_closed or not self.parts:
+            return None
+        return max(self.parts, key=lambda part: part.tap.meter.ended_s if part.step else 0.0)
 
     def close(self, error: BaseException | None = None) -> None:
         """End watching: the optimizer, and torch, are as if nobody had watched. Closing twice is harmless.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -12,15 +13,19 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-# What each script has where a user would write the line: `# -- watch: model, optimizer`.
-_MARK = "# -- watch: "
+# What each script has where a user would write the line: `# -- watch: model, optimizer`; for a framework's
+# callback its module, and what it is handed to: `# -- callback: lightning, trainer.callbacks.append`.
+_MARK = re.compile(r"# -- (watch|callback): (.*)")
 WATCHED = [
+    "accelerate_loop.py",
     "checkpoint_and_resume.py",
     "compiled.py",
     "fails.py",
     "forks.py",
     "gan.py",
+    "hf_trainer.py",
     "lbfgs.py",
+    "lightning_trainer.py",
     "optimizer_in_backward.py",
     "plain.py",
     "scaler_and_workers.py fork",
@@ -47,17 +52,20 @@ def bare_run(shape: str) -> subprocess.CompletedProcess[str]:
 
 def watched(path: Path, folder: Path, *, controls: str = "") -> Path:
     """A copy of the script in which the marked lines watch."""
-    text = path.read_text()
-    assert _MARK in text
-    lines = []
-    for line in text.splitlines():
-        indent, mark, arguments = line.partition(_MARK)
+
+    def line(mark: re.Match[str]) -> str:
+        kind, arguments = mark.groups()
+        if kind == "callback":
+            module, _, add = arguments.partition(", ")
+            return f"import vgrad, vgrad.integrations.{module} as v; {add}(v.VgradCallback({controls}))"
         # Each watch is kept, as a user's variable would: a model may be watched more than once.
-        keep = "watches = globals().setdefault('watches', [])"
-        call = f"watches.append(vgrad.watch({arguments}{controls}))"
-        lines.append(f"{indent}import vgrad; {keep}; {call}" if mark else line)
+        call = f"vgrad.watch({arguments}, {controls})"
+        return f"import vgrad; watches = globals().setdefault('watches', []); watches.append({call})"
+
+    text, num_marks = _MARK.subn(line, path.read_text())
+    assert num_marks
     copy = folder / path.name
-    copy.write_text("\n".join(lines) + "\n")
+    copy.write_text(text)
     return copy
 
 
@@ -100,7 +108,7 @@ def test_two_lines_change_neither_weights_nor_output_nor_the_exit_code(shape: st
 @pytest.mark.parametrize("shape", [shape for shape in WATCHED if shape != "fails.py"])
 def test_a_control_that_is_accepted_never_ends_a_script(shape: str, tmp_path: Path) -> None:
     name, *arguments = shape.split()
-    copy = watched(SCRIPTS / name, tmp_path, controls=", controls=vgrad.Controls(lr_scale=0.5)")
+    copy = watched(SCRIPTS / name, tmp_path, controls="controls=vgrad.Controls(lr_scale=0.5)")
     steered = run(str(copy), *arguments)
     assert steered.returncode == 0, steered.stderr
     assert steered.stdout != bare_run(shape).stdout, "half the learning rate gives other weights"

@@ -1,0 +1,89 @@
+"""What the callbacks of all frameworks share: one watch for one training, whoever began it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from numbers import Real
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from vgrad.controls.controls import Controls, Set
+from vgrad.run.watched_loop import watch
+from vgrad.watching.every_optimizer import watch_of_this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from vgrad.watching.watch import Watch
+
+
+class CallbackWatch:
+    """Watches what a framework trains, between the calls that its callback gets.
+
+    Where the process is watched as a whole (``python -m vgrad``, ``vgrad-tui watch``), that watch is used, so
+    that no step is counted or recorded twice. The name and the folder of the run are then the process's own.
+
+    Args:
+        name: What the run is called; the model's class unless given.
+        controls: What is done to the gradients from the first step on; nothing unless given.
+        record: Whether to record the run into a folder.
+
+    Attributes:
+        watch: The watch of the training that runs, or of the last one; None before the first.
+    """
+
+    def __init__(self, name: str | None, controls: Controls | None, *, record: bool) -> None:
+        self.watch: Watch | None = None
+        self._name = name
+        self._controls = controls
+        self._record = record
+        self._is_own = False
+
+    def begin(self, model: nn.Module, optimizers: Sequence[object]) -> None:
+        """Training begins.
+
+        Raises:
+            ConfigError: If there is nothing to watch, or the controls cannot be used in somebody's own loop.
+        """
+        self.end()
+        whole = watch_of_this_process()
+        self._is_own = whole is None
+        if whole is None:
+            self.watch = watch(
+                model, optimizers, name=self._name, controls=self._controls, record=self._record
+            )
+            return
+        self.watch = whole
+        for command in _commands_of(self._controls or Controls()):
+            whole.submit(command)
+
+    def log(self, metrics: Mapping[str, object]) -> None:
+        """Put those of ``metrics`` on the record that are finite numbers."""
+        numbers = {name: number for name, value in metrics.items() if (number := _number(value)) is not None}
+        if self.watch is not None and numbers:
+            self.watch.log_metrics(numbers)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Training has ended; with ``error``, if one ended it. A watch of the whole process goes on."""
+        if self.watch is not None and self._is_own:
+            self.watch.close(error)
+
+
+def _commands_of(controls: Controls) -> list[Set]:
+    nothing = Controls()
+    names = [field.name for field in fields(Controls)]
+    return [
+        Set(name, getattr(controls, name))
+        for name in names
+        if getattr(controls, name) != getattr(nothing, name)
+    ]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, Tensor):
+        value = value.item() if value.numel() == 1 else None
+    return float(value) if isinstance(value, Real) and math.isfinite(value) else None
