@@ -3,11 +3,17 @@
 `nn.RNN`, `nn.LSTM` and `nn.GRU` keep their hidden states to themselves, but the gradient of an input has to
 go through the hidden state of its time step: dE/dx_t falls with the distance to the loss as dE/dh_t does. So
 the loop's own backward pass is listened to, in one step of many.
+
+The layers are reached by a global forward pre-hook that exists only for that step: a hook of the module
+itself would be pickled by ``torch.save(model)``, and copied by ``copy.deepcopy``.
 """
 
 from __future__ import annotations
 
+import gc
 import math
+import sys
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from vgrad.events.time_stats import TimeStats
 from vgrad.measure.hidden_gradients import ratio, recurrent_matrices, time_slope
@@ -22,8 +29,6 @@ from vgrad.measure.host_copy import HostCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from torch.utils.hooks import RemovableHandle
 
 # Training steps that one measurement costs: the gradient of the inputs, and its norms.
 _COST_IN_STEPS = 0.3
@@ -43,7 +48,8 @@ class RecurrentInputsProbe:
 
     In such a step a layer is given an alias of its input, so that its gradient is that of this layer alone;
     an input that needs no gradient is given one. Neither changes a number of the loop. Of several
-    layers the one whose gradient fades most counts. Packed sequences are left out.
+    layers the one whose gradient fades most counts. Packed sequences are left out, and so are programs
+    that compile a module: there a global hook would warn and compile again.
 
     Args:
         model: The model. Its `nn.RNN`, `nn.LSTM` and `nn.GRU` that hold one of ``params`` are measured.
@@ -63,36 +69,32 @@ class RecurrentInputsProbe:
         on_error: Callable[[Exception], None],
     ) -> None:
         ours = {id(param) for param in params}
-        modules = [
+        self._modules = weakref.WeakSet(
             module
             for module in model.modules()
             if isinstance(module, nn.RNNBase) and any(id(param) in ours for param in module.parameters())
-        ]
-        self.every = math.ceil(_COST_IN_STEPS / share) if share > 0 and modules else None
+        )
+        can_listen = share > 0 and bool(self._modules) and not _is_any_compiled()
+        self.every = math.ceil(_COST_IN_STEPS / share) if can_listen else None
         self._on_error = on_error
         self._names = tuple(name for name, _ in recurrent_matrices(model))
         self._norms: dict[nn.Module, Tensor] = {}
         self._coming: deque[_Coming] = deque()
         self._stats: TimeStats | None = None
         self._next_step = 1
-        self._is_due = self.every is not None
-        # Dynamo is kept out: these layers break its graph anyway.
-        hook: Any = torch.compiler.disable(self._before_forward)  # type: ignore[no-untyped-call]
-        self._hooks: list[RemovableHandle] = [
-            module.register_forward_pre_hook(hook) for module in (modules if self.every is not None else ())
-        ]
+        self._hook: weakref.finalize[..., RecurrentInputsProbe] | None = None
+        if self.every is not None:
+            self._listen()
 
     @property
     def is_recurrent(self) -> bool:
         """Whether there is anything to measure."""
-        return bool(self._hooks)
+        return self.every is not None
 
     def close(self) -> None:
         """Listen no more."""
-        self._is_due = False
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        self.every = None
+        self._stop_listening()
 
     def at_step(self, step: int) -> None:
         """Take what the backward pass of step number ``step`` has left; see whether the next is due."""
@@ -105,7 +107,10 @@ class RecurrentInputsProbe:
             self._coming.append(
                 _Coming(step, tuple(len(each) for each in norms), HostCopy((), [torch.cat(norms)]))
             )
-        self._is_due = step + 1 >= self._next_step
+        if step + 1 < self._next_step:
+            self._stop_listening()
+        elif self._hook is None:
+            self._listen()
 
     def stats_at(self, step: int) -> TimeStats | None:
         """Return what was measured up to step number ``step``, or None; ask for one step after another."""
@@ -117,10 +122,22 @@ class RecurrentInputsProbe:
         """Return what was measured last and asked for, or None."""
         return self._stats
 
-    def _before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not (self._is_due and args and module.training and torch.is_grad_enabled()):
+    def _listen(self) -> None:
+        hook = _disabled(_WeakHook(self))
+        self._hook = weakref.finalize(self, register_module_forward_pre_hook(hook).remove)
+
+    def _stop_listening(self) -> None:
+        if self._hook is not None:
+            self._hook()
+            self._hook = None
+
+    def before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Give a recurrent layer an alias of its input; None for any other module."""
+        if not (isinstance(module, nn.RNNBase) and args and module.training and torch.is_grad_enabled()):
             return None
         try:
+            if module not in self._modules:
+                return None
             inputs = args[0]
             if not isinstance(inputs, Tensor) or inputs.is_inference() or not inputs.is_floating_point():
                 return None
@@ -155,3 +172,30 @@ class RecurrentInputsProbe:
             spectral_radius=math.nan,
             names=self._names,
         )
+
+
+class _WeakHook:
+    """The hook of a probe, which it does not keep in memory.
+
+    Args:
+        probe: The probe.
+    """
+
+    def __init__(self, probe: RecurrentInputsProbe) -> None:
+        self._probe = weakref.ref(probe)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        probe = self._probe()
+        return None if probe is None else probe.before_forward(module, args)
+
+
+def _disabled(hook: _WeakHook) -> Any:
+    """The hook, with Dynamo kept out: recurrent layers break its graph anyway."""
+    return torch.compiler.disable(hook.__call__)  # type: ignore[no-untyped-call]
+
+
+def _is_any_compiled() -> bool:
+    """Whether this program has compiled a module."""
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    kind = getattr(dynamo, "OptimizedModule", None)
+    return kind is not None and any(issubclass(type(thing), kind) for thing in gc.get_objects())

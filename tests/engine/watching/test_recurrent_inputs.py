@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import io
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 from vgrad.run.watched_loop import watch
 
@@ -97,3 +101,30 @@ def test_no_hook_is_left_and_evaluation_is_not_touched() -> None:
     watched.close()
     model(torch.randn(2, 4, 3))
     assert seen == [False, True, False]
+    assert not torch_module._global_forward_pre_hooks
+
+
+def test_a_watched_model_is_pickled_and_copied_as_a_bare_one() -> None:
+    model = make(nn.LSTM)
+    train(model, watched=False)
+    bare = io.BytesIO()
+    torch.save(model, bare)
+    watched = watch(model, torch.optim.SGD(model.parameters(), 0.1), watch_budget=1.0)
+    assert torch_module._global_forward_pre_hooks, "the next step is measured"
+    seen = io.BytesIO()
+    torch.save(model, seen)
+    copied = copy.deepcopy(model)
+    watched.close()
+    assert seen.getvalue() == bare.getvalue()
+    assert all(vars(each)["_forward_pre_hooks"] == {} for each in copied.modules())
+
+
+def test_the_hook_goes_after_its_step_and_with_its_model() -> None:
+    model = make(nn.GRU)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    watched = watch(model, optimizer, watch_budget=0.02)
+    for _ in range(2):
+        model(torch.randn(4, 9, 3)).square().mean().backward()
+        optimizer.step()
+    assert not torch_module._global_forward_pre_hooks
+    watched.close()
