@@ -20,7 +20,7 @@ _watches: dict[str, Watch] = {}
 def begin(folder: str) -> None:
     """Watch every optimizer of this process, those included that it has made already."""
     name = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else "attached"
-    watch = Watch(name)
+    watch = Watch(name, joins_midway=True)
     _watches[folder] = watch
     record_watch(watch, folder=RunFolder(Path(folder)), on_problem=warn)
     every = EveryOptimizer(watch)

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from vgrad.errors import ConfigError
+from vgrad.ranks.group import this_rank
 from vgrad.run.after_import import after_import
 from vgrad.run.first_training import before_first_training
 from vgrad.run.main_module import find_module, find_script, run
@@ -70,6 +71,7 @@ class WatchedScript:
         self._options = options
         self._watch: Watch | None = None
         self._pid = os.getpid()
+        self._is_first_rank = True  # of several processes under torchrun, which all run this
         self._is_recording = False
         self._is_finishing = False
 
@@ -87,15 +89,16 @@ class WatchedScript:
             error: What ended it, if something did.
 
         Returns:
-            Whether the verdict is one of those that make the process fail.
+            Whether the verdict is one of those that make the process fail; of several ranks, the first fails.
         """
         if os.getpid() != self._pid:  # a child that the script has forked
             return False
         self._is_finishing = True
+        self._is_first_rank = self._is_first_rank and this_rank() == 0
         try:
             if self._watch is not None:
                 self._watch.close(error)
-            if self._options.summary is None and not self._options.fail_on:
+            if not self._is_first_rank or (self._options.summary is None and not self._options.fail_on):
                 return False
             summary = self._sum_up(error)
             if self._options.summary is not None:
@@ -119,8 +122,9 @@ class WatchedScript:
             _log.exception("vgrad cannot watch this script, which runs on")
 
     def _record(self) -> None:
-        """There is something to record."""
-        if self._is_recording or not self._options.record or self._watch is None:
+        """There is something to record. Of several ranks, the first records the run of all."""
+        self._is_first_rank = this_rank() == 0
+        if self._is_recording or not (self._options.record and self._is_first_rank) or self._watch is None:
             return
         self._is_recording = True
         from vgrad.run.recording import record_watch, warn
@@ -130,7 +134,8 @@ class WatchedScript:
         record_watch(self._watch, folder=folder, on_problem=warn)
 
     def _judged(self, verdict: Verdict) -> None:
-        if self._options.fail_now and not self._is_finishing and verdict.kind in self._options.fail_on:
+        is_early = self._options.fail_now and self._is_first_rank and not self._is_finishing
+        if is_early and verdict.kind in self._options.fail_on:
             sys.stderr.write(f"vgrad: {verdict.kind}: {verdict.evidence}\n")
             raise SystemExit(BAD_VERDICT)
 

@@ -20,11 +20,13 @@ class Asked:
         command_id: Its id, which the answer carries.
         command: The command.
         part: The part of the run that it is for; None for all.
+        refusal: Why it cannot be carried out; empty where it can.
     """
 
     command_id: str
     command: Command
     part: int | None = None
+    refusal: str = ""
 
 
 class SafePoint:

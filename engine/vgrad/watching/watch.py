@@ -21,10 +21,12 @@ from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged,
 from vgrad.events.step_block import blocks_of
 from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
+from vgrad.ranks.group import find_group
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, SafePoint
+from vgrad.watching.same_step import SameStep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import StepRecord
 
 _log = logging.getLogger("vgrad")
+
+_JOINED_MIDWAY = (
+    "this is one of {} ranks, and was attached to while it trained: a command would change it alone, and the "
+    "weights of the ranks would drift apart. Start all ranks with vgrad to steer them"
+)
 
 CurrentLoss = Callable[[], Tensor | float | None]
 
@@ -56,6 +63,8 @@ class Watch:
         controls: What is done to the gradients of every part from its first step on.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
+        joins_midway: Whether it begins in a process that has trained before. Then other ranks of its process
+            group count their steps from other ones on, and commands are refused.
 
     Attributes:
         name: The same.
@@ -69,6 +78,7 @@ class Watch:
         controls: Controls | None = None,
         watch_budget: float = 0.02,
         on_verdict: Callable[[Verdict], None] | None = None,
+        joins_midway: bool = False,
     ) -> None:
         self.name = name
         self._loss = loss
@@ -78,6 +88,9 @@ class Watch:
         self._hub = Hub()
         self._cursor = self._hub.cursor()
         self._safe_point = SafePoint()
+        self._joins_midway = joins_midway
+        self._num_begun = 0  # steps of all parts
+        self._same_step: SameStep | None = None  # where it trains with other ranks
         self._thread = threading.get_ident()
         self._is_closed = False
         self._on_close: list[Callable[[], None]] = []
@@ -181,6 +194,9 @@ class Watch:
         In the training thread it is carried out at once, between two steps. From another thread, and inside
         a step, it waits for the next step. Never raises for a bad command: the answer says why.
 
+        With several ranks, call it in the training thread of every rank, after the same step; from another
+        thread, call it on one rank: the command takes effect at one of the next steps, the same on all.
+
         Args:
             command: The command.
             part: The part that it is for; all parts unless given, and then all or none.
@@ -191,7 +207,8 @@ class Watch:
                 return CommandQueued(self._safe_point.submit(command, command_id=command_id, part=part))
             for each in self.parts:
                 each.tap.recover()
-            self._apply_asked()  # in the order in which they were asked for
+            if self._same_step is None:
+                self._apply_asked()  # in the order in which they were asked for
         return self._carry_out(Asked(command_id or new_command_id(), command, part))
 
     def submit(self, command: Command, *, command_id: str | None = None, sender: str | None = None) -> str:
@@ -247,6 +264,10 @@ class Watch:
         self._report(wait=True)
         for part in parts:
             part.publish()
+        if self._same_step is not None:
+            self._same_step.leave()
+            for asked in self._same_step.unanswered:
+                self._carry_out(asked)
         self._apply_asked()  # every command gets its answer, if only that watching has ended
         self._hub.notify(self._ended(error))
         for function in self._on_close:
@@ -275,10 +296,23 @@ class Watch:
         def boundary() -> None:
             self._thread = threading.get_ident()
             part.at_boundary()
-            if not self._safe_point.is_empty:
+            self._num_begun += 1
+            if self._num_begun == 1:
+                self._meet_ranks(part)
+            if self._same_step is not None:
+                for asked in self._same_step.due(self._num_begun, self._safe_point):
+                    self._carry_out(asked)
+            elif not self._safe_point.is_empty:
                 self._apply_asked()
 
         return boundary
+
+    def _meet_ranks(self, part: WatchedPart) -> None:
+        """The first step begins: by now the process group is there, if there is to be one."""
+        group = find_group()
+        if group is not None:
+            why_not = _JOINED_MIDWAY.format(group.size) if self._joins_midway else ""
+            self._same_step = SameStep(group, sum(part.tap.layers.sizes), why_not=why_not)
 
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
@@ -296,7 +330,7 @@ class Watch:
         command, step = asked.command, self.step + 1
         parts = [part for part in self.parts if asked.part in {None, part.id}]
         try:
-            self._require_parts(parts, asked.part)
+            self._require_parts(parts, asked)
             for part in parts:
                 part.check(command)
         except ConfigError as error:
@@ -310,11 +344,13 @@ class Watch:
             self._hub.notify(answer, part=part.id, command_id=asked.command_id)
         return answers[0]
 
-    def _require_parts(self, parts: Sequence[WatchedPart], wanted: int | None) -> None:
+    def _require_parts(self, parts: Sequence[WatchedPart], asked: Asked) -> None:
         if self._is_closed:
             raise ConfigError("watching has ended")
+        if asked.refusal:
+            raise ConfigError(asked.refusal)
         if not parts:
-            raise ConfigError(f"there is no part {wanted}: there are {len(self._parts)}, from 0")
+            raise ConfigError(f"there is no part {asked.part}: there are {len(self._parts)}, from 0")
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         if self._on_verdict is None:

@@ -1,0 +1,122 @@
+"""Makes a command take effect as one and the same step begins on every rank, without a collective.
+
+Whoever has a command puts it into a slot of the group's store that no rank has reached yet. All ranks look
+into the slots every few steps: by the count of their steps, never by the clock, so that all look before the
+same step.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vgrad.controls.codec import command_from_data, command_to_data
+from vgrad.ranks.slots import Slots
+from vgrad.watching.safe_point import Asked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vgrad.ranks.group import Group
+    from vgrad.watching.safe_point import SafePoint
+
+_LOOK_EVERY = 8
+_LARGE = 10_000_000  # parameters from which on a step is so long that a look at each costs nothing
+_MEETING_S = 10.0  # for which a rank may come later than the first command
+
+
+class SameStep:
+    """Says which commands are to be carried out as a step begins.
+
+    Args:
+        group: The process group.
+        num_params: Parameters of the model, the same on every rank.
+        why_not: Why no command can be carried out in this process; empty where it can.
+
+    Attributes:
+        unanswered: Commands of this rank that are waiting for their step.
+    """
+
+    def __init__(self, group: Group, num_params: int, *, why_not: str = "") -> None:
+        self.unanswered: list[Asked] = []
+        self._group = group
+        self._slots = Slots(group.store)
+        self._every = 1 if num_params >= _LARGE else _LOOK_EVERY
+        self._why_not = why_not
+        self._began_s = time.monotonic()
+        if not why_not:
+            group.store.set(_here(group.rank), "1")
+
+    def due(self, number: int, waiting: SafePoint) -> Sequence[Asked]:
+        """The commands to carry out as step number ``number`` begins, each of which every rank gets there.
+
+        Args:
+            number: Steps that this watch has seen, this one included.
+            waiting: What this rank has been asked for. It is put forward for one of the next steps.
+        """
+        found: list[Asked] = []
+        try:
+            if not self._why_not and number % self._every == 0:
+                found = _read(self._slots.decide(number // self._every))
+                answered = {asked.command_id for asked in found}
+                self.unanswered = [each for each in self.unanswered if each.command_id not in answered]
+            if not self._why_not and not waiting.is_empty:
+                found += self._put_forward(number, waiting)
+        except RuntimeError as error:  # the store is gone, and the process group with it
+            self._why_not = f"the store of the process group cannot be reached: {error}"
+        if self._why_not:
+            waited, self.unanswered = self.unanswered, []
+            found += _refused([*waited, *_take_all(waiting)], self._why_not)
+        return found
+
+    def leave(self) -> None:
+        """This rank is not watched any more."""
+        with suppress(RuntimeError):
+            self._group.store.delete_key(_here(self._group.rank))
+
+    def _put_forward(self, number: int, waiting: SafePoint) -> list[Asked]:
+        """Propose what is waiting, once all ranks will look; the refusals where some never came."""
+        group = self._group
+        missing = [rank for rank in range(group.size) if not group.store.check([_here(rank)])]
+        if missing:
+            has_waited = time.monotonic() - self._began_s > _MEETING_S
+            return _refused(_take_all(waiting), _about(missing, group.size)) if has_waited else []
+        asked = _take_all(waiting)
+        self._slots.propose(number // self._every + 1, _write(asked))
+        self.unanswered += asked
+        return []
+
+
+def _about(missing: Sequence[int], size: int) -> str:
+    who = f"rank {missing[0]}" if len(missing) == 1 else f"ranks {', '.join(map(str, missing))}"
+    return (
+        f"not watched: {who} of {size}. The command would change the other ranks alone, and their weights "
+        "would drift apart"
+    )
+
+
+def _refused(asked: Sequence[Asked], reason: str) -> list[Asked]:
+    return [replace(each, refusal=reason) for each in asked]
+
+
+def _take_all(waiting: SafePoint) -> list[Asked]:
+    taken = []
+    while not waiting.is_empty:
+        taken.append(waiting.take())
+    return taken
+
+
+def _write(asked: Sequence[Asked]) -> str:
+    return json.dumps([[each.command_id, command_to_data(each.command), each.part] for each in asked])
+
+
+def _read(text: str) -> list[Asked]:
+    entries: list[tuple[str, Any, int | None]] = json.loads(text) if text else []
+    return [Asked(command_id, command_from_data(data), part) for command_id, data, part in entries]
+
+
+def _here(rank: int) -> str:
+    return f"here/{rank}"
