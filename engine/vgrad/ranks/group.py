@@ -34,7 +34,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RankGroup:
     """The process group of this process.
 
     Attributes:
@@ -60,7 +60,7 @@ def this_rank() -> int:
     return 0
 
 
-def find_group() -> Group | None:
+def find_group() -> RankGroup | None:
     """The process group of this process; None where it trains alone.
 
     Every rank must ask the same number of times: each time the store has other keys.
@@ -78,7 +78,7 @@ def find_group() -> Group | None:
         connection: Store = distributed.PrefixStore(prefix, store if clone is None else clone())
         return connection
 
-    return Group(distributed.get_rank(), distributed.get_world_size(), connect(), connect)
+    return RankGroup(distributed.get_rank(), distributed.get_world_size(), connect(), connect)
 
 
 def _distributed() -> Any:

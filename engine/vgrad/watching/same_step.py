@@ -20,7 +20,7 @@ from vgrad.watching.safe_point import Asked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vgrad.ranks.group import Group
+    from vgrad.ranks.group import RankGroup
     from vgrad.watching.safe_point import SafePoint
 
 _LOOK_EVERY = 8
@@ -40,7 +40,7 @@ class SameStep:
         unanswered: Commands of this rank that are waiting for their step.
     """
 
-    def __init__(self, group: Group, num_params: int, *, why_not: str = "") -> None:
+    def __init__(self, group: RankGroup, num_params: int, *, why_not: str = "") -> None:
         self.unanswered: list[Asked] = []
         self._group = group
         self._slots = Slots(group.store)
