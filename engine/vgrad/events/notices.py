@@ -96,9 +96,15 @@ class LayersChanged:
 
 @dataclass(frozen=True, slots=True)
 class RecordingChanged:
-    """Nothing is recorded any more, for the reason ``problem``; or, where that is None, it is again."""
+    """Nothing is recorded any more, for the reason ``problem``; or, where that is None, it is again.
+
+    Attributes:
+        problem: Why nothing is recorded; None where it is.
+        place: Where the run is kept, where that is not in the folder of all runs.
+    """
 
     problem: str | None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,13 @@ def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
             start_new_session=True,
         )
     while not has_started(folder):
-        if process.poll() is not None and not has_started(folder):
+        if process.poll() is not None and not has_started(folder.settled()):
+            folder = folder.settled()
             printed = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
             folder.remove()
             raise ConfigError("\n".join(["the run could not start:", *printed[-_LAST_LINES:]]))
         time.sleep(_LOOK_S)
+        folder = folder.settled()  # it may have ended by now
     return folder
 
 

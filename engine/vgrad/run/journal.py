@@ -95,6 +95,8 @@ def _about_start(info: RunInfo) -> str:
 
 def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -> str:
     if isinstance(news, RecordingChanged):
+        if news.place is not None:
+            return f"recorded in {news.place}"
         return "recording goes on" if news.problem is None else f"not recorded: {news.problem}"
     if isinstance(news, CheckpointFailed):
         return f"no checkpoint @ {news.step:,}: {news.reason}"

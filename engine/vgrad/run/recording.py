@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import platform
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vgrad.errors import VgradError
 from vgrad.store.folder import RunFolder
+from vgrad.store.homecoming import move_home
+from vgrad.store.pointer import pointed_from
 from vgrad.store.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class Recording:
 
     Attributes:
         folder: The run's folder, or None where none can be made.
+        place: In words where it is kept until it ends, where that is not in the folder of all runs.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Recording:
         on_problem: Callable[[str | None], None] | None = None,
     ) -> None:
         self.folder: RunFolder | None = None
+        self.place: str | None = None
         try:
             folder = folder or RunFolder.create(title)
             folder.lock()
@@ -55,16 +60,23 @@ class Recording:
                 on_problem(f"no folder can be made: {error}")
             return
         self.folder = folder
+        at_home = pointed_from(folder.path)
+        if at_home is not None:
+            self.place = f"{folder.path} on {platform.node()}, until it ends; then in {at_home}"
         self._recorder = Recorder(cursor, folder, on_command=on_command, on_problem=on_problem)
         self._recorder.start()
 
     def close(self) -> None:
-        """Write what is still to be written; the run counts as ended."""
-        if self.folder is not None:
+        """Write what is still to be written; the run counts as ended, and its folder may be another one."""
+        if self.folder is None:
+            return
+        try:
+            self._recorder.close()
+        finally:
             try:
-                self._recorder.close()
-            finally:
-                self.folder.unlock()
+                self.folder = move_home(self.folder)
+            except OSError as error:
+                _log.warning("the run stays in %s until it can be moved: %s", self.folder.path, error)
 
 
 @contextmanager
@@ -94,6 +106,8 @@ def recorded(
 
     recording = Recording(session.cursor, take, title, folder=folder, on_problem=tell)
     session.folder = recording.folder
+    if recording.place is not None:
+        session.recording_changed(None, place=recording.place)
     try:
         yield recording.folder
     finally:
@@ -113,6 +127,8 @@ def record_watch(
             watch.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
     recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=on_problem)
+    if recording.place is not None:
+        _log.warning("the run is kept in %s", recording.place)
     watch.on_close(recording.close)
     return recording
 

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from vgrad.controls.controls import Pause
-from vgrad.errors import VgradError
+from vgrad.events.run_info import Parent
 from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.recording import recorded
+from vgrad.run.session import Session
 from vgrad.store.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command
     from vgrad.events.batch import Batch
-    from vgrad.run.session import Session
+    from vgrad.train.trainer import Trainer
 
 
 class RewindableRun:
@@ -33,7 +34,7 @@ class RewindableRun:
         title: What the run is called; its folders are named after it.
         record: Whether it is recorded; what is not recorded cannot be rewound.
         folder: Folder of the first session; a new one unless given.
-        on_problem: Is told in words why nothing is recorded or rewound, and None when recording goes on.
+        on_problem: Is told in words why nothing is recorded, and None when recording goes on.
 
     Attributes:
         folder: Folder of the newest session; None where it has none.
@@ -55,6 +56,7 @@ class RewindableRun:
         self._on_problem = on_problem
         self._lock = threading.Lock()
         self._is_stopping = False
+        self._next_folder: RunFolder | None = None  # of the session that goes on from a rewound one
         self._recording = ExitStack()
         self._thread = threading.Thread(target=self._run, name="vgrad-segments", daemon=True)
 
@@ -111,6 +113,8 @@ class RewindableRun:
             session.start()
             session.join()
             self._recording.close()
+            if self.folder is not None:
+                self.folder = self.folder.settled()
             if not self._go_on_from(session):
                 return
             self._record()
@@ -118,32 +122,51 @@ class RewindableRun:
     def _record(self) -> None:
         """Enter the folder of the newest session."""
         if self._records:
+            self._session.prepare_rewind = self._make_next_folder
             recording = recorded(self._session, self._title, folder=self.folder, on_problem=self._on_problem)
             self.folder = self._recording.enter_context(recording)
 
-    def _go_on_from(self, session: Session) -> bool:
-        """Make the session that goes on from one that was rewound; False where none does."""
-        rewound, folder = session.rewound_to, self.folder
-        if rewound is None or folder is None or session.exception is not None:
-            return False
-        from vgrad.run.resume import Resumption
+    def _make_next_folder(self) -> None:
+        """Make the folder that the run goes on in, before the session ends that is being rewound.
 
+        Raises:
+            ConfigError, OSError: If it cannot be made.
+        """
+        assert self.folder is not None  # else the session has refused
+        following = RunFolder.create(self._title)
         try:
-            following = Resumption.of(folder, at=rewound).session()
-            self.folder = RunFolder.create(self._title)
-            if folder.log.exists():  # the process goes on printing there
-                os.link(folder.log, self.folder.log)
-            folder.set_successor(self.folder)
-        except (VgradError, OSError) as error:
-            self._on_problem(f"the run ends, and is not rewound: {error}")
+            if self.folder.log.exists():  # the process goes on printing there
+                os.link(self.folder.log, following.log)
+            self.folder.set_successor(following)
+        except OSError:
+            following.remove()
+            raise
+        self._next_folder = following
+
+    def _go_on_from(self, session: Session) -> bool:
+        """Make the session that goes on from one that was rewound; False where none does.
+
+        Where it cannot go on after all, that session fails at once, and says why to every reader.
+        """
+        step, folder, following = session.rewound_to, self.folder, self._next_folder
+        self._next_folder = None
+        if step is None or folder is None or following is None:
             return False
-        if session.was_paused:
-            following.submit(Pause())
+
+        def prepare(say: Callable[[str], None]) -> Trainer:
+            from vgrad.run.resume import Resumption
+
+            return Resumption.of(folder, at=step).prepare(say)
+
         with self._lock:
-            if self._is_stopping:
-                return False
-            self._session = following
-        return True
+            if session.exception is None and not self._is_stopping:
+                self._session = Session(prepare, parent=Parent(folder.name, step))
+                self.folder = following
+                if session.was_paused:
+                    self._session.submit(Pause())
+                return True
+        following.remove()
+        return False
 
 
 class FollowingCursor:

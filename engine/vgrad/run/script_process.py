@@ -77,6 +77,7 @@ class ScriptProcess:
             has_ended = self._process.poll() is not None
             try:
                 self._pass_on(write)
+                self.folder = self.folder.settled()
                 if has_ended and not has_started(self.folder):
                     self.folder.remove()
                     return False
@@ -87,7 +88,7 @@ class ScriptProcess:
 
     def last_lines(self, number: int) -> list[str]:
         """The last lines that it has printed."""
-        return LogTail(self.folder.log).lines()[-number:]
+        return LogTail(self.folder.settled().log).lines()[-number:]
 
     def _pass_on(self, write: Callable[[str], None]) -> None:
         text = self._log.new_text()

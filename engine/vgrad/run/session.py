@@ -79,6 +79,8 @@ class Session:
         exception: What ended the training, once it has failed.
         rewound_to: The step that somebody has rewound it to, which ended it; None where nobody has.
         was_paused: Whether it was paused then.
+        prepare_rewind: Called before it is rewound; where it raises `OSError` or `VgradError`, the rewind
+            is refused for that reason.
         folder: Where its checkpoints go; None for none. It may be assigned before `start`.
     """
 
@@ -86,6 +88,7 @@ class Session:
         self.folder: RunFolder | None = None
         self.rewound_to: int | None = None
         self.was_paused = False
+        self.prepare_rewind: Callable[[], None] = lambda: None
         self._parent = parent
         self._trainer = trainer
         self._safe_point = SafePoint()
@@ -142,9 +145,9 @@ class Session:
         """The session as a screen sees it. While it is open, a person can answer a pause."""
         return AttachedScreen(self, self._hub.cursor(attended=True))
 
-    def recording_changed(self, problem: str | None) -> None:
-        """Report that nothing is recorded any more, and why; None: that it is again."""
-        self._hub.notify(RecordingChanged(problem), step=self._totals.step)
+    def recording_changed(self, problem: str | None, *, place: str | None = None) -> None:
+        """Report that nothing is recorded any more, and why; None: that it is, perhaps in another place."""
+        self._hub.notify(RecordingChanged(problem, place), step=self._totals.step)
 
     def stop(self) -> None:
         """Ask for the end at the next safe point."""
@@ -289,6 +292,10 @@ class Session:
         if not first <= command.step <= trainer.step:
             has = f"the run has the steps {first:,} to {trainer.step:,}"
             return CommandRejected(answer.step, command, has)
+        try:
+            self.prepare_rewind()
+        except (VgradError, OSError) as error:
+            return CommandRejected(answer.step, command, f"no folder can be made to go on in: {error}")
         self.rewound_to, self.was_paused = command.step, trainer.controls.paused
         return CommandApplied(command.step + 1, command, trainer.controls)
 

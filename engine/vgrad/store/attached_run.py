@@ -53,7 +53,7 @@ class AttachedRun:
     @property
     def log(self) -> Path:
         """What its process has printed."""
-        return self.folder.log
+        return self.folder.settled().log
 
     @property
     def outlives_screen(self) -> bool:
@@ -83,7 +83,7 @@ class AttachedRun:
         cannot be read: the last notice says so.
         """
         if self._has_ended:
-            self._follow(self.folder.newest())
+            self._follow()
             return Batch()
         is_alive = self.is_alive  # asked first: whatever it wrote before its end is read below
         try:
@@ -92,7 +92,7 @@ class AttachedRun:
             return self._end(Batch(), str(error))
         if is_alive or batch.blocks or batch.notices:
             return batch
-        return self._end(batch, KILLED, last_words(self.folder))
+        return self._end(batch, KILLED, last_words(self.folder.settled()))
 
     def _look(self) -> Batch:
         batch = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()
@@ -111,9 +111,10 @@ class AttachedRun:
         notice = ended_by(error, step=self._step, sequence=self._num_notices, printed=printed)
         return replace(batch, notices=(*batch.notices, notice))
 
-    def _follow(self, folder: RunFolder) -> None:
+    def _follow(self) -> None:
         """Where the run was rewound it goes on in another folder: read that from the next drain on."""
-        if folder == self.folder:
+        folder = self.folder.successor()
+        if folder is None:
             return
         try:
             reader = RunReader(folder)

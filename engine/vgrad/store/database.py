@@ -7,6 +7,7 @@ open between two looks, since an open one would keep the log from being folded i
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -47,19 +48,27 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         DataError: If the file is of another program or another version.
         sqlite3.Error: If it cannot be opened or written.
     """
+    if not path.exists():
+        _create(path)
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     try:
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
-        else:
-            _check_version(connection, path)
+        _check_version(connection, path)
         # A commit survives kill -9 of this process; only a crash of the whole machine can lose the last ones.
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make a new database; it appears with all its tables, or not at all."""
+    aside = path.with_name(f".new-{path.name}")
+    aside.unlink(missing_ok=True)  # of a process that was killed
+    with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
+    aside.replace(path)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:

@@ -8,6 +8,7 @@
             log.txt         what the process printed, where it runs on its own
             successor       name of the run that goes on where this one was rewound
             checkpoints/    saved states, see `vgrad.store.checkpoints`
+            pointer.json    alone there, while the run is kept elsewhere, see `vgrad.store.pointer`
 
 The lock is a POSIX record lock (``lockf``). The system releases it however the process ends, and forked
 workers do not inherit it, as they would an ``flock``.
@@ -21,17 +22,17 @@ import re
 import shutil
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from vgrad.errors import ConfigError
 from vgrad.printable import printable
+from vgrad.store.pointer import Pointer, place_on_local_disk, pointed_from
 
 LONGEST_NAME = 80
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
-# File systems over a network, where SQLite's shared memory between processes does not work.
-_NETWORK = re.compile(r"nfs|cifs|smb|lustre|gpfs|beegfs|ceph|gluster|afs|9p|sshfs|fuse\.")
 # POSIX drops a process's record lock when the process closes *any* descriptor of the file, so a
 # process that holds a lock must never open that file again.
 _held: dict[Path, int] = {}
@@ -59,8 +60,11 @@ class RunFolder:
     def create(cls, title: str) -> Self:
         """Make the folder of a new run, named after ``title``, the date and the time.
 
+        Where the folder of all runs is on a network file system, it is on a local disk until the run ends.
+
         Raises:
             OSError: If it cannot be made.
+            ConfigError: If the local disk that was chosen is none.
         """
         runs = home() / "runs"
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,14 +78,14 @@ class RunFolder:
             except FileExistsError:
                 number += 1
             else:
-                return cls(path)
+                return cls(place_on_local_disk(path) or path)
 
     @classmethod
     def find(cls, name: str) -> Self:
         """The folder of the run called ``name``.
 
         Raises:
-            ConfigError: If there is none, or the name is none that a run can have.
+            ConfigError: If there is none, it is on another host, or the name is none that a run can have.
         """
         if not name or len(name) > LONGEST_NAME or "/" in name or name.startswith("."):
             raise ConfigError(f"{printable(name[:LONGEST_NAME])!r} is no name of a run: see vgrad-tui runs")
@@ -90,7 +94,11 @@ class RunFolder:
             raise ConfigError(
                 f"there is no run called {printable(name)!r} in {path.parent}: see vgrad-tui runs"
             )
-        return cls(path)
+        pointer = Pointer.read(path)
+        if pointer is None:
+            return cls(path)
+        pointer.require_here(name)
+        return cls(pointer.path)
 
     @property
     def name(self) -> str:
@@ -127,24 +135,37 @@ class RunFolder:
         aside.write_text(folder.name, encoding="utf-8")
         aside.replace(self._successor_file)
 
+    def successor(self) -> RunFolder | None:
+        """The folder in which the run goes on where it was rewound, alive or not; else None."""
+        try:
+            name = self.settled()._successor_file.read_text(encoding="utf-8")
+            return RunFolder.find(name)
+        except (OSError, ValueError, ConfigError):  # it was not rewound, or what followed was removed
+            return None
+
     def newest(self) -> RunFolder:
         """The folder in which the run goes on where it was rewound and is alive; else this one."""
-        folder, seen = self, {self.name}
+        folder, seen = self.settled(), {self.name}
         while folder.pid() is None:
-            try:
-                name = folder._successor_file.read_text(encoding="utf-8")
-                folder = RunFolder.find(name)
-            except (OSError, ValueError, ConfigError):  # it was not rewound, or what followed was removed
-                return self
-            if name in seen:
-                return self
-            seen.add(name)
+            following = folder.successor()
+            if following is None or following.name in seen:
+                return self.settled()
+            folder = following
+            seen.add(folder.name)
         return folder
+
+    def settled(self) -> RunFolder:
+        """The folder where it is now: one that was kept on a local disk has moved when its run ended."""
+        at_home = home() / "runs" / self.name
+        return self if self.path.is_dir() or not at_home.is_dir() else RunFolder(at_home)
 
     def num_bytes(self) -> int:
         """Bytes of all its files."""
-        files = (file for file in self.path.rglob("*") if file.is_file())
-        return sum(file.stat().st_size for file in files)
+        total = 0
+        for file in self.path.rglob("*"):
+            with suppress(FileNotFoundError):  # its process deletes some meanwhile
+                total += file.stat().st_size if file.is_file() else 0
+        return total
 
     def lock(self) -> None:
         """Hold the lock until this process ends or calls `unlock`: the run is alive.
@@ -194,7 +215,10 @@ class RunFolder:
         """
         if self.pid() is not None:
             raise ConfigError(f"the run {self.name!r} is alive: stop it first")
+        at_home = pointed_from(self.path)
         shutil.rmtree(self.path)
+        if at_home is not None:
+            shutil.rmtree(at_home)
 
     @property
     def _successor_file(self) -> Path:
@@ -206,26 +230,23 @@ class RunFolder:
 
 
 def all_runs() -> list[RunFolder]:
-    """The folders of all runs, the newest first."""
+    """The folders of all runs that this host can read, the newest first."""
     runs = home() / "runs"
     if not runs.is_dir():
         return []
-    found = [RunFolder(path) for path in runs.iterdir() if (path / "run.sqlite").is_file()]
+    found = []
+    for path in runs.iterdir():
+        pointer = Pointer.read(path)
+        folder = RunFolder(path if pointer is None else pointer.path)
+        if (pointer is None or pointer.is_here) and folder.database.is_file():
+            found.append(folder)
     return sorted(found, key=lambda folder: (folder.database.stat().st_mtime, folder.name), reverse=True)
 
 
-def is_on_network(path: Path) -> bool:
-    """Whether ``path``, or the nearest folder above it that exists, is on a network file system."""
-    existing = path.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    device = os.stat(existing).st_dev  # noqa: PTH116  # one call
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False  # no Linux: not known
-    for line in mounts.splitlines():
-        fields = line.split()
-        if fields[2] == f"{os.major(device)}:{os.minor(device)}":
-            return _NETWORK.search(fields[fields.index("-") + 1]) is not None
-    return False
+def runs_elsewhere() -> dict[str, Pointer]:
+    """The runs that are kept on other hosts until they end, by name."""
+    runs = home() / "runs"
+    pointers = {path.name: Pointer.read(path) for path in sorted(runs.iterdir())} if runs.is_dir() else {}
+    return {
+        name: pointer for name, pointer in pointers.items() if pointer is not None and not pointer.is_here
+    }

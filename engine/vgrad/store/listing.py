@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgrad.errors import ConfigError, DataError
-from vgrad.store.folder import RunFolder, all_runs
+from vgrad.store.folder import RunFolder, all_runs, runs_elsewhere
+from vgrad.store.homecoming import complete_moves
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class ListedRun:
     Attributes:
         name: What it is called.
         pid: The process that trains it now, or None.
-        status: ``alive finished failed stopped crashed``, or ``unreadable``.
+        status: ``alive finished failed stopped crashed``; ``unreadable``; or ``elsewhere``, on another host.
         step: Optimizer steps that were recorded.
         loss: Training loss of the last of them; None where it is not known.
         verdict: Kind of the newest verdict; None before the first.
@@ -28,7 +29,7 @@ class ListedRun:
         host: Machine that it runs or ran on.
         started_s: When it began, Unix time in seconds; None where that is not known.
         size: Bytes of its folder.
-        problem: Why its record cannot be read; empty if it can.
+        problem: Why its record cannot be read here; empty if it can.
     """
 
     name: str
@@ -45,8 +46,15 @@ class ListedRun:
 
 
 def list_runs(folders: Iterable[RunFolder] | None = None) -> list[ListedRun]:
-    """Look at each of ``folders``, or at all runs of this account, the newest first."""
-    return [look(folder) for folder in (all_runs() if folders is None else folders)]
+    """Look at each of ``folders``, or at all runs of this account, the newest first, those elsewhere last."""
+    if folders is not None:
+        return [look(folder) for folder in folders]
+    complete_moves()
+    elsewhere = (
+        ListedRun(name, None, "elsewhere", host=pointer.host, problem=pointer.words)
+        for name, pointer in runs_elsewhere().items()
+    )
+    return [*map(look, all_runs()), *elsewhere]
 
 
 def look(folder: RunFolder) -> ListedRun:
@@ -75,8 +83,9 @@ def find_run(name: str | None) -> RunFolder:
     """The run called ``name``, or whose name begins so; without a name the newest that is alive.
 
     Raises:
-        ConfigError: If there is none, or several.
+        ConfigError: If there is none, there are several, or it is on another host.
     """
+    complete_moves()
     folders = all_runs()
     if name is None:
         alive = [folder for folder in folders if folder.pid() is not None]
@@ -88,7 +97,12 @@ def find_run(name: str | None) -> RunFolder:
     if len(found) > 1:
         names = ", ".join(folder.name for folder in found[:5])
         raise ConfigError(f"several runs are called {name}…: {names}")
-    return found[0] if found else RunFolder.find(name)
+    if found:
+        return found[0]
+    for other, pointer in runs_elsewhere().items():
+        if name and other.startswith(name):
+            pointer.require_here(other)
+    return RunFolder.find(name)
 
 
 def _typed(value: object, kind: type[Any]) -> Any:

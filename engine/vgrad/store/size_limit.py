@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError
 from vgrad.store.folder import all_runs
+from vgrad.store.homecoming import complete_moves
 
 if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
@@ -43,6 +44,7 @@ def make_room() -> list[str]:
     limit = limit_bytes()
     if limit == math.inf:
         return []
+    complete_moves()
     sizes = {folder: folder.num_bytes() for folder in all_runs()}
     total = sum(sizes.values())
     said = []

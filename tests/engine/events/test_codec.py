@@ -133,7 +133,7 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
         counts, counts, counts,
     ),
     CheckpointFailed: st.builds(CheckpointFailed, counts, text),
-    RecordingChanged: st.builds(RecordingChanged, st.none() | text),
+    RecordingChanged: st.builds(RecordingChanged, st.none() | text, st.none() | text),
     MetricsLogged: st.builds(
         MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
     ),

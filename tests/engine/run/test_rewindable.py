@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from tests.engine.run.test_resume import losses, small
@@ -121,6 +123,61 @@ def test_a_screen_that_is_attached_follows() -> None:
         attached.submit(Stop())
         assert attached.join(PATIENCE_S)
         attached.close()
+
+
+def test_a_rewind_that_cannot_be_carried_out_ends_the_run_with_its_reason_on_every_screen() -> None:
+    with driven() as driver:
+        driver.until_step(10)
+        first = driver.run.folder
+        assert first is not None
+        driver.ask(Pause())
+        attached, seen = AttachedRun(first), RunHistory()
+        deadline = time.monotonic() + PATIENCE_S
+        while not (seen.controls.paused and seen.step == driver.history.step):
+            assert time.monotonic() < deadline
+            seen.take(attached.drain())
+            driver.look()
+        with closing(sqlite3.connect(first.database, timeout=PATIENCE_S)) as connection:
+            connection.execute("DELETE FROM steps")  # as where the disk was full for a while
+            connection.commit()
+        assert isinstance(driver.ask(Rewind(8)), CommandApplied)
+        for history, look in ((driver.history, driver.look), (seen, lambda: seen.take(attached.drain()))):
+            deadline = time.monotonic() + PATIENCE_S
+            while history.ended is None or history.ended.reason != "failed":
+                assert time.monotonic() < deadline, history.ended
+                look()
+            assert "has no step 8" in str(history.ended.error)
+        attached.close()
+
+
+def test_a_rewind_that_finds_no_room_is_refused_and_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driven() as driver:
+        driver.until_step(4)
+        tmp_path.chmod(0o777)
+        monkeypatch.setenv("VGRAD_LOCAL", str(tmp_path))  # where nothing of ours is safe
+        answer = driver.ask(Rewind(2))
+        assert isinstance(answer, CommandRejected) and "VGRAD_LOCAL" in answer.reason
+        driver.until_step(driver.history.step + 3)
+
+
+def test_a_run_on_a_local_disk_is_rewound_there_and_goes_on_printing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    monkeypatch.setenv("VGRAD_LOCAL", str(tmp_path / "local"))
+    with driven() as driver:
+        first = driver.run.folder
+        assert first is not None
+        first.log.write_text("printed so far\n")
+        driver.until_step(6)
+        driver.ask(Rewind(3))
+        driver.until_parent(first.name)
+        second = driver.run.folder
+        assert second is not None and second.log.read_text() == "printed so far\n"
+        assert second.path.parent == tmp_path / "local" and first.newest() == second
+        assert first.settled().path.parent == own_home / "runs", "the one that has ended has moved"
+    assert second.settled().path.parent == own_home / "runs"
 
 
 @pytest.mark.parametrize("step", [-1, 10**6])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vgrad.errors import ConfigError
-from vgrad.store.folder import RunFolder, all_runs, home, is_on_network
+from vgrad.store.folder import RunFolder, all_runs, home
 
 HOLD = """
 import os, sys
@@ -146,7 +146,3 @@ def test_the_newest_run_comes_first(own_home: Path) -> None:
         names.append(folder.name)
     (own_home / "runs" / "not-a-run").mkdir()
     assert [folder.name for folder in all_runs()] == names[::-1]
-
-
-def test_this_machines_own_disk_is_no_network(tmp_path: Path) -> None:
-    assert not is_on_network(tmp_path / "not" / "there" / "yet")

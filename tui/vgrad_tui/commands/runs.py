@@ -33,7 +33,8 @@ Examples:
 def runs(context: click.Context, as_json: bool) -> int:
     """List the runs of this account, the newest first: what they are, and whether they are alive.
 
-    Runs lie in $VGRAD_HOME, or in ~/.local/state/vgrad.
+    Runs lie in $VGRAD_HOME, or in ~/.local/state/vgrad. Where that is on a network file system, a run is
+    kept on a local disk of its host until it ends ($VGRAD_LOCAL, or /var/tmp/vgrad-UID), and moved then.
     """
     if context.invoked_subcommand:
         return 0
