@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from vgrad.measure.hidden_gradients import require_recurrent
 from vgrad.measure.non_finite_module import first_non_finite_in_words
 from vgrad.methods.deep_supervision import DeepSupervision, supervised_backward
+from vgrad.methods.omega import omega_backward
 from vgrad.methods.precision import Float16, LossScale, autocast
 from vgrad.methods.sam import SAM, sam_backward
 
@@ -96,9 +98,12 @@ class Backward:
                     self._generator,
                 )
             case _ if self._controls.omega is not None:
-                from vgrad.train.omega_backward import omega_backward
-
-                loss, self.extras = omega_backward(self._task, batch)
+                model = require_recurrent(self._task.model)
+                loss, self.extras = omega_backward(
+                    model.rnn,
+                    lambda: model.unrolled(batch.inputs),
+                    lambda outputs: self._task.loss(outputs, batch.targets),
+                )
             case _:
                 loss = self._loss(batch)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from vgrad.controls.capabilities import NEEDS_DENSE, Capabilities, Refusal, without_dense
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Word
 from vgrad.errors import ConfigError
 from vgrad.gradients.gradient_reader import has_sparse_module
-from vgrad.measure.hidden_gradients import recurrent_matrices
+from vgrad.measure.hidden_gradients import is_recurrent, recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
 from vgrad.train.model_parts import structure_of
-from vgrad.train.omega_backward import why_no_omega
 from vgrad.watching.chain import why_not_dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from torch import nn
 
     from vgrad.methods.optimizers import OptimizerChoice
 
@@ -49,7 +48,7 @@ def require_optimizer(choice: OptimizerChoice | None, model: nn.Module) -> None:
 
 
 def _refusals(model: nn.Module) -> Iterator[Refusal]:
-    if reason := why_no_omega(model):
+    if reason := _why_no_omega(model):
         yield Refusal("omega", "", reason)
     if not hasattr(model, "layer_outputs"):
         yield Refusal("detect", "formula", "needs a model whose layers can each make a prediction")
@@ -72,3 +71,14 @@ def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:
     for word in control.words:
         if word not in known:
             yield Refusal(control.name, word, f"this model can only have {', '.join(known)}")
+
+
+def _why_no_omega(model: nn.Module) -> str:
+    """Why ``model`` has no Ω, as the end of a sentence about Ω; empty if it has one."""
+    if not is_recurrent(model):
+        return "needs a recurrent model: it is about gradients through time"
+    if not isinstance(model.rnn, nn.RNN):
+        kind = type(model.rnn).__name__
+        article = "an" if kind == "LSTM" else "a"
+        return f"is for a tanh or ReLU RNN, not for {article} {kind}: its gates are another way back"
+    return ""
