@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from vgrad.measure.host_copy import HostCopy
     from vgrad.measure.layer_stats import LayerStatsProbe, Picked
 
-# Steps that stay in pending_step on an accelerator, so that nobody waits for the device.
+# Steps that stay pending on an accelerator, so that nobody waits for the device.
 _IN_FLIGHT = 1
 # Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
-_MOST_KEPT = 64
+_MOST_KEPT = 32
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step

@@ -398,7 +398,7 @@ def test_steps_that_are_kept_back_come_together_in_order_and_none_is_lost() -> N
             arrived.append([record.step for record in tap.records()])
         arrived.append([record.step for record in tap.records(wait=True)])
     assert arrived[0] == [1], "nothing has come before it"
-    assert [len(steps) for steps in arrived if steps] == [1, 64, 5], "a bounded number is kept"
+    assert [len(steps) for steps in arrived if steps] == [1, 32, 32, 5], "a bounded number is kept"
     assert [step for steps in arrived for step in steps] == list(range(1, 71))
 
 
