@@ -1,241 +1,365 @@
-"""More healthy loops of held-out kinds, most of them trained in parts or in an unusual way."""
+"""More healthy loops of held-out kinds: unusual losses, parts that start at zero, data that change."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import LBFGS, SGD, Adam, AdamW
+from torch.optim import SGD, Adam, AdamW, RMSprop
 
-from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, tail, train_before, two_classes
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, mlp, tail, train_before, two_classes
 
 
-class Weighted(nn.Module):
-    """Two regressions, each divided by a variance that is learnt."""
+def large_targets(s: LoopSetting) -> float:
+    """Prices in the hundreds with a Huber loss: it falls to a tenth."""
+    model = mlp(6, 64, 1)
+    weights = s.normal(6, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(32, 6)
+        return inputs, 300.0 + 100 * torch.tanh(inputs @ weights) + 10 * s.normal(32, 1)
+
+    return fit(s, model, Adam(model.parameters(), 3e-2), draw, F.huber_loss, 900)
+
+
+def bags_of_words(s: LoopSetting) -> float:
+    """Bags of eight of two thousand words: most rows get no gradient at a step."""
+    model = nn.Sequential(nn.EmbeddingBag(2000, 16), nn.ReLU(), nn.Linear(16, 2))
+    worth = s.normal(2000)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        words = (2000 * s.uniform(48, 8).square()).long()
+        return words, (worth[words].sum(1) > 0).long()
+
+    return fit(s, model, Adam(model.parameters(), 1e-2), draw, F.cross_entropy, 700)
+
+
+def mixture_density(s: LoopSetting) -> float:
+    """Three Gaussians to a sample; the likelihood crosses zero and has spikes."""
+    model = mlp(1, 32, 9, unit=nn.Tanh)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = 2 * s.uniform(64, 1) - 1
+        side = 2.0 * (s.uniform(64, 1) < 0.5).float() - 1
+        return inputs, side * (0.3 + 0.5 * inputs.abs()) + 0.05 * s.normal(64, 1)
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        share, mean, log_spread = outputs.chunk(3, 1)
+        log_spread = log_spread.clamp(-5, 3)
+        each = -0.5 * ((targets - mean) / log_spread.exp()) ** 2 - log_spread - 0.92
+        return -(F.log_softmax(share, 1) + each).logsumexp(1).mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 800)
+
+
+def adversarial_inputs(s: LoopSetting) -> float:
+    """Each batch is moved against the model first: the loss stays far above that of clean inputs."""
+    model = mlp(10, 48, 2)
+    draw = two_classes(s, 0.0)
+
+    def moved(step: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = draw(step)
+        inputs.requires_grad_(True)
+        (grad,) = torch.autograd.grad(F.cross_entropy(model(inputs), targets), inputs)
+        return (inputs + 0.25 * grad.sign()).detach(), targets
+
+    return fit(s, model, SGD(model.parameters(), 0.1, momentum=0.9), moved, F.cross_entropy, 700)
+
+
+def mixed_samples(s: LoopSetting) -> float:
+    """Mixup and label smoothing: most of the loss is the entropy of the targets."""
+    model = mlp(8, 48, 4)
+    centres = 2 * s.normal(4, 8)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        kinds = torch.randint(0, 4, (64,), generator=s.data)
+        inputs, targets = centres[kinds] + s.normal(64, 8), F.one_hot(kinds, 4) * 0.9 + 0.025
+        share = s.uniform(64, 1)
+        return share * inputs + (1 - share) * inputs.flip(0), share * targets + (1 - share) * targets.flip(0)
+
+    return fit(s, model, AdamW(model.parameters(), 3e-3), draw, F.cross_entropy, 600)
+
+
+def spectral_gan(s: LoopSetting) -> float:
+    """Hinge losses and a critic of bounded slope: both losses are flat; returns the means' distance."""
+    norm = nn.utils.parametrizations.spectral_norm
+    generator = mlp(3, 32, 2)
+    critic = nn.Sequential(norm(nn.Linear(2, 32)), nn.ReLU(), norm(nn.Linear(32, 32)), nn.ReLU())
+    critic.append(norm(nn.Linear(32, 1)))
+    of_generator = RMSprop(generator.parameters(), 1e-3)
+    of_critic = RMSprop(critic.parameters(), 2e-3)
+    s.watch(generator, of_generator)
+    s.watch(critic, of_critic)
+    goal = torch.tensor([-1.0, 1.0])
+    for _ in range(900):
+        real, fake = 0.5 * s.normal(48, 2) + goal, generator(s.normal(48, 3))
+        of_critic.zero_grad()
+        (F.relu(1 - critic(real)).mean() + F.relu(1 + critic(fake.detach())).mean()).backward()
+        of_critic.step()
+        of_generator.zero_grad()
+        (-critic(fake).mean()).backward()
+        of_generator.step()
+    return (generator(s.normal(512, 3)).mean(0) - goal).norm().item()
+
+
+class Quantised(nn.Module):
+    """An autoencoder through the nearest of sixteen vectors."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = mlp(6, 32, 2)
-        self.log_variance = nn.Parameter(torch.zeros(2))
+        self.encode, self.decode = mlp(8, 32, 4), mlp(4, 32, 8)
+        self.codes = nn.Parameter(torch.randn(16, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The loss of each sample."""
+        inner = self.encode(x)
+        code = self.codes[torch.cdist(inner, self.codes).argmin(1)]
+        passed = inner + (code - inner).detach()
+        error = (self.decode(passed) - x).square().mean(1)
+        result: Tensor = error + (code - inner.detach()).square().mean(1)
+        return result + 0.25 * (inner - code.detach()).square().mean(1)
+
+
+def quantised_codes(s: LoopSetting) -> float:
+    """Codes that are never the nearest get no gradient; what the codes cannot tell stays in the loss."""
+    model = Quantised()
+    centres = 2 * s.normal(6, 8)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = centres[torch.randint(0, 6, (48,), generator=s.data)] + 0.4 * s.normal(48, 8)
+        return inputs, inputs
+
+    return fit(s, model, Adam(model.parameters(), 3e-3), draw, lambda loss, _: loss.mean(), 700)
+
+
+def survival(s: LoopSetting) -> float:
+    """Cox's partial likelihood of forty patients: noise hides most of what can be known."""
+    model = mlp(6, 24, 1)
+    weights = 0.7 * s.normal(6, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(40, 6)
+        times = -s.uniform(40, 1).log() / (inputs @ weights).exp()
+        order = times[:, 0].argsort(descending=True)
+        return inputs[order], times[order]
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        risk = outputs[:, 0]
+        return (risk.logcumsumexp(0) - risk).mean()
+
+    return fit(s, model, Adam(model.parameters(), 2e-3), draw, loss_fn, 700)
+
+
+def changing_tasks(s: LoopSetting) -> float:
+    """Every 250 steps the features trade places: the loss leaps up and falls again."""
+    model = mlp(10, 48, 2)
+    usual = two_classes(s, 0.05)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = usual(step)
+        return inputs.roll(3 * (step // 250), 1), targets
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.cross_entropy, 900)
+
+
+class LowRank(nn.Module):
+    """A fixed layer and a product of two narrow ones beside it, the second of which starts at zero."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Linear(base.in_features, 2, bias=False)
+        self.up = nn.Linear(2, base.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What both make of ``x``."""
+        result: Tensor = self.base(x) + self.up(self.down(x))
+        return result
+
+
+def low_rank_adapters(s: LoopSetting) -> float:
+    """Fine-tunes a trained net for a task that is a little different, by adapters alone."""
+    model = mlp(10, 32, 32, 2)
+    train_before(model, model.parameters(), two_classes(s, 0.1), F.cross_entropy, 0.2, 400)
+    for index, layer in enumerate(model):
+        if isinstance(layer, nn.Linear):
+            model[index] = LowRank(layer)
+    usual = two_classes(s, 0.1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = usual(step)
+        return inputs.roll(1, 1), targets
+
+    trained = [param for param in model.parameters() if param.requires_grad]
+    return fit(s, model, AdamW(trained, 3e-3), draw, F.cross_entropy, 700)
+
+
+class Reverse(torch.autograd.Function):
+    """Passes values as they are, and gradients with the opposite sign."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        """The same values."""
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:
+        """The opposite gradient."""
+        return -grad
+
+
+class DomainNet(nn.Module):
+    """Features that tell the class and must not tell the domain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.classify, self.domain = mlp(10, 32, 16), mlp(16, 16, 2), mlp(16, 16, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Both answers and the logarithms of their variances."""
-        return self.body(x), self.log_variance
+        """Logits of the class and of the domain."""
+        features = torch.relu(self.body(x))
+        return self.classify(features), self.domain(Reverse.apply(features))
 
 
-def learnt_variances(s: LoopSetting) -> float:
-    """The loss begins positive and ends negative."""
-    model = Weighted()
-    optimizer = Adam(model.parameters(), 3e-3)
+def domain_adversary(s: LoopSetting) -> float:
+    """A part of the loss must not fall below log 2; returns the loss of the classes."""
+    model = DomainNet()
+    optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
     s.watch(model, optimizer)
-    weights = s.normal(6, 2)
+    draw = two_classes(s, 0.05)
     losses = []
-    for _ in range(1000):
-        inputs = s.normal(48, 6)
-        targets = inputs @ weights + torch.tensor([0.1, 0.5]) * s.normal(48, 2)
+    for step in range(700):
+        inputs, targets = draw(step)
+        domains = (s.uniform(64) < 0.5).long()
+        inputs[:, 4] += 2.0 * domains
         optimizer.zero_grad()
-        answers, log_variance = model(inputs)
-        loss = (0.5 * (targets - answers).square() / log_variance.exp() + 0.5 * log_variance).sum(1).mean()
-        loss.backward()
+        classes, of_domain = model(inputs)
+        loss = F.cross_entropy(classes, targets)
+        (loss + 0.3 * F.cross_entropy(of_domain, domains)).backward()
         optimizer.step()
         losses.append(loss.item())
     return tail(losses)
 
 
-class RunningSum(nn.Module):
-    """An LSTM that answers at each time."""
+class Segmenter(nn.Module):
+    """Two convolutions and a logit for each pixel."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell = nn.LSTM(1, 24, batch_first=True)
-        self.answer = nn.Linear(24, 1)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(12, 1, 1),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        """Answers, shape ``(batch, time, 1)``."""
-        result: Tensor = self.answer(self.cell(x)[0])
-        return result
+        """The chance of each pixel."""
+        return torch.sigmoid(self.layers(x))
 
 
-def growing_lengths(s: LoopSetting) -> float:
-    """Running sums over sequences that become longer in the middle: so do the losses."""
-    model = RunningSum()
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = 0.5 * s.normal(24, 6 if step < 250 else 24, 1)
-        return inputs, inputs.cumsum(1)
-
-    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.mse_loss, 600)
-
-
-def distillation(s: LoopSetting) -> float:
-    """The answers of a fixed teacher, softened: the loss ends at their entropy."""
-    teacher, model = mlp(8, 32, 5), mlp(8, 24, 5)
+def overlap_loss(s: LoopSetting) -> float:
+    """The Dice loss of a bright square in noise."""
+    model = Segmenter()
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(48, 8)
-        with torch.no_grad():
-            return inputs, F.softmax(4 * teacher(inputs), dim=1)
+        mask = torch.zeros(12, 1, 10, 10)
+        corners = torch.randint(0, 6, (12, 2), generator=s.data).tolist()
+        for index, (row, column) in enumerate(corners):
+            mask[index, 0, row : row + 4, column : column + 4] = 1
+        return mask + 0.5 * s.normal(12, 1, 10, 10), mask
 
-    return fit(s, model, SGD(model.parameters(), 0.1, momentum=0.9), draw, F.cross_entropy, 700)
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        return 1 - 2 * (outputs * targets).sum() / (outputs.sum() + targets.sum())
+
+    return fit(s, model, Adam(model.parameters(), 3e-3), draw, loss_fn, 400)
 
 
-def frozen_body(s: LoopSetting) -> float:
-    """A new head on a body that was trained before and is kept as it is; its optimizer holds both."""
-    body, head = mlp(10, 32, 32), nn.Linear(32, 2)
-    model = nn.Sequential(body, nn.ReLU(), head)
+def half_brain_float(s: LoopSetting) -> float:
+    """The forward pass in bfloat16: losses and gradients are coarse."""
+    model = mlp(10, 48, 48, 2)
     draw = two_classes(s, 0.1)
-    train_before(model, model.parameters(), draw, F.cross_entropy, 0.2, 500)
-    body.requires_grad_(False)
-    head.reset_parameters()
-    return fit(s, model, AdamW(model.parameters(), 1e-3), draw, F.cross_entropy, 600)
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.float(), targets)
+
+    class Coarse(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                result: Tensor = self.inner(x)
+            return result
+
+    return fit(s, Coarse(), AdamW(model.parameters(), 3e-3), draw, loss_fn, 600)
 
 
-def accumulated(s: LoopSetting) -> float:
-    """Four small batches to a step, as people accumulate by hand."""
-    model = mlp(10, 32, 2)
+def overfitted_few(s: LoopSetting) -> float:
+    """Forty samples with random labels, learnt by heart: the loss goes to zero and stays there."""
+    model = mlp(16, 128, 128, 2)
+    inputs, targets = s.normal(40, 16), torch.randint(0, 2, (40,), generator=s.data)
     optimizer = Adam(model.parameters(), 3e-3)
+    return fit(s, model, optimizer, batches(s, inputs, targets, 16), F.cross_entropy, 900)
+
+
+def autoregressive_counts(s: LoopSetting) -> float:
+    """A GRU on a noisy random walk with the user's own clipping: most of each change is noise."""
+    cell, answer = nn.GRU(1, 24, batch_first=True), nn.Linear(24, 1)
+    model = nn.ModuleList([cell, answer])
+    optimizer = SGD(model.parameters(), 0.1, momentum=0.9)
     s.watch(model, optimizer)
-    draw = two_classes(s, 0.15, num=8)
     losses = []
-    for _ in range(700):
+    for _ in range(500):
+        noise = s.normal(24, 21, 1)
+        walk = torch.zeros(24, 21, 1)
+        for time in range(1, 21):
+            walk[:, time] = 0.9 * walk[:, time - 1] + noise[:, time]
         optimizer.zero_grad()
-        total = 0.0
-        for _ in range(4):
-            inputs, targets = draw(0)
-            loss = F.cross_entropy(model(inputs), targets) / 4
-            loss.backward()
-            total += loss.item()
+        loss = F.mse_loss(answer(cell(walk[:, :-1])[0]), walk[:, 1:])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
-        losses.append(total)
+        losses.append(loss.item())
     return tail(losses)
 
 
-def second_order(s: LoopSetting) -> float:
-    """LBFGS on a fixed set of noisy samples: it is at the end within a few dozen steps."""
-    model = mlp(3, 8, 1, unit=nn.Tanh)
-    optimizer = LBFGS(model.parameters(), lr=0.5, max_iter=4)
-    s.watch(model, optimizer)
-    inputs = s.normal(200, 3)
-    targets = torch.sin(inputs[:, :1]) + 0.3 * s.normal(200, 1)
-
-    def closure() -> Tensor:
+def policy_on_slope(s: LoopSetting) -> float:
+    """A Gaussian policy with a learnt spread and a mean reward as its baseline; returns minus the reward."""
+    policy = mlp(2, 32, 1, unit=nn.Tanh)
+    log_spread = nn.Parameter(torch.zeros(1))
+    optimizer = Adam([*policy.parameters(), log_spread], 5e-3)
+    s.watch(policy, optimizer)
+    rewards, mean = [], 0.0
+    for _ in range(800):
+        states = s.normal(48, 2)
+        choices = torch.distributions.Normal(policy(states)[:, 0], log_spread.exp())
+        actions = choices.sample()
+        reward = -(actions - states[:, 0] * states[:, 1]).square()
+        mean = 0.9 * mean + 0.1 * reward.mean().item()
         optimizer.zero_grad()
-        loss = F.mse_loss(model(inputs), targets) + 1e-3 * sum(p.square().sum() for p in model.parameters())
-        loss.backward()
-        return loss
-
-    return tail([optimizer.step(closure).item() for _ in range(300)])
-
-
-def focal(s: LoopSetting) -> float:
-    """One in twenty is positive, and what is easy counts for little: the loss is small from the start."""
-    model = mlp(10, 32, 1)
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(96, 10)
-        return inputs, (inputs[:, :1] + 0.3 * s.normal(96, 1) > 1.65).float()
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        chance = torch.sigmoid(outputs)
-        of_truth = torch.where(targets > 0, chance, 1 - chance)
-        return -((1 - of_truth) ** 2 * of_truth.clamp(min=1e-8).log()).mean()
-
-    return fit(s, model, Adam(model.parameters(), 2e-3), draw, loss_fn, 800)
-
-
-class Coupling(nn.Module):
-    """Two affine coupling layers between two dimensions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.nets = nn.ModuleList(mlp(1, 24, 2, unit=nn.Tanh) for _ in range(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Negative log likelihood of each point, less its constant."""
-        one, two = x[:, :1], x[:, 1:]
-        total = torch.zeros(len(x), 1)
-        for net in self.nets:
-            scale, shift = net(one).chunk(2, 1)
-            scale = torch.tanh(scale)
-            one, two = two * scale.exp() + shift, one
-            total = total + scale
-        result: Tensor = 0.5 * (one**2 + two**2) - total
-        return result
-
-
-def flow(s: LoopSetting) -> float:
-    """A likelihood of points near a parabola."""
-    model = Coupling()
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        one = s.normal(64, 1)
-        return torch.cat([one, 0.5 * one**2 + 0.1 * s.normal(64, 1)], 1), one
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, lambda loss, _: loss.mean(), 900)
-
-
-class Branched(nn.Module):
-    """A trunk with a second branch that nothing flows back from."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trunk, self.head = mlp(10, 32, 32), nn.Linear(64, 2)
-        self.beside = mlp(32, 32, 32)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        h = torch.relu(self.trunk(x))
-        result: Tensor = self.head(torch.cat([h, self.beside(h).detach()], 1))
-        return result
-
-
-def detached_branch(s: LoopSetting) -> float:
-    """A fixed branch beside the one that learns, left in the optimizer."""
-    model = Branched()
-    return fit(
-        s, model, SGD(model.parameters(), 0.1, momentum=0.9), two_classes(s, 0.1), F.cross_entropy, 700
-    )
-
-
-def small_images(s: LoopSetting) -> float:
-    """Batches of two images with batch-free normalisation: noisy losses that fall."""
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4)
-    )
-    return fit(s, model, SGD(model.parameters(), 5e-3), images(s, 0.1, num=2), F.cross_entropy, 1200)
-
-
-def diffusion_sequence(s: LoopSetting) -> float:
-    """Noise in short waves of random phase, at a random level, predicted by convolutions over time."""
-    model = nn.Sequential(
-        nn.Conv1d(2, 16, 5, padding=2), nn.SiLU(), nn.Conv1d(16, 16, 5, padding=2), nn.SiLU(),
-        nn.Conv1d(16, 1, 5, padding=2),
-    )  # fmt: skip
-    time = torch.linspace(0, 4 * math.pi, 24)
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        waves = torch.sin(time + 2 * math.pi * s.uniform(32, 1, 1))
-        level = s.uniform(32, 1, 1)
-        noise = s.normal(32, 1, 24)
-        mixed = (1 - level).sqrt() * waves + level.sqrt() * noise
-        return torch.cat([mixed, level.expand(-1, -1, 24)], 1), noise
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, F.mse_loss, 600)
+        (-(choices.log_prob(actions) * (reward - mean)).mean()).backward()
+        optimizer.step()
+        rewards.append(-reward.mean().item())
+    return tail(rewards)
 
 
 LOOPS = {
-    "learnt_variances": (learnt_variances, -0.5),
-    "growing_lengths": (growing_lengths, 0.3),
-    "distillation": (distillation, 1.45),
-    "frozen_body": (frozen_body, 0.5),
-    "accumulated": (accumulated, 0.52),
-    "second_order": (second_order, 0.2),
-    "focal": (focal, 0.03),
-    "flow": (flow, 0.5),
-    "detached_branch": (detached_branch, 0.45),
-    "small_images": (small_images, 0.9),
-    "diffusion_sequence": (diffusion_sequence, 0.5),
+    "large_targets": (large_targets, 40.0),
+    "bags_of_words": (bags_of_words, 0.6),
+    "mixture_density": (mixture_density, 0.0),
+    "adversarial_inputs": (adversarial_inputs, 0.55),
+    "mixed_samples": (mixed_samples, 1.1),
+    "spectral_gan": (spectral_gan, 0.5),
+    "quantised_codes": (quantised_codes, 1.0),
+    "survival": (survival, 2.6),
+    "changing_tasks": (changing_tasks, 0.4),
+    "low_rank_adapters": (low_rank_adapters, 0.5),
+    "domain_adversary": (domain_adversary, 0.35),
+    "overlap_loss": (overlap_loss, 0.3),
+    "half_brain_float": (half_brain_float, 0.45),
+    "overfitted_few": (overfitted_few, 0.1),
+    "autoregressive_counts": (autoregressive_counts, 1.3),
+    "policy_on_slope": (policy_on_slope, 0.9),
 }
 """Each loop, and the number that a run which learnt comes below."""

@@ -16,9 +16,13 @@ from vgrad.lab.accuracy.foreign import (
     healthy_held_out,
     healthy_held_out_training,
     healthy_second,
+    healthy_third,
+    healthy_third_training,
     sick,
     sick_held_out,
+    sick_held_out_rates,
     sick_second,
+    sick_third,
 )
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
@@ -29,8 +33,9 @@ from vgrad.run.watched_loop import watch
 from vgrad.watching.watch import Watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
-    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_held_out.LOOPS, **healthy_held_out_training.LOOPS,
-    **sick.LOOPS, **sick_second.LOOPS, **sick_held_out.LOOPS,
+    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_third.LOOPS, **healthy_third_training.LOOPS,
+    **healthy_held_out.LOOPS, **healthy_held_out_training.LOOPS,
+    **sick.LOOPS, **sick_second.LOOPS, **sick_third.LOOPS, **sick_held_out.LOOPS, **sick_held_out_rates.LOOPS,
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
 
