@@ -128,7 +128,7 @@ def replayed_values(s: LoopSetting) -> float:
     return -sum(earned[-200:])
 
 
-class Attention(nn.Module):
+class SymbolEncoder(nn.Module):
     """An encoder of one block with layer norm, for symbols."""
 
     def __init__(self, num_symbols: int, num_out: int, length: int, width: int = 32) -> None:
@@ -146,7 +146,7 @@ class Attention(nn.Module):
 
 def warmed_up_attention(s: LoopSetting) -> float:
     """Warm-up, then a cosine to zero at step 450 and on with a rate of zero: each symbol's neighbour."""
-    model = Attention(8, 8, 8)
+    model = SymbolEncoder(8, 8, 8)
     optimizer = AdamW(model.parameters(), 5e-3)
 
     def rate(step: int) -> float:
@@ -162,7 +162,7 @@ def warmed_up_attention(s: LoopSetting) -> float:
 
 def fine_tuned_attention(s: LoopSetting) -> float:
     """AdamW at 1e-5 with warm-up and a linear decay, on weights that were trained for a like task."""
-    model = Attention(8, 2, 8)
+    model = SymbolEncoder(8, 2, 8)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         symbols = torch.randint(0, 8, (24, 8), generator=s.data)
@@ -176,7 +176,7 @@ def fine_tuned_attention(s: LoopSetting) -> float:
 
 def masked_symbols(s: LoopSetting) -> float:
     """A third of the symbols of a noisy pattern is hidden: what is random of it cannot be known."""
-    model = Attention(7, 6, 10)
+    model = SymbolEncoder(7, 6, 10)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         start = torch.randint(0, 6, (24, 1), generator=s.data)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.healthy_held_out import Attention
+from vgrad.lab.accuracy.foreign.healthy_held_out import SymbolEncoder
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, two_classes
 from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
 
@@ -74,7 +74,7 @@ def rmsprop_rate(s: LoopSetting) -> float:
 
 def ramp_too_high(s: LoopSetting) -> float:
     """An encoder whose warm-up goes on to a hundred times the usual rate."""
-    model = Attention(8, 8, 8)
+    model = SymbolEncoder(8, 8, 8)
     optimizer = Adam(model.parameters(), 5e-3)
     top = 1.0 if s.is_cured else 200.0
     schedule = LambdaLR(optimizer, lambda step: min(step / 300, 1.0) * top)
