@@ -198,7 +198,7 @@ class Judge:
         self._losses.observe(loss)
         self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
-        clipped = controls.clip is not None
+        clipped = controls.clip is not None or record.is_clipped_by_loop
         was_whole = self._explosions.unhealed_since is None
         is_exploding = self._explosions.observe(
             record.step, loss, record.grad_norm, clipped=clipped, update=self._largest_update(stats)

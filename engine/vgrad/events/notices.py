@@ -116,6 +116,14 @@ class MetricsLogged:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopNoted:
+    """Something about the training loop's own settings that a person should know, in words."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The run's whole state after ``step`` is on disk; it can be resumed from there.
 
@@ -180,6 +188,7 @@ NoticeBody = (
     | VerdictChanged
     | LayersChanged
     | MetricsLogged
+    | LoopNoted
     | CheckpointSaved
     | CheckpointFailed
     | RecordingChanged

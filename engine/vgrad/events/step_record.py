@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     Float32s = NDArray[np.float32]
 
 
+LOOP_CLIP = "loop_clip"  # names the link that a training loop's own clipping makes
+
+
 class ChainLink(NamedTuple):
     """A link of the chain of transforms, as a record names it.
 
     Attributes:
-        control: Name of the control that put it there: ``"clip"``.
+        control: Name of the control that put it there: ``"clip"``; `LOOP_CLIP` for what the loop does itself.
         label: What it is called: ``"clip norm 1"``.
     """
 
@@ -38,7 +41,8 @@ class StepRecord:
             NaN where it really is NaN.
         lr: Learning rate that was really used: ``base_lr`` times the controls' ``lr_scale``.
         base_lr: Learning rate as the optimizer and its scheduler set it.
-        grad_norm: Joint L2 norm of the accumulated gradient before any transform.
+        grad_norm: Joint L2 norm of the accumulated gradient before any transform, and before clipping that
+            the loop itself does by torch's functions.
         applied_norm: The same after all transforms: what the optimizer stepped with.
         grad_norms: L2 norm per layer before any transform, float32 of shape ``(num_layers,)``.
         num_tokens: Tokens in the window (0 where the data has none).
@@ -47,7 +51,7 @@ class StepRecord:
         elapsed_s: Seconds of training up to the end of this step, pauses left out.
         step_s: Seconds this step took, watching included.
         watch_s: Seconds of ``step_s`` spent on watching.
-        links: The chain's links, in the order in which they acted.
+        links: The chain's links, in the order in which they acted; the loop's own clipping is the first.
         link_norms: Joint norm after each link, float32; before the first it is ``grad_norm``. None
             where the norms between the links were not measured.
         microbatch_square: Mean squared norm of the microbatches' gradients; NaN for a single one.
@@ -75,6 +79,11 @@ class StepRecord:
     skipped: bool = False
     loss_scale: float = 1.0
     part: int = 0
+
+    @property
+    def is_clipped_by_loop(self) -> bool:
+        """Whether the loop itself has clipped the gradients, before any control."""
+        return bool(self.links) and self.links[0].control == LOOP_CLIP
 
     @property
     def loss_or_nan(self) -> float:

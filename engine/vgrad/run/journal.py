@@ -14,6 +14,7 @@ from vgrad.events.notices import (
     CommandRejected,
     GradientsChecked,
     LayersChanged,
+    LoopNoted,
     Preparing,
     RecordingChanged,
     RunEnded,
@@ -60,7 +61,7 @@ def entry_of(notice: Notice) -> Entry | None:
     """The line that a notice makes in the journal; None for one that makes none."""
     kind: Kind = "run"
     match notice.body:
-        case Preparing(what=text):
+        case Preparing(what=text) | LoopNoted(text=text):
             pass
         case RunStarted(info=info):
             text = _about_start(info)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vgrad.controls.catalog import CLIP
+from vgrad.events.step_record import LOOP_CLIP
 from vgrad.measure.noise_scale import MIN_OBSERVATIONS, NoiseScale
 from vgrad.methods.accumulate import SumOver
 
@@ -116,11 +117,16 @@ class Noise:
 
 
 def _around_clip(block: StepBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Joint norms before and after clipping alone, shape ``(n,)``; equal where the chain has no such link."""
+    """Joint norms before and after clipping alone, shape ``(n,)``; equal where the chain has no such link.
+
+    Where no control clips, what the loop clips itself is meant.
+    """
     if block.link_norms is None:
         return block.grad_norm, block.applied_norm
     norms = np.column_stack((block.grad_norm, block.link_norms.astype(np.float64)))
-    for position, link in enumerate(block.links):
-        if link.control == CLIP.name:
+    names = [link.control for link in block.links]
+    for name in (CLIP.name, LOOP_CLIP):
+        if name in names:
+            position = names.index(name)
             return norms[:, position], norms[:, position + 1]
     return block.grad_norm, block.grad_norm

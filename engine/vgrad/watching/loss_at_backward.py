@@ -36,10 +36,12 @@ class CaughtLoss:
         loss: A float on a CPU, a 0-d tensor on an accelerator, where it is not read back; None where it is
             not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
+        num_passes: Backward passes whose gradients add up; 0 where that is not known.
     """
 
     loss: Tensor | float | None = None
     scale: Tensor | float | None = None
+    num_passes: int = 0
 
 
 class LossAtBackward:
@@ -85,6 +87,11 @@ class LossAtBackward:
         self._is_used = True
         return self._caught
 
+    @property
+    def num_passes(self) -> int:
+        """Backward passes whose gradients add up now."""
+        return self._caught.num_passes
+
     def begin(self) -> None:
         """The losses of this step come from here on: its closure is about to be called."""
         self._is_used = True
@@ -106,11 +113,11 @@ class LossAtBackward:
         if before != now or not now:
             # Gradients that were cleared or written to meanwhile are not those of the losses so far.
             if self._is_used or before != last or not any(before):
-                self._caught = CaughtLoss(loss, scale)
+                self._caught = CaughtLoss(loss, scale, 1)
             else:
                 so_far = self._caught.loss
                 total = None if loss is None or so_far is None else so_far + loss
-                self._caught = CaughtLoss(total, scale)
+                self._caught = CaughtLoss(total, scale, self._caught.num_passes + 1)
             self._is_used = False
             if self._after_backward is not None:
                 self._after_backward()
@@ -120,6 +127,11 @@ class LossAtBackward:
         return [
             (0, 0) if (grad := param.grad) is None else (id(grad), grad._version) for param in self._looked_at
         ]
+
+
+def num_backward_passes() -> int:
+    """Outermost backward passes of this process that have ended while somebody was told of them."""
+    return _Wrappers.num_passes
 
 
 def is_in_backward() -> bool:
@@ -167,6 +179,7 @@ class _Wrappers:
     """
 
     num_running = 0
+    num_passes = 0
     listeners: tuple[BackwardListener, ...] = ()
     _users: tuple[weakref.ref[LossAtBackward], ...] = ()
     _lock = threading.RLock()  # a part that is collected while it is held closes itself
@@ -258,6 +271,7 @@ def _wrapped_backward(original: Any) -> Any:
         finally:
             thread.is_in_backward = False
             _Wrappers.num_running -= 1
+            _Wrappers.num_passes += 1
         for listener in listeners:
             _call(listener.after_backward, listener.guard)
         for user in _Wrappers.users():

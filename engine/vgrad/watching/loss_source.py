@@ -22,6 +22,10 @@ class LossSource(Protocol):
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""
 
+    @property
+    def num_passes(self) -> int:
+        """Backward passes whose gradients add up now; 0 where that is not known."""
+
     def begin(self) -> None:
         """The losses of this step come from here on: its closure is about to be called."""
 
@@ -51,6 +55,11 @@ class LossFromCall:
         if isinstance(loss, Tensor):
             loss = loss.detach().reshape(())
         return CaughtLoss(loss)
+
+    @property
+    def num_passes(self) -> int:
+        """Not known."""
+        return 0
 
     def begin(self) -> None:
         """Nothing: the loop knows."""

@@ -11,7 +11,7 @@ from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
 from vgrad.events.environment import find_environment
-from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted
+from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, LoopNoted, RunStarted
 from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
 from vgrad.gradients.gradient_reader import has_sparse_module
@@ -19,6 +19,8 @@ from vgrad.gradients.layers import find_layers
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
 from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.loop_clipping import LoopClipping
+from vgrad.watching.loop_remarks import LoopRemarks
 from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.optimizer_tap import OptimizerTap
@@ -112,6 +114,7 @@ class WatchedPart:
             self.losses.close()
             raise
         self.tap.guard = guard
+        self._observe_loop(guard)
         self.tap.on_control_dropped = self._control_dropped
         self.totals = Totals()
         self._count_params()
@@ -220,6 +223,8 @@ class WatchedPart:
 
     def take_off(self) -> None:
         """Take all hooks off again."""
+        if self._loop_clipping is not None:
+            self._loop_clipping.close()
         self.tap.on_boundary = None
         self.tap.remove()
         self._through_time.close()
@@ -234,6 +239,9 @@ class WatchedPart:
         self._through_time.at_step(self.step + 1)
         self._look_for_new_params()
         self.report()
+        if self._remarks is not None:
+            for text in self._remarks.new(self.controls, self.losses.num_passes):
+                self._hub.notify(LoopNoted(self.step, text), part=self.id)
 
     def _look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
@@ -250,6 +258,8 @@ class WatchedPart:
             return
         self.report(wait=True)
         self.tap.use_layers(layers)
+        if self._loop_clipping is not None:
+            self._loop_clipping.use_params(layers.params)
         if len(self._optimizers) == 1:
             self.losses.use_params(layers.params)
         self._through_time.close()
@@ -307,6 +317,14 @@ class WatchedPart:
             part=self.id,
             losses=self.losses,
         )
+
+    def _observe_loop(self, guard: Guard) -> None:
+        """Notice how the loop itself clips: not where gradients are used before it could."""
+        self._loop_clipping: LoopClipping | None = None
+        self._remarks: LoopRemarks | None = None
+        if len(self._optimizers) == 1 and not self._is_by_hand:
+            self._loop_clipping = self.tap.meter.loop_clipping = LoopClipping(self.tap.layers.params, guard)
+            self._remarks = LoopRemarks(self._loop_clipping)
 
     def _backward_ended(self) -> None:
         tap = getattr(self, "tap", None)  # another thread's pass may end before there is one

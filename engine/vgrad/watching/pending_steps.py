@@ -39,6 +39,8 @@ class PendingStep:
         skipped: Whether the step was dropped, as far as the host knows.
         present: Indices of the parameters that had a gradient; None for all.
         measured: Which expensive statistics were measured.
+        is_clipped_whole: Whether the loop itself multiplied all gradients by one factor, to clip them; False
+            where it clipped them in another way; None where it did not.
         logged: The loss that the loop has logged for this step; it beats the other one.
     """
 
@@ -50,6 +52,7 @@ class PendingStep:
     skipped: bool
     present: list[int] | None
     measured: Picked
+    is_clipped_whole: bool | None = None
     logged: float | HostCopy | None = None
 
 
@@ -121,6 +124,8 @@ class PendingSteps:
             everywhere = norms.dtype.type(0).repeat(len(self._layers.params))
             everywhere[pending_step.present] = norms
             norms = everywhere
+        if pending_step.is_clipped_whole is not None:
+            norm, norms = _before_loop_clip(norm, steering[0], norms, is_whole=pending_step.is_clipped_whole)
         if pending_step.measured.indices:
             step = pending_step.record.keywords["step"]
             self._probe.store(step, pending_step.measured, values[num_norms:])
@@ -134,3 +139,17 @@ class PendingSteps:
             skipped=pending_step.skipped or arrived.get("found_inf", 0.0) > 0,
             loss_scale=arrived.get("scale", pending_step.loss_scale),
         )
+
+
+def _before_loop_clip(
+    before: float, after: float, norms: NDArray[np.floating], *, is_whole: bool
+) -> tuple[float, NDArray[np.floating]]:
+    """The joint norm and those of the parameters before the loop clipped, where they are known."""
+    if not is_whole:
+        # Infinite entries that the loop has made finite again are no fault of what is applied.
+        is_mended = math.isfinite(after) and not math.isfinite(before)
+        return (after if is_mended else before), norms
+    if not (math.isfinite(before) and 0 < after < math.inf):
+        return before, norms
+    with np.errstate(over="ignore"):
+        return before, norms * (before / after)

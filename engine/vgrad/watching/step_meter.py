@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vgrad.gradients.layers import Layers
     from vgrad.methods.accumulation_window import AccumulationWindow
     from vgrad.watching.fused_scaling import FusedScaling
+    from vgrad.watching.loop_clipping import LoopClip, LoopClipping
     from vgrad.watching.step_rates import StepRates
 
 # Of the budget, for what verdicts look at; what the screen shows gets the rest.
@@ -48,6 +49,8 @@ class StepMeter:
         watch_s: Seconds that watching has taken of the step under way.
         loss_scale: What the loss of this step was multiplied with, a float or 0-d on its device.
         budget: What the expensive statistics are paid from.
+        loop_clipping: Knows the clipping that the loop does itself; None where nobody observes it. It may be
+            assigned.
     """
 
     def __init__(self, layers: Layers, *, watch_budget: float, keep_s: float, part: int = 0) -> None:
@@ -62,6 +65,8 @@ class StepMeter:
         self._part = part
         self._elapsed_s = 0.0
         self._norms: tuple[Tensor, Tensor] | None = None
+        self.loop_clipping: LoopClipping | None = None
+        self._loop_clip: LoopClip | None = None
         self.use_layers(layers)
         self.ended_s = time.perf_counter()
 
@@ -87,6 +92,7 @@ class StepMeter:
         """
         norms, norm = grads.norms(), grads.norm()
         self._norms = (norms, norm) if scale is None else (norms / scale, norm / scale)
+        self._loop_clip = None if self.loop_clipping is None else self.loop_clipping.take()
         self._probe.loss_scale = self.loss_scale
         self._probe.grad_scale = scale
         self._probe.before_transforms()
@@ -106,7 +112,7 @@ class StepMeter:
         """Forget the step under way: it raised."""
         self._probe.cancel()
         self._judged.cancel()
-        self._norms = None
+        self._norms = self._loop_clip = None
 
     def finish(
         self,
@@ -135,6 +141,11 @@ class StepMeter:
         norms, norm = self._norms
         measured, vectors = self._probe.after_step()
         self._judged.after_step(self.step + 1)
+        clip, self._loop_clip = self._loop_clip, None
+        if window.num_microbatches > 1:
+            clip = None  # it acted on each microbatch, and what the window holds was never clipped as a whole
+        if clip is not None:
+            norm, applied, links = clip.norm_before(norm), (norm, *applied), (clip.link, *links)
         loss, loss_scale = window.loss, self.loss_scale
         if scaling.full_scale is not None:
             loss_scale = scaling.full_scale
@@ -178,6 +189,7 @@ class StepMeter:
                 skipped=skipped,
                 present=present,
                 measured=measured,
+                is_clipped_whole=None if clip is None else clip.is_whole,
             )
         )
         probe = self._probe

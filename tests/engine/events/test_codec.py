@@ -37,6 +37,7 @@ from vgrad.events.notices import (
     CommandRejected,
     GradientsChecked,
     LayersChanged,
+    LoopNoted,
     MetricsLogged,
     Notice,
     NoticeBody,
@@ -137,6 +138,7 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     MetricsLogged: st.builds(
         MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
     ),
+    LoopNoted: st.builds(LoopNoted, counts, text),
     RunEnded: st.builds(
         RunEnded, counts, st.sampled_from(["done", "stopped", "failed"]), st.none() | numbers,
         st.none() | numbers, st.none() | numbers, numbers, st.none() | text, st.none() | text,

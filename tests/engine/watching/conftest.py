@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch.nn.utils import clip_grad
 
 from vgrad.watching import guard
+from vgrad.watching.clip_calls import inner_cell
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,9 @@ def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_left_on_torch() -> Iterator[None]:
     """Whoever closes what he watched finds torch as it was."""
     backward, scale = torch.autograd.backward, torch.amp.GradScaler.scale
+    cells = [inner_cell(clip_grad._clip_grads_with_norm_), inner_cell(clip_grad.clip_grad_value_)]
+    clipping = [cell and cell.cell_contents for cell in cells]
     yield
+    assert [cell and cell.cell_contents for cell in cells] == clipping
     assert torch.autograd.backward is backward
     assert torch.amp.GradScaler.scale is scale
