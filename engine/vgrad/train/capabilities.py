@@ -1,7 +1,8 @@
 """What the built-in loop can use on a model and its device, worked out once before the first step.
 
-Precision is the exception: whether a model can be trained in it on its device is found out by training, so
-`vgrad.train.precision_support` asks when it is first wanted.
+Two answers are found out by training, when they are first wanted: whether the model can be trained in a
+precision on its device (`vgrad.train.precision_support`), and whether gradients are dense that no module says
+are sparse (`vgrad.train.dense_gradients`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vgrad.controls.capabilities import NEEDS_DENSE, Capabilities, Refusal, without_dense
+from vgrad.controls.capabilities import Capabilities, Refusal, without_dense
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import Word
-from vgrad.errors import ConfigError
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.measure.hidden_gradients import is_recurrent, recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
@@ -23,7 +23,6 @@ from vgrad.watching.chain import why_not_dense
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vgrad.methods.optimizers import OptimizerChoice
 
 _PARTS = tuple(control for control in CONTROLS.values() if isinstance(control, Word))
 STRUCTURE = tuple(control.name for control in _PARTS)
@@ -35,16 +34,6 @@ _NO_HIDDEN_MATRICES = "is for hidden-to-hidden matrices and this model has none:
 def capabilities_of(model: nn.Module) -> Capabilities:
     """What the built-in loop can use on ``model``."""
     return Capabilities(tuple(_refusals(model)))
-
-
-def require_optimizer(choice: OptimizerChoice | None, model: nn.Module) -> None:
-    """Check that ``choice`` can train ``model``, where that depends on its parameters.
-
-    Raises:
-        ConfigError: If it cannot; says why.
-    """
-    if getattr(choice, "weight_decay", 0.0) and has_sparse_module(model):
-        raise ConfigError(f"optimizer: weight_decay {NEEDS_DENSE}")
 
 
 def _refusals(model: nn.Module) -> Iterator[Refusal]:

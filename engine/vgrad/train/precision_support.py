@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
-
 from vgrad.errors import ConfigError
-from vgrad.methods.precision import BFloat16, Float32, Precision, autocast, supports
-from vgrad.task.random_state import kept_random_state
+from vgrad.methods.precision import BFloat16, Float32, Precision, supports
 from vgrad.task.task import peek
+from vgrad.train.trial_step import trial_gradients
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from vgrad.task import Microbatch, Task
 
 
@@ -77,31 +71,8 @@ class PrecisionSupport:
 
 def _error_of_a_step(task: Task, batch: Microbatch, precision: Precision) -> Exception | None:
     """What a forward and a backward pass raise. They leave nothing behind."""
-    params = [param for param in task.model.parameters() if param.requires_grad]
-    with kept_random_state(task.device), _kept_buffers(task.model):
-        try:
-            with torch.enable_grad():
-                with autocast(precision, task.device):
-                    loss = task.loss_of(batch)
-                # Not backward(): that would add to p.grad, and call the hooks of who waits for gradients.
-                torch.autograd.grad(loss, params, allow_unused=True)
-        except Exception as error:  # noqa: BLE001  # of a person's model: whatever it is, it is the reason
-            return error
-    return None
-
-
-@contextmanager
-def _kept_buffers(model: nn.Module) -> Iterator[None]:
-    """Put every buffer back, the same object with the same values, whatever is done inside."""
-    kept = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
     try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, values in kept:
-                buffer.copy_(values)
-                setattr(module, name, buffer)
+        trial_gradients(task, batch, precision)
+    except Exception as error:  # noqa: BLE001  # of a person's model: whatever it is, it is the reason
+        return error
+    return None

@@ -27,8 +27,9 @@ from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.random_state import capture_random, restore_random_
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
-from vgrad.train.capabilities import STRUCTURE, capabilities_of, require_optimizer
+from vgrad.train.capabilities import STRUCTURE, capabilities_of
 from vgrad.train.current_optimizer import CurrentOptimizer
+from vgrad.train.dense_gradients import DenseGradients
 from vgrad.train.model_parts import current, set_structure_, structure_of
 from vgrad.train.model_state import capture_model, how_models_differ, restore_model_
 from vgrad.train.precision_support import PrecisionSupport
@@ -95,6 +96,7 @@ class Trainer:
             task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
         )
         self._precisions = PrecisionSupport(task)
+        self._dense = DenseGradients(task)
         self._passes = Backward(task, seed=config.seed)
         self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         self._reinits = Reinits(task.model, self._stepper, seed=config.seed)
@@ -191,7 +193,7 @@ class Trainer:
         """
         if before is None or controls.precision != before.precision:
             self._precisions.require(controls.precision)
-        require_optimizer(controls.optimizer, self.task.model)
+        self._dense.require(controls)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
         self._passes.set(before, controls)
         for name in STRUCTURE:
@@ -322,6 +324,7 @@ class Trainer:
             raise ConfigError(f"the state is of another model: {differing}")
         require_usable(controls, self._capabilities)
         self._precisions.require(controls.precision)
+        self._dense.require(controls)
         before = self.capture()
         try:
             self._restore_(copied(state.content))

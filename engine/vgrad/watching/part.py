@@ -100,6 +100,7 @@ class WatchedPart:
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
+        self._is_dense_refused = False
         if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
             self._refuse_dense(layers)
         if len(optimizers) > 1:
@@ -198,6 +199,8 @@ class WatchedPart:
         Raises:
             ConfigError: If it cannot; says why.
         """
+        if self.tap.meter.has_sparse and not self._is_dense_refused:
+            self._refuse_dense(self.tap.layers)  # no module had said so
         controls = reduce(self.controls, command, self._capabilities)
         if controls.freeze is not None:
             controls.freeze.matching(self.layers)
@@ -341,6 +344,7 @@ class WatchedPart:
         self._frozen = [param for param in held if not param.requires_grad]
 
     def _refuse_dense(self, layers: Layers) -> None:
+        self._is_dense_refused = True
         self._capabilities = self._capabilities.without(*without_dense(why_not_dense(layers.params)))
 
     def _control_dropped(self, control: str, reason: str) -> None:

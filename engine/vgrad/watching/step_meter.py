@@ -48,6 +48,7 @@ class StepMeter:
         ended_s: When the last step ended, by `time.perf_counter`; when the next one began, if it is known.
         watch_s: Seconds that watching has taken of the step under way.
         loss_scale: What the loss of this step was multiplied with, a float or 0-d on its device.
+        has_sparse: Whether some gradient of the last step was not a dense real tensor.
         budget: What the expensive statistics are paid from.
         loop_clipping: Knows the clipping that the loop does itself; None where nobody observes it. It may be
             assigned.
@@ -58,6 +59,7 @@ class StepMeter:
         self.step_s = 0.0
         self.watch_s = 0.0
         self.loss_scale: float | Tensor = 1.0
+        self.has_sparse = False
         # What verdicts look at is due by the step, whatever it costs: it must not use up the screen's part.
         self._judged_share = JUDGED_SHARE * watch_budget
         self.budget = Budget((1 - JUDGED_SHARE) * watch_budget)
@@ -91,6 +93,7 @@ class StepMeter:
             RuntimeError: If their dtypes or shapes are not those that the plan in ``grads`` was made for.
         """
         norms, norm = grads.norms(), grads.norm()
+        self.has_sparse = grads.has_sparse
         self._norms = (norms, norm) if scale is None else (norms / scale, norm / scale)
         self._loop_clip = None if self.loop_clipping is None else self.loop_clipping.take()
         self._probe.loss_scale = self.loss_scale

@@ -14,6 +14,7 @@ from vgrad.config import RunConfig
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
 from vgrad.controls.controls import Pause, Resume, Set
+from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
@@ -103,4 +104,65 @@ def test_a_precision_is_asked_of_the_model_only_when_it_is_first_wanted() -> Non
     ):
         trainer.apply(command)
     assert len(passes) == seen
+    trainer.close()
+
+
+class UnmarkedWords(nn.Module):
+    """Looks its rows up sparsely, and no module of it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(9, 4))
+        self.head = nn.Linear(4, 3)
+        self.num_passes = 0
+
+    def forward(self, words: Tensor) -> Tensor:
+        self.num_passes += 1
+        return self.head(nn.functional.embedding(words, self.table, sparse=True).mean(1))
+
+
+def unmarked_trainer(**settings: Any) -> Trainer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = UnmarkedWords()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    task = Task(model=model, optimizer=optimizer, data=batches(), loss=nn.functional.cross_entropy)
+    return Trainer(task, RunConfig.make(steps=10, **settings))
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"optimizer": "adam"}, "optimizer=adam: needs dense gradients"),
+        ({"optimizer": "sgd:0.1,weight_decay=0.1"}, "weight_decay needs dense gradients"),
+        ({"detect": "sam"}, "detect=sam: needs dense gradients"),
+        ({"noise": "0.1"}, "needs dense gradients"),
+    ],
+)
+def test_sparse_gradients_that_no_module_announces_are_found_at_the_start_and_mid_run(
+    setting: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        unmarked_trainer(**setting)
+    steered, bare = unmarked_trainer(), unmarked_trainer()
+    [(name, value)] = setting.items()
+    steered.train_step()
+    answer = steered.apply(Set(name, value))
+    assert isinstance(answer, CommandRejected)
+    assert reason in answer.reason
+    bare.train_step()
+    assert [steered.train_step().loss for _ in range(3)] == [bare.train_step().loss for _ in range(3)]
+    steered.close()
+    bare.close()
+
+
+def test_whether_gradients_are_dense_is_asked_once_and_only_by_a_control_that_needs_it() -> None:
+    trainer = unmarked_trainer(clip="norm:1")
+    model = trainer.task.model
+    assert isinstance(model, UnmarkedWords)
+    assert model.num_passes == 0
+    for _ in range(2):
+        trainer.apply(Set("optimizer", "adam"))
+        trainer.apply(Set("detect", "sam"))
+    assert model.num_passes == 1
     trainer.close()

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import vgrad
 from vgrad.controls.controls import Controls
+from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.adaptive_clip import AGC
@@ -93,7 +95,7 @@ def test_a_sparse_gradient_is_what_the_dense_one_is(controls: Controls) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_the_dear_statistics_count_what_is_not_there_as_zeros() -> None:
+def test_the_expensive_statistics_count_what_is_not_there_as_zeros() -> None:
     def stats(*, sparse: bool) -> Any:
         model = words(sparse=sparse)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -139,3 +141,19 @@ def test_what_needs_dense_gradients_is_switched_off_where_they_turn_out_sparse(c
     trained(bare, None)
     for one, other in zip(steered.parameters(), bare.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_sparse_gradients_that_no_module_announces_are_known_after_a_step() -> None:
+    table, head = nn.Parameter(torch.randn(50, 4)), nn.Linear(4, 3)
+    model = nn.Module()
+    model.table, model.head = table, head
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with vgrad.watch(model, optimizer, record=False) as watch:
+        for inputs, targets in batches(2):
+            optimizer.zero_grad()
+            F.cross_entropy(head(F.embedding(inputs, table, sparse=True).mean(1)), targets).backward()
+            optimizer.step()
+        answer = watch.apply(vgrad.Set("noise", "0.1"))
+        assert isinstance(answer, CommandRejected)
+        assert "needs dense gradients" in answer.reason
+        assert isinstance(watch.apply(vgrad.Set("clip", "norm:1")), CommandApplied)
