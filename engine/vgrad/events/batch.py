@@ -53,7 +53,7 @@ class Batch:
 
     Attributes:
         blocks: Steps. Those of one part are in order, and the newest is always among them.
-        notices: Notices in the order in which they happened, none missing.
+        notices: Notices in the order in which they happened, none missing but `MetricsLogged` of long ago.
         snapshots: By part, each that has changed.
         num_dropped: Steps that this reader was too slow for.
         layer_norms: Of steps that are among ``blocks`` without their norms per layer: those of some of

@@ -3,7 +3,7 @@
 The engine puts and never waits. A reader is a cursor: a position in the stream, and no more, so
 a reader that is slow, or gone, costs nothing. Steps go through a backlog of bounded size, thinned
 and counted; notices are kept from the first to the last, so that every reader sees all of them in
-one order.
+one order. Only of the numbers that a loop logs of its own, perhaps at every step, the newest are kept.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ import os
 import threading
 import time
 import weakref
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
+from heapq import merge
+from itertools import takewhile
+from operator import attrgetter
 from typing import Self
 
 from vgrad.events.backlog import Backlog
 from vgrad.events.batch import Batch, Snapshot
-from vgrad.events.notices import Notice, NoticeBody
+from vgrad.events.notices import MetricsLogged, Notice, NoticeBody
 from vgrad.events.step_block import StepBlock
 
 _MAX_BYTES = 8 * 2**20
+_MAX_LOGGED = 10_000  # far more than come in a second, and a recorder looks more often
 
 
 class Hub:
@@ -35,7 +41,9 @@ class Hub:
         self._lock = threading.Lock()
         self._now_s = now_s
         self._steps = Backlog(max_bytes)
-        self._notices: list[Notice] = []
+        self._num_notices = 0
+        self._notices: list[Notice] = []  # all but those in `_logged`
+        self._logged: deque[Notice] = deque(maxlen=_MAX_LOGGED)
         # By part, each with the number of its publication.
         self._snapshots: dict[int, tuple[int, Snapshot]] = {}
         self._num_published = 0
@@ -63,8 +71,9 @@ class Hub:
             step = getattr(body, "step", 0)
         with self._lock:
             sender = None if command_id is None else self._senders.get(command_id)
-            notice = Notice(len(self._notices), self._now_s(), step, part, body, command_id, sender)
-            self._notices.append(notice)
+            notice = Notice(self._num_notices, self._now_s(), step, part, body, command_id, sender)
+            self._num_notices += 1
+            (self._logged if isinstance(body, MetricsLogged) else self._notices).append(notice)
         return notice
 
     def sent_by(self, command_id: str, sender: str) -> None:
@@ -83,14 +92,14 @@ class Hub:
 
         Args:
             from_start: Whether it also gets what has happened so far: all notices, and those of the
-                steps that are still kept.
+                steps and logged numbers that are still kept.
             attended: Whether somebody sits there who can answer, as at a screen.
         """
         with self._lock:
             if from_start:
                 cursor = Cursor(self, 0, 0, 0)
             else:
-                cursor = Cursor(self, self._steps.num_put, len(self._notices), self._num_published)
+                cursor = Cursor(self, self._steps.num_put, self._num_notices, self._num_published)
             if attended:
                 self._attended.add(cursor)
         return cursor
@@ -111,16 +120,22 @@ class Hub:
         with self._lock:
             blocks = self._steps.after(cursor._num_steps)
             num_dropped = self._steps.num_put - cursor._num_steps - sum(map(len, blocks))
-            notices = tuple(self._notices[cursor._num_notices :])
+            notices = self._notices_from(cursor._num_notices)
             snapshots = {
                 part: snapshot
                 for part, (number, snapshot) in self._snapshots.items()
                 if number > cursor._num_published
             }
             cursor._num_steps = self._steps.num_put
-            cursor._num_notices = len(self._notices)
+            cursor._num_notices = self._num_notices
             cursor._num_published = self._num_published
         return Batch(blocks, notices, snapshots, num_dropped)
+
+    def _notices_from(self, sequence: int) -> tuple[Notice, ...]:
+        """The notices from a number on that are still kept, in their order."""
+        first = bisect_left(self._notices, sequence, key=attrgetter("sequence"))
+        logged = list(takewhile(lambda notice: notice.sequence >= sequence, reversed(self._logged)))
+        return tuple(merge(self._notices[first:], reversed(logged), key=attrgetter("sequence")))
 
     def _close(self, cursor: Cursor) -> None:
         with self._lock:

@@ -201,7 +201,7 @@ class Notice:
     """One event of a run, with its place in the order of all.
 
     Attributes:
-        sequence: Number among all notices of the run, from 0, without gaps.
+        sequence: Number among all notices of the run, from 0.
         time_s: When it happened in the engine, Unix time in seconds.
         step: The step that it belongs to; 0 before any.
         part: The part of the run that it is about.

@@ -17,13 +17,14 @@ from vgrad.printable import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 _APPLICATION_ID = 0x76677264  # "vgrd"
 _BUSY_S = 5.0
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE notices (sequence INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE notices (sequence INTEGER PRIMARY KEY, data TEXT NOT NULL, command_id TEXT);
+CREATE INDEX notices_by_command ON notices (command_id) WHERE command_id IS NOT NULL;
 CREATE TABLE steps (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     part INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -38,21 +39,29 @@ CREATE TABLE layers (
 CREATE TABLE snapshots (part INTEGER PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX layers_by_place ON layers (part, level, first);
 """
+# By version, what makes the next version of it.
+_MIGRATIONS = {
+    1: """
+ALTER TABLE notices ADD COLUMN command_id TEXT;
+UPDATE notices SET command_id = json_extract(data, '$.command_id') WHERE json_valid(data);
+CREATE INDEX notices_by_command ON notices (command_id) WHERE command_id IS NOT NULL;
+""",
+}
 _MARKS = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION};"
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open the run's database, and make its tables where it is new.
+    """Open the run's database; make its tables where it is new, and bring one of an older version up to date.
 
     Raises:
-        DataError: If the file is of another program or another version.
+        DataError: If the file is of another program or of a newer version.
         sqlite3.Error: If it cannot be opened or written.
     """
     if not path.exists():
         _create(path)
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     try:
-        _check_version(connection, path)
+        _migrate(connection, version_of(connection, path))
         # A commit survives kill -9 of this process; only a crash of the whole machine can lose the last ones.
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
@@ -75,7 +84,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the run's database for reading alone.
 
     Raises:
-        DataError: If there is no such file, or it is of another program, another version, or damaged.
+        DataError: If there is no such file, or it is of another program, a newer version, or damaged.
     """
     if not path.is_file():
         raise DataError(f"{path.parent.name} has no record: {path.name} is missing")
@@ -87,7 +96,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise DataError(f"{path.parent.name}: {error}") from None
     connection.text_factory = _text
     try:
-        _check_version(connection, path)
+        version_of(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -99,7 +108,17 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for older in range(version, VERSION):
+        connection.executescript(f"BEGIN; {_MIGRATIONS[older]} PRAGMA user_version = {older + 1}; COMMIT;")
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of a run's database.
+
+    Raises:
+        DataError: If it is of another program or of a newer version, or cannot be read.
+    """
     name = printable(path.parent.name)
     try:
         [application] = connection.execute("PRAGMA application_id").fetchone()
@@ -110,3 +129,6 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise DataError(f"the record of {name} was not written by vgrad")
     if version > VERSION:
         raise DataError(f"the record of {name} was written by a newer vgrad (format {version}): update vgrad")
+    if not isinstance(version, int) or version < 1:
+        raise DataError(f"the record of {name} has no version")
+    return version

@@ -21,7 +21,7 @@ from vgrad.events.codec import notice_from_data
 from vgrad.events.snapshot_codec import snapshot_from_data
 from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import unpack_block
-from vgrad.store.database import open_to_read
+from vgrad.store.database import open_to_read, version_of
 from vgrad.store.layer_levels import NUM_LEVELS
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class RunReader:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._connection = open_to_read(folder.database)
+        self._version = version_of(self._connection, folder.database)
         self._num_notices = 0
         self._read_up_to = {"steps": 0, "layers": 0}  # number of the newest row of each that was read
         self._snapshot_version = 0
@@ -175,9 +176,8 @@ class RunReader:
         Raises:
             DataError: If the record is damaged.
         """
-        query = (
-            "SELECT data FROM notices WHERE json_extract(data, '$.command_id') = ? ORDER BY sequence LIMIT 1"
-        )
+        is_command = "command_id" if self._version > 1 else "json_extract(data, '$.command_id')"
+        query = f"SELECT data FROM notices WHERE {is_command} = ? ORDER BY sequence LIMIT 1"  # noqa: S608  # ours
         for (data,) in self._rows(query, command_id):
             return _notice(data)
         return None

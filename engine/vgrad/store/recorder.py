@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from vgrad.errors import VgradError
 from vgrad.events.batch import Batch, Snapshot
+from vgrad.events.notices import MetricsLogged
 from vgrad.events.step_block import StepBlock
 from vgrad.store.database import open_to_write
 from vgrad.store.inbox import Inbox
@@ -29,7 +30,9 @@ _SNAPSHOT_S = 1.0  # between two writes of the statistics, of which only the new
 EVERY_S = 0.25  # at most so much is missing after kill -9
 _LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
 _RETRY_S = 1.0
-_MOST_WAITING = 256  # batches that wait while the disk cannot be written; of older ones only the notices wait
+_MOST_WAITING = (
+    256  # batches that wait while the disk cannot be written; of older ones only what happened waits
+)
 
 
 class Recorder:
@@ -151,7 +154,8 @@ class Recorder:
     def _drop_the_oldest_steps(self) -> None:
         while len(self._waiting) > _MOST_WAITING:
             first, second = self._waiting.popleft(), self._waiting.popleft()
-            notices = (*first.notices, *second.notices)
+            older = (each for each in first.notices if not isinstance(each.body, MetricsLogged))
+            notices = (*older, *second.notices)
             self._waiting.appendleft(Batch(second.blocks, notices, second.snapshots))
 
     def _tell(self, problem: str | None) -> None:

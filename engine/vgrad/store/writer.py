@@ -45,8 +45,11 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(
-                "INSERT OR IGNORE INTO notices VALUES (?, ?)",
-                [(notice.sequence, json.dumps(notice_to_data(notice))) for notice in batch.notices],
+                "INSERT OR IGNORE INTO notices VALUES (?, ?, ?)",
+                [
+                    (notice.sequence, json.dumps(notice_to_data(notice)), notice.command_id)
+                    for notice in batch.notices
+                ],
             )
             for block in batch.blocks:
                 self._write_steps(block)

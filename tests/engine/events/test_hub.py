@@ -14,7 +14,7 @@ from tests.engine.events.material import step_records
 
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.hub import Hub
-from vgrad.events.notices import Preparing, Validated
+from vgrad.events.notices import MetricsLogged, Preparing, Validated
 from vgrad.events.step_block import StepBlock, blocks_of
 from vgrad.events.verdict import Verdict
 
@@ -91,6 +91,24 @@ def test_a_reader_that_keeps_up_loses_nothing_while_another_sleeps() -> None:
             got += steps(batch)
     assert got == list(range(1, 3001))
     assert sleeper.take().num_dropped > 0
+
+
+def test_numbers_that_a_loop_logs_at_every_step_take_bounded_memory_and_keep_their_place() -> None:
+    hub = Hub()
+    reader, late = hub.cursor(), hub.cursor()
+    got = []
+    for step in range(1, 30_001):
+        hub.notify(MetricsLogged(step, (("reward", float(step)),)))
+        if step % 5_000 == 0:
+            hub.notify(Validated(step, 1.0))
+            got += reader.take().notices
+    assert [notice.sequence for notice in got] == list(range(30_006)), "who keeps up misses none"
+    seen = late.take().notices
+    assert [n.sequence for n in seen] == sorted(n.sequence for n in seen)
+    assert [n.step for n in seen if isinstance(n.body, Validated)] == list(range(5_000, 30_001, 5_000))
+    logged = [n.step for n in seen if isinstance(n.body, MetricsLogged)]
+    assert logged == list(range(20_001, 30_001)), "the newest"
+    assert not late.take().notices
 
 
 def test_a_late_reader_gets_all_notices_or_only_news() -> None:

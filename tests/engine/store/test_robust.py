@@ -94,13 +94,14 @@ def test_a_stopped_reader_keeps_nothing_from_being_written() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file system of 1 MB of our own that runs are recorded on."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system")
     disk = tmp_path / "disk"
     disk.mkdir()
+    if os.geteuid() != 0:  # the test runs in a namespace of its own, see conftest.py
+        yield disk
+        return
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False)
     if done.returncode:
-        pytest.skip("this machine does not let root mount a file system")
+        pytest.skip("this machine does not let anybody mount a file system")
     monkeypatch.setenv("VGRAD_HOME", str(disk))
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
@@ -115,6 +116,7 @@ def fill(disk: Path) -> None:
             return
 
 
+@pytest.mark.mounts
 def test_a_full_disk_stops_the_record_and_not_the_run(small_disk: Path) -> None:
     session = small_run(steps=None)
     history = RunHistory()
@@ -147,6 +149,7 @@ def test_a_full_disk_stops_the_record_and_not_the_run(small_disk: Path) -> None:
     assert (np.diff(steps) > 0).all() and steps[-1] == bodies[-1].step
 
 
+@pytest.mark.mounts
 def test_a_read_only_disk_means_no_record_and_a_run_that_says_so(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     session = small_run(steps=20)

@@ -43,6 +43,9 @@ class ControlRow(Lines):
         keys: Its keys, written in front; none where the row only shows something.
         label: What it is called.
         help: A sentence for the tooltip.
+
+    Attributes:
+        is_live: Whether its keys do anything; in a recording they do not, and are not shown.
     """
 
     class Pressed(Message):
@@ -54,7 +57,8 @@ class ControlRow(Lines):
 
     def __init__(self, id: str, keys: tuple[KeyHint, ...], label: str, help: str) -> None:
         super().__init__(id=id)
-        self._keys = keys
+        self.is_live = True
+        self._all_keys = keys
         self._label = label
         self.tooltip = help
 
@@ -67,6 +71,10 @@ class ControlRow(Lines):
         front.append((" " * max(0, 4 - used), "text"))
         front.append((f"{self._label:<{_LABEL_WIDTH}} ", "dim"))
         self.show([[*front, *runs]])
+
+    @property
+    def _keys(self) -> tuple[KeyHint, ...]:
+        return self._all_keys if self.is_live else ()
 
     @property
     def room(self) -> int:
@@ -146,6 +154,8 @@ class ControlsPanel(Container):
 
     def update(self, state: State) -> None:
         """Show every control."""
+        for row in self.query(ControlRow):
+            row.is_live = not state.is_recording
         self._row("clip").value(self._clip(state))
         self._row("threshold").value(self._threshold(state))
         self._row("accumulate").value(self._accumulate(state))
