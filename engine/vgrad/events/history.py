@@ -156,18 +156,26 @@ class History:
             block = _coarsen(block, level.width)
             level.put(block)
 
-    def tail(self, level: int, num_buckets: int, channels: Channels = ALL_CHANNELS) -> Buckets:
-        """Return the last buckets of one level, the open one last: a sparkline's columns.
+    def tail(self, width: int, num_buckets: int, channels: Channels = ALL_CHANNELS) -> Buckets:
+        """Return the last buckets of one width, the open one last: a sparkline's columns.
 
         Args:
-            level: Resolution, from 0; a bucket is ``fanout ** level`` steps.
+            width: Steps per bucket, at least 1: a multiple of ``fanout ** l`` is read from level ``l``.
             num_buckets: Exactly so many are returned. Those from before the run (their first
                 step may be negative), or no longer kept, have a count of 0.
             channels: Which channels, in which order.
         """
-        source = self._levels[level]
-        end = self.last_step // source.width + 1
-        return source.take(np.arange(end - num_buckets, end), channels)
+        source = self._level_dividing(width)
+        end = self.last_step // width + 1
+        numbers = np.arange(end - num_buckets, end)
+        oldest = source.oldest(self.last_step)
+        whole = (numbers * width >= oldest) | (self.first_step >= oldest)  # of others only a part is known
+        known = self._read(source, numbers[whole], width, channels)
+        return known if whole.all() else _padded(known, numbers * width, whole)
+
+    def num_kept(self, width: int) -> int:
+        """At least so many of the last buckets of ``width`` steps are kept."""
+        return self.capacity * self._level_dividing(width).width // width
 
     def window(self, start: int, stop: int, max_points: int, channels: Channels = ALL_CHANNELS) -> Buckets:
         """Return steps ``start`` to ``stop - 1``, as fine as is kept, in at most ``max_points`` buckets.
@@ -187,15 +195,24 @@ class History:
         oldest = self._levels[-1].oldest(self.last_step)
         start, stop = max(start, self.first_step, oldest), min(stop, self.last_step + 1)
         source = self._level_for(start, wanted)
-        per_point = -(-wanted // source.width)
-        width = per_point * source.width
+        width = -(-wanted // source.width) * source.width
         end = (stop - 1) // width + 1 if start < stop else start // width
-        points = np.arange(start // width, end)
-        fine = source.take((points[:, None] * per_point + np.arange(per_point)).ravel(), channels)
+        return self._read(source, np.arange(start // width, end), width, channels)
+
+    def _read(self, source: _Level, numbers: Int64s, width: int, channels: Channels) -> Buckets:
+        """Buckets ``numbers`` (consecutive) of ``width`` steps, merged from those of ``source``."""
+        per_bucket = width // source.width
+        if per_bucket == 1:
+            return source.take(numbers, channels)
+        fine = source.take((numbers[:, None] * per_bucket + np.arange(per_bucket)).ravel(), channels)
         merged = _coarsen(fine.rows(fine.count > 0), width)
-        result = _empty(points * width, width, fine.mean.shape[1])
-        _assign(result, merged.first_step // width - start // width, merged)
+        result = _empty(numbers * width, width, fine.mean.shape[1])
+        _assign(result, (merged.first_step - result.first_step[:1]) // width, merged)
         return result
+
+    def _level_dividing(self, width: int) -> _Level:
+        """The coarsest level whose buckets make up buckets of ``width`` steps."""
+        return next(level for level in reversed(self._levels) if width % level.width == 0)
 
     def _level_for(self, start: int, width: int) -> _Level:
         """The coarsest level not coarser than ``width``; a coarser one where ``start`` demands it."""
@@ -289,6 +306,13 @@ def _join(first: Buckets, second: Buckets) -> Buckets:
 def _empty(first_step: Int64s, width: int, num_channels: int) -> Buckets:
     low, high, mean = np.full((3, len(first_step), num_channels), np.nan, dtype=np.float32)
     return Buckets(first_step, width, low, high, mean, np.zeros(len(first_step), dtype=np.int64))
+
+
+def _padded(known: Buckets, first_step: Int64s, where: NDArray[np.bool_]) -> Buckets:
+    """``known`` at the places ``where`` among buckets of which nothing is known."""
+    result = _empty(first_step, known.steps_per_bucket, known.mean.shape[1])
+    _assign(result, np.flatnonzero(where), known)
+    return result
 
 
 def _assign(target: Buckets, rows: Int64s, source: Buckets) -> None:

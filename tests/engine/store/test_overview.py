@@ -79,6 +79,6 @@ def test_a_screen_that_attaches_folds_what_one_that_was_there_from_the_start_has
     for name in ("first_step", "min", "max", "mean", "count"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-5)
     assert attached.layers is not None and from_start.layers is not None
-    recent = attached.layers.tail(0, 600), from_start.layers.tail(0, 600)
+    recent = attached.layers.tail(1, 600), from_start.layers.tail(1, 600)
     assert recent[0].mean.tobytes() == recent[1].mean.tobytes()
     assert attached.totals == from_start.totals

@@ -152,7 +152,7 @@ def test_layer_history_has_a_channel_per_layer() -> None:
     state = started()
     state.take(make_batch(records=records(1, 20)))
     assert state.layers is not None and state.layers.num_channels == len(LAYERS)
-    tail = state.layers.tail(0, 1, [2])
+    tail = state.layers.tail(1, 1, [2])
     assert tail.max[0, 0] == make_record(20).grad_norms[2]
 
 

@@ -121,9 +121,10 @@ def _largest(history: History, grid: Grid, first: int, last: int, layers: Ints) 
     per_column = grid.buckets_per_column
     begin = (grid.first + first) * per_column
     end = (grid.first + last + 1) * per_column
-    newest = history.last_step // history.fanout**grid.level
+    width = history.fanout**grid.level
+    newest = history.last_step // width
     num_kept = min(newest + 1 - begin, history.capacity)  # what came before is no longer known
-    buckets = history.tail(grid.level, num_kept, layers.tolist())
+    buckets = history.tail(width, num_kept, layers.tolist())
     start = newest + 1 - num_kept - begin
     stop = min(newest + 1, end) - begin
     fine = np.full((end - begin, len(layers)), NO_RECORD, dtype=np.float32)

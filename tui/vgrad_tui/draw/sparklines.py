@@ -46,11 +46,11 @@ class Resolution:
     columns scroll. It only ever gets coarser, so that the picture does not jump back and forth.
 
     Attributes:
-        level: Level of the history that is shown.
+        width: Steps per column, a power of two.
     """
 
     def __init__(self) -> None:
-        self.level = 0
+        self.width = 1
 
     def follow(self, history: History, columns: int, steps_per_s: float, column_s: float) -> None:
         """Adapt to the run.
@@ -61,32 +61,32 @@ class Resolution:
             steps_per_s: Speed of the run; NaN when unknown.
             column_s: Seconds that a column may stand for while the whole run does not fit.
         """
-        num_steps = max(1, history.last_step + 1)
-        fitting = math.ceil(math.log(max(1.0, num_steps / max(1, columns)), history.fanout) - 1e-9)
-        moment = max(1.0, 0.0 if math.isnan(steps_per_s) else steps_per_s * column_s)
-        slow_enough = math.ceil(math.log(moment, history.fanout) - 1e-9)
-        level = min(fitting, slow_enough, history.num_levels - 1)
-        self.level = max(self.level, level)
+        num_steps = history.last_step + 1
+        moment = 1.0 if math.isnan(steps_per_s) else steps_per_s * column_s
+        while self.width * columns < num_steps and self.width < moment:
+            self.width *= 2
+        # A history of many layers keeps few buckets per level, so that some widths would leave columns empty.
+        while history.num_kept(self.width) < min(columns, history.num_kept(2 * self.width)):
+            self.width *= 2
 
 
 def draw(
-    history: History, level: int, columns: int, layers: list[int], scale: Decades | None
+    history: History, width: int, columns: int, layers: list[int], scale: Decades | None
 ) -> tuple[list[Runs], Decades]:
     """Draw the last ``columns`` buckets of some layers, the largest value of each bucket.
 
     Args:
         history: Gradient norms per layer.
-        level: Level of the history; a column is ``fanout ** level`` steps.
-        columns: Width of each sparkline.
+        width: Steps per column.
+        columns: Columns of each sparkline.
         layers: Which layers, in which order.
         scale: The log scale, or None to give each row one of its own.
 
     Returns:
         Runs per layer, and the decades that all of them span.
     """
-    width = history.fanout**level
     num_buckets = min(columns, history.last_step // width - history.first_step // width + 1)
-    buckets = history.tail(level, num_buckets, layers)
+    buckets = history.tail(width, num_buckets, layers)
     values = buckets.max.T  # (layers, buckets)
     spanned = decades_of(values)
     with np.errstate(divide="ignore", invalid="ignore"):

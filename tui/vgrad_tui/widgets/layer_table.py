@@ -67,15 +67,14 @@ class LayerTable(View):
         """The scale of the sparklines, how many layers there are, and how they are sorted."""
         num_shown, num_layers = len(self.order.shown), len(self.order.names)
         layers = f"{num_shown:,} of {num_layers:,} layers" if self.order.filter else f"{num_shown:,} layers"
-        history = self.state.layers
-        steps = 1 if history is None else int(history.fanout**self._resolution.level)
+        steps = self._resolution.width
         scale = "each its own" if not self._shares_scale else str(self._scale or "…")
         is_narrow = self._columns.age > 0 and not self._columns.update
         what = scale.replace(" to ", "..") if is_narrow else f"log ‖g‖ {scale}"
         return [
             (11 if is_narrow else 8, [(what, "dim")]),
             (10 if self.order.filter else 7, [(layers, "dim")]),
-            (5, [(f"column {count(steps)} steps", "dim")]),
+            (5, [(f"column {count(steps)} step{'s' if steps > 1 else ''}", "dim")]),
             (9, [(f"by {SORTS[self.order.sort]}", "dim")] if self.order.sort else []),
         ]
 
@@ -156,13 +155,13 @@ class LayerTable(View):
         """The sparklines, on a scale that only ever gets wider."""
         columns = self._columns.spark
         self._resolution.follow(history, columns, self.state.steps_per_s(), self._column_s)
-        level = self._resolution.level
+        width = self._resolution.width
         if self._scale is None:
             self._scale = decades_of(record.grad_norms)
         shared = self._scale if self._shares_scale else None
-        sparks, spanned = draw(history, level, columns, visible, shared)
+        sparks, spanned = draw(history, width, columns, visible, shared)
         wider = Decades(min(self._scale.low, spanned.low), max(self._scale.high, spanned.high))
         if wider != self._scale and self._shares_scale:
             self._scale = wider
-            sparks, _ = draw(history, level, columns, visible, wider)
+            sparks, _ = draw(history, width, columns, visible, wider)
         return sparks
