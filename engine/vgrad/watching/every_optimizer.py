@@ -22,7 +22,7 @@ from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
 from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step, when_no_step_runs
 from vgrad.watching.loss_at_backward import listen, stop_listening
-from vgrad.watching.unwrap import as_module
+from vgrad.watching.unwrap import as_module, is_wrapper
 from vgrad.watching.watch import parts_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class EveryOptimizer:
 
     def notice(self, optimizer: Optimizer) -> None:
         """Watch ``optimizer`` from its first use on."""
-        if isinstance(optimizer, UpdatesByHand) or optimizer in self._known:
+        if isinstance(optimizer, UpdatesByHand) or is_wrapper(optimizer) or optimizer in self._known:
             return
         if not is_inside_a_step():
             self._watch.report()  # the last one may be about to go, and its model with it

@@ -93,9 +93,9 @@ class LossAtBackward:
         return self._caught.num_passes
 
     def begin(self) -> None:
-        """The losses of this step come from here on: its closure is about to be called."""
-        self._is_used = True
-        self._caught = CaughtLoss()
+        """The closure of this step is about to be called: its losses add to those that no step has used."""
+        if self._is_used:
+            self._caught = CaughtLoss()
 
     def before_backward(self) -> None:
         """A backward pass begins."""

@@ -27,7 +27,7 @@ class LossSource(Protocol):
         """Backward passes whose gradients add up now; 0 where that is not known."""
 
     def begin(self) -> None:
-        """The losses of this step come from here on: its closure is about to be called."""
+        """The closure of this step is about to be called: its losses add to those that no step has used."""
 
     def use_params(self, params: Sequence[nn.Parameter]) -> None:
         """The losses are about these parameters from here on."""

@@ -28,12 +28,17 @@ def unwrap_optimizer(optimizer: object) -> torch.optim.Optimizer:
         ConfigError: If ``optimizer`` is none and wraps none.
     """
     found = optimizer
-    while not isinstance(found, torch.optim.Optimizer) or _kinds(found) & _OPTIMIZER_WRAPPERS:
+    while not isinstance(found, torch.optim.Optimizer) or is_wrapper(found):
         inner = getattr(found, "optimizer", None)
         if inner is None or inner is found:
             raise ConfigError(f"not a torch optimizer, and no wrapper of one: {type(optimizer).__name__}")
         found = inner
     return found
+
+
+def is_wrapper(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its ``step`` calls that of another optimizer, which has the hooks."""
+    return bool(_kinds(optimizer) & _OPTIMIZER_WRAPPERS)
 
 
 def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) -> nn.Module:
