@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from vgrad.events.notices import RunStarted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,8 @@ class Batch:
         layer_norms: Of steps that are among ``blocks`` without their norms per layer: those of some of
             them. They are older than every step that comes with its own.
         is_restart: Whether the history begins again with it: what came before is to be forgotten.
+        before: Where a run begins in it that goes on from others: what happened in those up to there. Its
+            steps come without norms per layer; those are all in its ``layer_norms``.
     """
 
     blocks: tuple[StepBlock, ...] = ()
@@ -67,3 +71,18 @@ class Batch:
     num_dropped: int = 0
     layer_norms: tuple[LayerNorms, ...] = ()
     is_restart: bool = False
+    before: Batch | None = None
+
+    def flattened(self) -> Batch:
+        """The same with ``before`` as a part of it, right after the notice that the run has begun."""
+        before = self.before
+        if before is None:
+            return self
+        start = next(n for n, notice in enumerate(self.notices) if isinstance(notice.body, RunStarted)) + 1
+        return replace(
+            self,
+            before=None,
+            blocks=(*before.blocks, *self.blocks),
+            notices=(*self.notices[:start], *before.notices, *self.notices[start:]),
+            layer_norms=(*before.layer_norms, *self.layer_norms),
+        )

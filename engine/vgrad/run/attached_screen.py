@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vgrad.store.ancestry import with_ancestors
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -53,7 +55,7 @@ class AttachedScreen:
 
     def drain(self) -> Batch:
         """Take everything that happened since the last drain."""
-        return self._cursor.take()
+        return with_ancestors(self._cursor.take())
 
     def close(self) -> None:
         """Leave. Training goes on."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from vgrad.controls.controls import CheckGradients, Controls
 from vgrad.controls.topics import changes_training, topic
 from vgrad.controls.wording import describe
+from vgrad.events.batch import Batch
 from vgrad.events.notices import (
     Checking,
     CheckpointSaved,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vgrad.diagnose.command_effect import Effect
-    from vgrad.events.batch import Batch
     from vgrad.events.history import History
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.notices import Notice
@@ -97,15 +97,18 @@ class RunHistory:
         """Fold a batch in; batches of one reader come in their order."""
         if batch.is_restart:
             self.forget()
+        if batch.before is not None:
+            self._begin_with(batch.before)
         for notice in batch.notices:
             self._take_notice(notice)
         self.journal.extend(entry for notice in batch.notices if (entry := entry_of(notice)))
         self.num_dropped += batch.num_dropped
         for part, snapshot in batch.snapshots.items():
             self.parts[part].take_snapshot(snapshot)
-        for norms in batch.layer_norms:
+        before = Batch() if batch.before is None else batch.before
+        for norms in (*before.layer_norms, *batch.layer_norms):
             self.parts[norms.part].take_layer_norms(norms)
-        for block in batch.blocks:
+        for block in (*before.blocks, *batch.blocks):
             self.parts[block.part].take(block, self.controls)
             if block.part == 0:
                 self.totals.observe(block.record(0))
@@ -116,6 +119,17 @@ class RunHistory:
         shown = self.shown_part
         RunHistory.__init__(self)
         self.shown_part = shown
+
+    def _begin_with(self, before: Batch) -> None:
+        """The run goes on from others: their course, up to there, is the beginning of its own."""
+        journal, has_seen_them, problem = self.journal, self.info is not None, self.not_recorded
+        self.forget()
+        self.not_recorded = problem
+        for notice in before.notices:
+            self._take_notice(notice)
+        if not has_seen_them:
+            self.journal.extend(entry for notice in before.notices if (entry := entry_of(notice)))
+        self.journal.extend(journal)
 
     def _take_notice(self, notice: Notice) -> None:
         match notice.body:

@@ -14,6 +14,7 @@ from vgrad.errors import DataError
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded, RunStarted
 from vgrad.store import inbox
+from vgrad.store.ancestry import with_ancestors
 from vgrad.store.ending import KILLED, ended_by, last_words
 from vgrad.store.reader import RunReader
 
@@ -95,7 +96,8 @@ class AttachedRun:
         return self._end(batch, KILLED, last_words(self.folder.settled()))
 
     def _look(self) -> Batch:
-        batch = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()
+        news = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()
+        batch = with_ancestors(news)
         self._has_overview = True
         for block in batch.blocks:
             self._step = int(block.step[-1])

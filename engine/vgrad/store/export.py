@@ -15,24 +15,29 @@ from vgrad.controls.wording import describe
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted, VerdictChanged
 from vgrad.printable import printable
+from vgrad.store.ancestry import with_ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TextIO
 
+    from vgrad.events.batch import Batch
     from vgrad.events.notices import Notice
     from vgrad.store.reader import RunReader
 
 STEP_COLUMNS = ("loss", "lr", "grad_norm", "applied_norm", "elapsed_s", "skipped")
 COLUMNS = ("kind", "part", "step", *STEP_COLUMNS, "time_s", "sender", "text")
 LAYER_COLUMNS = ("kind", "part", "step", "layer", "grad_norm")
+_ALL = 2**31  # rows of each level
 _FORMULA = ("=", "+", "-", "@")
 
 Row = dict[str, object]
 
 
 def rows_of(reader: RunReader) -> Iterator[Row]:
-    """Yield every step and every event of a run, in the order of its steps.
+    """Yield every step and every event of a run, and before them those of the runs that it goes on from.
+
+    They come in the order of their steps.
 
     Args:
         reader: A new reader of the run.
@@ -40,7 +45,13 @@ def rows_of(reader: RunReader) -> Iterator[Row]:
     Raises:
         DataError: If the record is damaged.
     """
-    batch = reader.take()
+    batch = with_ancestors(reader.take())
+    if batch.before is not None:
+        yield from _rows_in(batch.before)
+    yield from _rows_in(batch)
+
+
+def _rows_in(batch: Batch) -> Iterator[Row]:
     waiting = list(batch.notices)
     for block in sorted(batch.blocks, key=lambda block: int(block.step[0])):
         for record in block.records():
@@ -58,7 +69,7 @@ def layer_rows_of(reader: RunReader) -> Iterator[Row]:
     Raises:
         DataError: If the record is damaged.
     """
-    whole = reader.overview(rows_per_level=2**31)
+    whole = with_ancestors(reader.overview(rows_per_level=_ALL), rows_per_level=_ALL).flattened()
     names = {
         notice.part: notice.body.info.layers
         for notice in whole.notices

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgrad.errors import ConfigError, DataError
+from vgrad.events.run_info import Parent
 from vgrad.store.folder import RunFolder, all_runs, runs_elsewhere
 from vgrad.store.homecoming import complete_moves
 from vgrad.store.reader import RunReader
@@ -27,6 +28,7 @@ class ListedRun:
         verdict: Kind of the newest verdict; None before the first.
         recipe: What it trains.
         host: Machine that it runs or ran on.
+        parent: The run that it goes on from, and the step there; None where it began at its first step.
         started_s: When it began, Unix time in seconds; None where that is not known.
         size: Bytes of its folder.
         problem: Why its record cannot be read here; empty if it can.
@@ -40,6 +42,7 @@ class ListedRun:
     verdict: str | None = None
     recipe: str = ""
     host: str = ""
+    parent: Parent | None = None
     started_s: float | None = None
     size: int = 0
     problem: str = ""
@@ -74,6 +77,7 @@ def look(folder: RunFolder) -> ListedRun:
         verdict=_typed(known.get("verdict"), str),
         recipe=_typed(known.get("recipe"), str) or "",
         host=_typed(known.get("host"), str) or "",
+        parent=_parent(known.get("parent")),
         started_s=_typed(known.get("started_s"), float),
         size=folder.num_bytes(),
     )
@@ -103,6 +107,13 @@ def find_run(name: str | None) -> RunFolder:
         if name and other.startswith(name):
             pointer.require_here(other)
     return RunFolder.find(name)
+
+
+def _parent(value: object) -> Parent | None:
+    match value:
+        case {"run": str(run), "step": int(step)}:
+            return Parent(run, step)
+    return None
 
 
 def _typed(value: object, kind: type[Any]) -> Any:

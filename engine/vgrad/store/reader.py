@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
 """``crashed``: the process is gone, and nothing says how it ended."""
 
-_MOST_ROWS = 512  # of each level, in an overview: more than a screen has columns
+ROWS_PER_LEVEL = 512
+"""Steps of each level whose norms per layer are in an overview: more than a screen has columns."""
 _NEVER = 2**62
 _ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped": "stopped"}
 
@@ -104,7 +105,7 @@ class RunReader:
             raise DataError("a part of the record has no number")
         return parts
 
-    def overview(self, *, rows_per_level: int = _MOST_ROWS) -> Batch:
+    def overview(self, *, rows_per_level: int = ROWS_PER_LEVEL) -> Batch:
         """The whole history, in a form that is quickly read and folded however long the run.
 
         All steps come in few blocks, the newest with their norms per layer. Of older steps those norms come

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vgrad.errors import DataError
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded
+from vgrad.store.ancestry import with_ancestors
 from vgrad.store.ending import KILLED, ended_by, last_words
 from vgrad.store.reader import RunReader
 from vgrad.store.timeline import Event, Timeline
@@ -51,7 +52,8 @@ class ReplayedRun:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         with RunReader(folder) as reader:
-            whole = reader.overview(rows_per_level=_ROWS_PER_LEVEL)
+            own = reader.overview(rows_per_level=_ROWS_PER_LEVEL)
+            whole = with_ancestors(own, rows_per_level=_ROWS_PER_LEVEL).flattened()
             is_alive = reader.status()["status"] == "alive"
         has_end = any(isinstance(notice.body, RunEnded) for notice in whole.notices)
         if not has_end and not is_alive:

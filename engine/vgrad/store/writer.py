@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vgrad.events.codec import notice_to_data
@@ -140,6 +141,8 @@ class Writer:
             match notice.body:
                 case RunStarted(info=info):
                     self._status |= {"recipe": info.recipe, "device": info.device, "started_s": notice.time_s}
+                    if info.parent is not None:
+                        self._status |= {"parent": asdict(info.parent)}
                 case VerdictChanged(verdict=verdict):
                     self._status |= {"verdict": verdict.kind}
                 case RunEnded(reason=reason, error=error):

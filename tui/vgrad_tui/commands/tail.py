@@ -12,13 +12,16 @@ import click
 from vgrad.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vgrad.events.batch import Batch
     from vgrad.events.notices import Notice
     from vgrad.events.step_block import StepBlock
+    from vgrad.store.folder import RunFolder
+    from vgrad.store.reader import RunReader
 
 _LOOK_S = 0.1
+_PATIENCE_S = 10.0
 _STEP_FIELDS = ("part", "step", "loss", "lr", "grad_norm", "applied_norm", "skipped")
 
 
@@ -36,22 +39,52 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
 @click.option("--lines", "-n", type=click.IntRange(min=0), help="Only the last N lines of what has happened.")
 def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int | None) -> int:
-    """Print what happens in a run: commands and their answers, verdicts, validations, its end."""
+    """Print what happens in a run: commands and their answers, verdicts, validations, its end.
+
+    What happened before, in the runs that it goes on from, comes first. Where it is rewound, --follow goes on
+    with the run that follows.
+    """
+    from vgrad.store.ancestry import with_ancestors
     from vgrad.store.listing import find_run
     from vgrad.store.reader import RunReader
 
+    def show(batch: Batch) -> None:
+        _print(list(_lines(batch, steps=steps, as_json=as_json)))
+
     folder = find_run(run).newest()
     with RunReader(folder) as reader:
-        is_alive = folder.pid() is not None
-        so_far = list(_lines(reader.take(), steps=steps, as_json=as_json))
+        batch = with_ancestors(reader.take())
+        both = [batch] if batch.before is None else [batch.before, batch]
+        so_far = [line for part in both for line in _lines(part, steps=steps, as_json=as_json)]
         _print(so_far if lines is None else so_far[len(so_far) - min(lines, len(so_far)) :])
-        while follow and is_alive:
-            time.sleep(_LOOK_S)
-            is_alive = (
-                folder.pid() is not None
-            )  # asked before the look, so that the last words are not missed
-            _print(list(_lines(reader.take(), steps=steps, as_json=as_json)))
+        if follow:
+            _follow(reader, show)
+    while follow and (following := _that_follows(folder)) is not None:
+        folder = following
+        with RunReader(folder) as reader:
+            _follow(reader, show)
     return 0
+
+
+def _follow(reader: RunReader, show: Callable[[Batch], None]) -> None:
+    """Show what is new until no process trains the run any more."""
+    is_alive = True
+    while is_alive:
+        is_alive = reader.folder.pid() is not None  # asked before the look: the last words are not missed
+        show(reader.take())
+        if is_alive:
+            time.sleep(_LOOK_S)
+
+
+def _that_follows(folder: RunFolder) -> RunFolder | None:
+    """The folder in which a rewound run goes on, once it has a record; None where there is none."""
+    following = folder.successor()
+    end = time.monotonic() + _PATIENCE_S
+    while following is not None and not following.database.exists():
+        if time.monotonic() > end:  # its process was killed at that moment
+            return None
+        time.sleep(_LOOK_S)
+    return following
 
 
 def _print(lines: Sequence[str]) -> None:
