@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +24,9 @@ from tests.tui.scripted import (
 from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Pause, Reinit, Set
+from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandApplied, CommandRejected, VerdictChanged
+from vgrad.events.rank_stats import RankStats
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
@@ -110,6 +113,26 @@ def test_what_lies_over_it(snap_compare: Compare, key: str) -> None:
     async def run_before(pilot: Pilot[None]) -> None:
         await steered(pilot, source)
         await pilot.press(key)
+        await pilot.pause()
+
+    assert snap_compare(VgradApp(source), terminal_size=(100, 30), run_before=up_to_date(run_before))
+
+
+def test_the_ranks(snap_compare: Compare) -> None:
+    source = ScriptedSource()
+    alike = RankStats(0, "a", 11, 420, 0.026, 0.41, measured_step=416, local_norm=1.3, wait_s=0.019)
+    ranks = (
+        alike,
+        replace(alike, rank=1, wait_s=0.001),
+        replace(alike, rank=2, host="b", loss=math.nan, num_non_finite=4, first_non_finite=417),
+        RankStats(3, problem="it is not watched"),
+    )
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        await steered(pilot, source)
+        await pull(pilot, source, Batch(ranks=ranks))
+        await pilot.press("R")
+        await pilot.pause()
         await pilot.pause()
 
     assert snap_compare(VgradApp(source), terminal_size=(100, 30), run_before=up_to_date(run_before))

@@ -93,6 +93,7 @@ KEYS = (
     Key("layers.filter", "slash", "/", "filter", "filter layers", "Show only layers whose name contains a text; esc shows all", _LAYERS, "filter"),
     Key("layers.scale", "y", "y", "scale", "shared or own scale", "Draw all layers on one scale, or each on its own", _LAYERS),
     Key("part", "p", "p", "next_part", "next part", "Show the next part of the run: an optimizer with its layers", _VIEWS),
+    Key("ranks", "R", "R", "ranks", "ranks", "Each process of a torchrun job: slowest, waiting, non-finite", _VIEWS),
     Key("journal", "j", "j", "journal", "journal", "Every command and event so far", _PROGRAM, "journal"),
     Key("output", "o", "o", "output", "what the script printed", "The end of what the script has printed, where it has a log", _PROGRAM),
     Key("why", "e", "e", "why", "the verdict in full", "The whole verdict; at the end the result, or the traceback", _PROGRAM),

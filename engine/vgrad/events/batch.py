@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.notices import Notice
+    from vgrad.events.rank_stats import RankStats
     from vgrad.events.step_block import StepBlock
     from vgrad.events.time_stats import TimeStats
     from vgrad.events.verdict import Verdict
@@ -60,6 +61,8 @@ class Batch:
         num_dropped: Steps that this reader was too slow for.
         layer_norms: Of steps that are among ``blocks`` without their norms per layer: those of some of
             them. They are older than every step that comes with its own.
+        ranks: The newest numbers of all ranks of a training over several processes; None where there is
+            nothing new.
         is_restart: Whether the history begins again with it: what came before is to be forgotten.
         before: Where a run begins in it that goes on from others: what happened in those up to there. Its
             steps come without norms per layer; those are all in its ``layer_norms``.
@@ -71,6 +74,7 @@ class Batch:
     num_dropped: int = 0
     layer_norms: tuple[LayerNorms, ...] = ()
     is_restart: bool = False
+    ranks: tuple[RankStats, ...] | None = None
     before: Batch | None = None
 
     def flattened(self) -> Batch:

@@ -18,12 +18,15 @@ from collections.abc import Callable
 from heapq import merge
 from itertools import takewhile
 from operator import attrgetter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vgrad.events.backlog import Backlog
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import MetricsLogged, Notice, NoticeBody
 from vgrad.events.step_block import StepBlock
+
+if TYPE_CHECKING:
+    from vgrad.events.rank_stats import RankStats
 
 _MAX_BYTES = 8 * 2**20
 _MAX_LOGGED = 10_000  # far more than come in a second, and a recorder looks more often
@@ -47,6 +50,7 @@ class Hub:
         # By part, each with the number of its publication.
         self._snapshots: dict[int, tuple[int, Snapshot]] = {}
         self._num_published = 0
+        self._ranks: tuple[int, tuple[RankStats, ...]] = (0, ())  # likewise
         self._senders: dict[str, str] = {}  # by the id of the command
         self._attended: weakref.WeakSet[Cursor] = weakref.WeakSet()
         _hubs.add(self)
@@ -87,6 +91,12 @@ class Hub:
             self._num_published += 1
             self._snapshots[part] = self._num_published, snapshot
 
+    def publish_ranks(self, ranks: tuple[RankStats, ...]) -> None:
+        """Replace what is known of the ranks of a training over several processes."""
+        with self._lock:
+            self._num_published += 1
+            self._ranks = self._num_published, ranks
+
     def cursor(self, *, from_start: bool = True, attended: bool = False) -> Cursor:
         """A new reader.
 
@@ -126,10 +136,12 @@ class Hub:
                 for part, (number, snapshot) in self._snapshots.items()
                 if number > cursor._num_published
             }
+            number, ranks = self._ranks
+            new_ranks = ranks if number > cursor._num_published else None
             cursor._num_steps = self._steps.num_put
             cursor._num_notices = self._num_notices
             cursor._num_published = self._num_published
-        return Batch(blocks, notices, snapshots, num_dropped)
+        return Batch(blocks, notices, snapshots, num_dropped, ranks=new_ranks)
 
     def _notices_from(self, sequence: int) -> tuple[Notice, ...]:
         """The notices from a number on that are still kept, in their order."""

@@ -124,6 +124,21 @@ class LoopNoted:
 
 
 @dataclass(frozen=True, slots=True)
+class RankReported:
+    """Something is wrong with one rank of a training over several processes.
+
+    Attributes:
+        step: Newest step of that rank, or the one at which it happened.
+        rank: Its number.
+        what: What is wrong, in words.
+    """
+
+    step: int
+    rank: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The run's whole state after ``step`` is on disk; it can be resumed from there.
 
@@ -189,6 +204,7 @@ NoticeBody = (
     | LayersChanged
     | MetricsLogged
     | LoopNoted
+    | RankReported
     | CheckpointSaved
     | CheckpointFailed
     | RecordingChanged

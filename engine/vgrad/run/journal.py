@@ -16,6 +16,7 @@ from vgrad.events.notices import (
     LayersChanged,
     LoopNoted,
     Preparing,
+    RankReported,
     RecordingChanged,
     RunEnded,
     RunStarted,
@@ -75,8 +76,8 @@ def entry_of(notice: Notice) -> Entry | None:
             kind, text = "verdict", f"{verdict.kind}: {verdict.evidence}"
         case CheckpointSaved() | CheckpointFailed() | RecordingChanged() as news:
             text = _about_record(news)
-        case LayersChanged(info=info):
-            text = f"{len(info.layers):,} layers from now on"
+        case RankReported() | LayersChanged() as news:
+            text = _about_processes_or_layers(news)
         case RunEnded(reason=ended, error=error):
             text = f"{ended}: {error}" if error else ended
         case _:
@@ -92,6 +93,12 @@ def _about_start(info: RunInfo) -> str:
     seed = "" if info.seed is None else f", seed {info.seed}"
     origin = "" if info.parent is None else f", from step {info.parent.step:,} of {info.parent.run}"
     return f"{info.recipe} started on {info.device}{seed}{origin}"
+
+
+def _about_processes_or_layers(news: RankReported | LayersChanged) -> str:
+    if isinstance(news, RankReported):
+        return f"rank {news.rank}: {news.what}"
+    return f"{len(news.info.layers):,} layers from now on"
 
 
 def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -> str:

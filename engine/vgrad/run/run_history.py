@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vgrad.events.history import History
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.notices import Notice
+    from vgrad.events.rank_stats import RankStats
     from vgrad.events.run_info import RunInfo
     from vgrad.events.step_record import StepRecord
     from vgrad.events.time_stats import TimeStats
@@ -68,6 +69,7 @@ class RunHistory:
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
         totals: The first and the newest numbers of part 0.
+        ranks: The newest numbers of every rank of a training over several processes; else empty.
         not_recorded: Why nothing is recorded now; None where it is, or is not to be.
         ended: The last notice, once training is over.
         num_dropped: Steps that this reader was too slow for.
@@ -89,6 +91,7 @@ class RunHistory:
         self.validations: list[tuple[int, float]] = []
         self.journal = new_journal()
         self.totals = Totals()
+        self.ranks: tuple[RankStats, ...] = ()
         self.not_recorded: str | None = None
         self.ended: RunEnded | None = None
         self.num_dropped = 0
@@ -103,6 +106,7 @@ class RunHistory:
             self._take_notice(notice)
         self.journal.extend(entry for notice in batch.notices if (entry := entry_of(notice)))
         self.num_dropped += batch.num_dropped
+        self.ranks = batch.ranks or self.ranks
         for part, snapshot in batch.snapshots.items():
             self.parts[part].take_snapshot(snapshot)
         before = Batch() if batch.before is None else batch.before

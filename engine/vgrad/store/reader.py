@@ -18,6 +18,7 @@ import numpy as np
 from vgrad.errors import DataError, VgradError
 from vgrad.events.batch import Batch, LayerNorms, Snapshot
 from vgrad.events.codec import notice_from_data
+from vgrad.events.rank_stats import read_ranks
 from vgrad.events.snapshot_codec import snapshot_from_data
 from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import unpack_block
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vgrad.events.notices import Notice
+    from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
 
 Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
@@ -58,6 +60,7 @@ class RunReader:
         self._num_notices = 0
         self._read_up_to = {"steps": 0, "layers": 0}  # number of the newest row of each that was read
         self._snapshot_version = 0
+        self._ranks: object = None  # as they were read last
         self._last_step: dict[int, int] = {}  # by part
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ class RunReader:
         """
         notices = tuple(self._notices())
         blocks = tuple(self._blocks("layers" if with_layers else "steps"))
-        return Batch(blocks, notices, self._snapshots())
+        return Batch(blocks, notices, self._snapshots(), ranks=self._new_ranks())
 
     def parts(self) -> list[int]:
         """Numbers of the parts that have steps."""
@@ -130,7 +133,8 @@ class RunReader:
             if recent:
                 self._last_step[part] = int(recent[-1].step[-1])
         self._read_up_to["layers"] = newest
-        return Batch(tuple(blocks), notices, self._snapshots(), layer_norms=tuple(layer_norms))
+        norms = tuple(layer_norms)
+        return Batch(tuple(blocks), notices, self._snapshots(), layer_norms=norms, ranks=self._new_ranks())
 
     def _newest_layers(self, part: int, level: int, up_to: int, num: int) -> Sequence[StepBlock]:
         """The newest ``num`` steps of a level, or a few more, oldest first."""
@@ -211,6 +215,14 @@ class RunReader:
             found[part] = snapshot_from_data(_json(data))
             self._snapshot_version = max(self._snapshot_version, version)
         return found
+
+    def _new_ranks(self) -> tuple[RankStats, ...] | None:
+        """The numbers of all ranks, where they are others than at the last look."""
+        for (text,) in self._rows("SELECT value FROM facts WHERE name = 'ranks'"):
+            if text != self._ranks:
+                self._ranks = text
+                return read_ranks(text)
+        return None
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vgrad.events.hub import Cursor
+    from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
     from vgrad.store.inbox import SentCommand
 
@@ -67,6 +68,7 @@ class Recorder:
         self._passed_on: set[str] = set()  # ids: an inbox that is opened again has them still
         self._waiting: deque[Batch] = deque()
         self._snapshots: dict[int, Snapshot] = {}
+        self._ranks: tuple[RankStats, ...] | None = None
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vgrad-recorder", daemon=True)
 
@@ -126,6 +128,7 @@ class Recorder:
                     self._on_command(sent)
             batch = self._cursor.take()
             self._snapshots |= batch.snapshots
+            self._ranks = batch.ranks or self._ranks
             if batch.blocks or batch.notices:
                 self._waiting.append(batch)
                 self._drop_the_oldest_steps()
@@ -135,8 +138,8 @@ class Recorder:
             next_s = now_s + EVERY_S
             if is_last or now_s >= next_snapshot_s:
                 next_snapshot_s = now_s + _SNAPSHOT_S
-                self._waiting.append(Batch(snapshots=self._snapshots))
-                self._snapshots = {}
+                self._waiting.append(Batch(snapshots=self._snapshots, ranks=self._ranks))
+                self._snapshots, self._ranks = {}, None
             if self._waiting:
                 writer.write(_joined(self._waiting))
                 self._waiting.clear()
@@ -156,7 +159,9 @@ class Recorder:
             first, second = self._waiting.popleft(), self._waiting.popleft()
             older = (each for each in first.notices if not isinstance(each.body, MetricsLogged))
             notices = (*older, *second.notices)
-            self._waiting.appendleft(Batch(second.blocks, notices, second.snapshots))
+            self._waiting.appendleft(
+                Batch(second.blocks, notices, second.snapshots, ranks=second.ranks or first.ranks)
+            )
 
     def _tell(self, problem: str | None) -> None:
         if (problem is None) == (self._problem is None):
@@ -174,4 +179,5 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         tuple(StepBlock.concatenate(group) for group in groups),
         tuple(notice for batch in batches for notice in batch.notices),
         {part: snapshot for batch in batches for part, snapshot in batch.snapshots.items()},
+        ranks=next((batch.ranks for batch in reversed(batches) if batch.ranks), None),
     )

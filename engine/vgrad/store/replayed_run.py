@@ -61,7 +61,11 @@ class ReplayedRun:
             number = whole.notices[-1].sequence + 1 if whole.notices else 0
             killed = ended_by(KILLED, step=step, sequence=number, printed=last_words(folder))
             whole = Batch(
-                whole.blocks, (*whole.notices, killed), whole.snapshots, layer_norms=whole.layer_norms
+                whole.blocks,
+                (*whole.notices, killed),
+                whole.snapshots,
+                layer_norms=whole.layer_norms,
+                ranks=whole.ranks,
             )
         self.timeline = Timeline(whole)
         self._clock_s = clock_s

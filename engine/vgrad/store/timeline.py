@@ -65,7 +65,7 @@ class Timeline:
         self._notices = tuple(_with_origin(notice, began) for notice in whole.notices)
         at_s = [self._time_of_notice(notice) for notice in self._notices]
         self._notice_times = np.maximum.accumulate(np.array(at_s, dtype=np.float64))
-        self._snapshots = whole.snapshots
+        self._snapshots, self._ranks = whole.snapshots, whole.ranks
         self.events = tuple(self._find_events())
 
     def time_of(self, step: int) -> float:
@@ -99,8 +99,15 @@ class Timeline:
             if rows.stop > rows.start:
                 norms.append(LayerNorms(layers.part, layers.step[rows], layers.grad_norms[rows]))
         notices = self._notices[_rows(self._notice_times, after, stop_s)]
-        snapshots = self._snapshots if stop_s >= self.end_s > after else {}
-        return Batch(tuple(blocks), notices, snapshots, layer_norms=tuple(norms), is_restart=start_s is None)
+        is_end = stop_s >= self.end_s > after
+        return Batch(
+            tuple(blocks),
+            notices,
+            self._snapshots if is_end else {},
+            layer_norms=tuple(norms),
+            is_restart=start_s is None,
+            ranks=self._ranks if is_end else None,
+        )
 
     def _find_events(self) -> Iterable[Event]:
         for notice, at_s in zip(self._notices, self._notice_times.tolist(), strict=True):

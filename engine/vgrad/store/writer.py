@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
+from vgrad.events.rank_stats import write_ranks
 from vgrad.events.snapshot_codec import snapshot_to_data
 from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import pack_block, unpack_block
@@ -55,6 +56,8 @@ class Writer:
             for block in batch.blocks:
                 self._write_steps(block)
             self._write_snapshots(batch)
+            if batch.ranks is not None:
+                self._write_fact("ranks", write_ranks(batch.ranks))
             self._write_status(batch)
             connection.execute("COMMIT")
         except BaseException:
@@ -151,5 +154,7 @@ class Writer:
             record = block.record(-1)
             self._status |= {"step": record.step, "loss": record.loss}
         if self._status != before:
-            value = json.dumps(self._status)
-            self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('status', ?)", (value,))
+            self._write_fact("status", json.dumps(self._status))
+
+    def _write_fact(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

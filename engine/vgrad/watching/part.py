@@ -70,6 +70,7 @@ class WatchedPart:
         tap: Reads and steers the gradients.
         totals: The first and the newest numbers.
         losses: Where the losses come from.
+        on_records: Is given all steps that are reported; it may be assigned.
         on_gone: Is given the steps that were not reported when the part is gone; it may be assigned.
 
     Raises:
@@ -92,6 +93,7 @@ class WatchedPart:
     ) -> None:
         self.id = id
         self.name = name
+        self.on_records: Callable[[int, Sequence[StepRecord]], None] | None = None
         self.on_gone: Callable[[Sequence[StepRecord]], None] | None = None
         self._model = model
         self._optimizers = optimizers
@@ -222,6 +224,8 @@ class WatchedPart:
         if records:
             for record in records:
                 self.totals.observe(record)
+            if self.on_records is not None:
+                self.on_records(self.id, records)
             self._reporter.report(records)
 
     def take_off(self) -> None:

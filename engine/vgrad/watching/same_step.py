@@ -38,10 +38,12 @@ class SameStep:
 
     Attributes:
         unanswered: Commands of this rank that are waiting for their step.
+        num_passed: Slots that this rank has looked into.
     """
 
     def __init__(self, group: RankGroup, num_params: int, *, why_not: str = "") -> None:
         self.unanswered: list[Asked] = []
+        self.num_passed = 0
         self._group = group
         self._slots = Slots(group.store)
         self._every = 1 if num_params >= _LARGE else _LOOK_EVERY
@@ -61,6 +63,7 @@ class SameStep:
         try:
             if not self._why_not and number % self._every == 0:
                 found = _read(self._slots.decide(number // self._every))
+                self.num_passed = number // self._every
                 answered = {asked.command_id for asked in found}
                 self.unanswered = [each for each in self.unanswered if each.command_id not in answered]
             if not self._why_not and not waiting.is_empty:

@@ -24,9 +24,9 @@ from vgrad.events.verdict import Verdict
 from vgrad.ranks.group import find_group
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
+from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, SafePoint
-from vgrad.watching.same_step import SameStep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,7 +90,7 @@ class Watch:
         self._safe_point = SafePoint()
         self._joins_midway = joins_midway
         self._num_begun = 0  # steps of all parts
-        self._same_step: SameStep | None = None  # where it trains with other ranks
+        self._ranks: OtherRanks | None = None  # where it trains with others
         self._thread = threading.get_ident()
         self._is_closed = False
         self._on_close: list[Callable[[], None]] = []
@@ -125,6 +125,7 @@ class Watch:
             on_verdict=self._tell_verdict,
         )
         part.tap.on_boundary = self._boundary_of(part)
+        part.on_records = self._observe
         part.on_gone = self._late.append
         self._totals.append(part.totals)
         self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
@@ -207,7 +208,7 @@ class Watch:
                 return CommandQueued(self._safe_point.submit(command, command_id=command_id, part=part))
             for each in self.parts:
                 each.tap.recover()
-            if self._same_step is None:
+            if self._ranks is None:
                 self._apply_asked()  # in the order in which they were asked for
         return self._carry_out(Asked(command_id or new_command_id(), command, part))
 
@@ -264,12 +265,13 @@ class Watch:
         self._report(wait=True)
         for part in parts:
             part.publish()
-        if self._same_step is not None:
-            self._same_step.leave()
-            for asked in self._same_step.unanswered:
+        why = None
+        if self._ranks is not None:
+            unanswered, why = self._ranks.leave(self._guard.error or error)
+            for asked in unanswered:
                 self._carry_out(asked)
         self._apply_asked()  # every command gets its answer, if only that watching has ended
-        self._hub.notify(self._ended(error))
+        self._hub.notify(self._ended(error, why))
         for function in self._on_close:
             function()
 
@@ -299,8 +301,8 @@ class Watch:
             self._num_begun += 1
             if self._num_begun == 1:
                 self._meet_ranks(part)
-            if self._same_step is not None:
-                for asked in self._same_step.due(self._num_begun, self._safe_point):
+            if self._ranks is not None:
+                for asked in self._ranks.begin_step(self._num_begun, part, self._safe_point):
                     self._carry_out(asked)
             elif not self._safe_point.is_empty:
                 self._apply_asked()
@@ -312,7 +314,11 @@ class Watch:
         group = find_group()
         if group is not None:
             why_not = _JOINED_MIDWAY.format(group.size) if self._joins_midway else ""
-            self._same_step = SameStep(group, sum(part.tap.layers.sizes), why_not=why_not)
+            self._ranks = OtherRanks(group, part, self._hub, self._guard, why_not=why_not)
+
+    def _observe(self, part: int, records: Sequence[StepRecord]) -> None:
+        if self._ranks is not None:
+            self._ranks.observe(part, records)
 
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
@@ -360,14 +366,14 @@ class Watch:
         except Exception:  # noqa: BLE001  # it runs inside the user's step
             _log.exception("on_verdict raised an error; training and watching go on")
 
-    def _ended(self, error: BaseException | None) -> RunEnded:
+    def _ended(self, error: BaseException | None, why: str | None) -> RunEnded:
         totals = self._totals[0] if self._totals else Totals()
         error = self._guard.error or error
         if error is None:
             return totals.ended("done")
         if isinstance(error, KeyboardInterrupt):
             return totals.ended("stopped")
-        return totals.ended("failed", f"{type(error).__name__}: {error}")
+        return totals.ended("failed", f"{type(error).__name__}: {error}", message=why)
 
 
 def parts_of(optimizers: Sequence[Optimizer]) -> Iterator[list[Optimizer]]:

@@ -42,6 +42,7 @@ from vgrad.events.notices import (
     Notice,
     NoticeBody,
     Preparing,
+    RankReported,
     RecordingChanged,
     RunEnded,
     RunStarted,
@@ -139,6 +140,7 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
         MetricsLogged, counts, st.lists(st.tuples(text, numbers), max_size=3).map(tuple)
     ),
     LoopNoted: st.builds(LoopNoted, counts, text),
+    RankReported: st.builds(RankReported, counts, counts, text),
     RunEnded: st.builds(
         RunEnded, counts, st.sampled_from(["done", "stopped", "failed"]), st.none() | numbers,
         st.none() | numbers, st.none() | numbers, numbers, st.none() | text, st.none() | text,

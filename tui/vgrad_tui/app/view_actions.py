@@ -132,6 +132,12 @@ class ViewActions(DiffApp):
 
         self.push_screen(JournalScreen(self.state.journal))
 
+    def action_ranks(self) -> None:
+        """Show the ranks of a training over several processes."""
+        from vgrad_tui.screens.ranks import RanksScreen
+
+        self.push_screen(RanksScreen(self.state))
+
     def action_help(self) -> None:
         """Show all keys."""
         from vgrad_tui.screens.help import HelpScreen

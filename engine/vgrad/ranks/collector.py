@@ -1,0 +1,182 @@
+"""The first rank gathers what every rank says of itself, in a thread that training never waits for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vgrad.errors import DataError
+from vgrad.events.notices import RankReported
+from vgrad.events.rank_stats import RankStats, read_ranks
+from vgrad.ranks.report import end_key, heard_key, report_key
+from vgrad.ranks.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vgrad.events.hub import Hub
+    from vgrad.ranks.group import RankGroup, Store
+
+_LOOK_S = 0.1
+_MISSING_S = 10.0
+_SILENT_S = 60.0
+_ENDING_S = 2.0  # in which the others end after the first rank has
+_KEPT_SLOTS = 512
+_GONE = "its process has ended without a word: it was killed, ran out of memory, or crashed"
+
+
+class RankCollector:
+    """Gives the hub the numbers of all ranks, and a notice where something is wrong with one.
+
+    Args:
+        group: The process group.
+        hub: Gets the numbers and the notices.
+        num_passed: Returns how many slots the first rank has looked into, see `vgrad.ranks.slots.Slots`.
+    """
+
+    def __init__(self, group: RankGroup, hub: Hub, num_passed: Callable[[], int]) -> None:
+        self._group = group
+        self._hub = hub
+        self._num_passed = num_passed
+        self._num_forgotten = 0
+        self._host = platform.node()
+        self._began_s = time.time()
+        self._texts: list[bytes] = [b""] * group.size
+        self._ranks = [RankStats(rank) for rank in range(group.size)]
+        self._problems: list[str] = []
+        self._ended: set[int] = set()
+        self._first_non_finite: int | None = None
+        self._is_silent = False
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vgrad-ranks", daemon=True)
+        self._thread.start()
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with ranks, in words, that which was found first at the top."""
+        return list(self._problems)
+
+    def close(self) -> None:
+        """Wait a moment for the last words of all ranks, and end the thread."""
+        self._is_closing.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        try:
+            store = self._group.connect()
+            while not self._is_closing.wait(_LOOK_S):
+                self._look(store)
+                self._forget_slots(store)
+            end_s = time.monotonic() + _ENDING_S
+            self._look(store)
+            while any(map(self._is_expected, self._ranks)) and time.monotonic() < end_s:
+                time.sleep(_LOOK_S / 10)
+                self._look(store)
+        except RuntimeError:  # the store is gone: the process that held it has ended
+            self._look_for_processes()
+
+    def _is_expected(self, each: RankStats) -> bool:
+        """Whether a rank that does well has not said yet that it has ended."""
+        return bool(each.pid) and not each.problem and each.rank not in self._ended
+
+    def _look(self, store: Store) -> None:
+        is_news = False
+        for rank, text in enumerate(self._texts):
+            key = report_key(rank)
+            new = store.get(key) if text or store.check([key]) else b""
+            if new and new != text:
+                is_news = True
+                self._texts[rank] = new
+                with suppress(DataError):
+                    [said] = read_ranks(new)
+                    self._take(replace(said, rank=rank, heard_s=time.time()))
+            if rank not in self._ended and store.check([end_key(rank)]):
+                self._ended.add(rank)
+                words = store.get(end_key(rank)).decode()
+                if words:
+                    self._report_problem(rank, words)
+                store.set(heard_key(rank), "1")
+                is_news = True
+        is_news |= self._look_for_processes() | self._look_for_missing()
+        self._look_for_non_finite()
+        self._look_for_silence()
+        if is_news:
+            self._hub.publish_ranks(tuple(self._ranks))
+
+    def _forget_slots(self, store: Store) -> None:
+        """Free the slots that all have passed: no rank of a training in step is that far behind."""
+        slots = Slots(store)
+        while self._num_forgotten < self._num_passed() - _KEPT_SLOTS:
+            slots.forget(self._num_forgotten)
+            self._num_forgotten += 1
+
+    def _take(self, said: RankStats) -> None:
+        before = self._ranks[said.rank]
+        self._ranks[said.rank] = replace(said, problem=before.problem if before.pid else "")
+
+    def _look_for_non_finite(self) -> None:
+        """Which rank was the first: the others follow, once the ranks have averaged their gradients."""
+        steps = [each.first_non_finite for each in self._ranks if each.first_non_finite is not None]
+        first = min(steps, default=None)
+        if first is None or (self._first_non_finite is not None and self._first_non_finite <= first):
+            return
+        if any(each.step < first and self._is_expected(each) for each in self._ranks):
+            return  # it may have been the first
+        self._first_non_finite = first
+        for each in self._ranks:
+            if each.first_non_finite == first:
+                self._hub.notify(RankReported(first, each.rank, "its own loss or gradient is not finite"))
+
+    def _look_for_processes(self) -> bool:
+        """Whether the process of a rank on this machine has ended without a word."""
+        found = False
+        for each in list(self._ranks):
+            if each.host == self._host and self._is_expected(each) and not _is_alive(each.pid):
+                self._report_problem(each.rank, _GONE)
+                found = True
+        return found
+
+    def _look_for_missing(self) -> bool:
+        """Whether a rank has not been heard of though it should have been."""
+        if time.time() - self._began_s < _MISSING_S:
+            return False
+        missing = [each for each in self._ranks if not each.pid and not each.problem]
+        for each in missing:
+            self._report_problem(each.rank, "it is not watched")
+        return bool(missing)
+
+    def _look_for_silence(self) -> None:
+        """Whether the ranks stand still: one waits for another that does not come."""
+        heard = [each for each in self._ranks if each.pid]
+        newest_s = max((each.heard_s for each in heard), default=time.time())
+        is_silent = time.time() - newest_s > max(_SILENT_S, *(20 * each.step_s for each in heard), 0.0)
+        if is_silent and not self._is_silent:
+            slowest = min(heard, key=lambda each: each.step)
+            ahead = max(each.step for each in heard)
+            where = "at the same step" if slowest.step == ahead else f"rank {slowest.rank} is behind"
+            words = f"no rank has ended a step for {_SILENT_S:.0f} s: {where}"
+            self._hub.notify(RankReported(slowest.step, slowest.rank, words))
+        self._is_silent = is_silent
+
+    def _report_problem(self, rank: int, words: str) -> None:
+        self._ranks[rank] = replace(self._ranks[rank], problem=words)
+        self._problems.append(f"rank {rank}: {words}")
+        self._hub.notify(RankReported(self._ranks[rank].step, rank, words))
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine is there and has not ended; where that is not known, it is."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except ProcessLookupError:
+        return False
+    except (FileNotFoundError, PermissionError):  # no Linux, or another user's
+        return True
+    return not state.strip().startswith(("Z", "X"))
