@@ -10,22 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vgrad.events.rank_stats import RankStats
-    from vgrad_tui.draw.runs import Runs
 
 _CLEARLY = 0.1  # of a step, by which waits must differ before one rank is called the slowest
 _MARKS_WIDTH = 24
 _HEAD = f"{'rank':<6}{'step':>9}{'a step':>9}{'waits':>9}{'own ‖g‖':>10}{'loss':>9}  not finite"
 
 
-def rank_rows(ranks: Sequence[RankStats]) -> list[Runs]:
-    """What is to be said of all ranks, then a row for each."""
+def rank_rows(ranks: Sequence[RankStats]) -> list[Sequence[tuple[str, str]]]:
+    """What is to be said of all ranks, then a row for each, in pieces of text with their roles."""
     if not ranks:
         return [
             [("this run has one process, or has not made its first step", "dim")],
             [("torchrun --nproc-per-node 2 -m vgrad train.py", "dim")],
         ]
     slowest = slowest_rank(ranks)
-    rows: list[Runs] = [[(words, role)] for words, role in _findings(ranks, slowest)]
+    rows: list[Sequence[tuple[str, str]]] = [[(words, role)] for words, role in _findings(ranks, slowest)]
     several_hosts = len({each.host for each in ranks if each.pid}) > 1
     rows += [[("", "text")], [(_HEAD, "title")]]
     for each in ranks:
