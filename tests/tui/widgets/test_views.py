@@ -25,7 +25,7 @@ from textual.pilot import Pilot
 
 from vgrad.controls.controls import Controls, Set
 from vgrad.events.notices import CommandApplied, RunStarted
-from vgrad.events.step_record import StepRecord
+from vgrad.events.step_record import LOOP_CLIP, ChainLink, StepRecord
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.precision import Float16, Float32
 from vgrad_tui.app.app import VgradApp
@@ -341,6 +341,29 @@ async def test_the_chain_shows_each_link_and_how_often_clipping_fires() -> None:
         assert row[row.index("43.1") :][:4] == ["43.1", "→", "1.00", "×0.0232"]
         assert "1.02" in line_with(app, "→ step")
         assert "clips 100 % of the last 100 steps, median 43.1 → 1.00" in line_with(app, "5 chain")
+
+
+async def test_what_the_loop_clips_itself_is_shown_beside_the_control_that_is_off() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    links = (ChainLink(LOOP_CLIP, "loop: clip_grad_norm_ 1"),)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await play(pilot, source)
+        norms = [4.0, 0.5] * 50
+        steps = tuple(
+            make_record(
+                301 + number, grad_norm=norm, applied_norm=min(norm, 1.0), links=links,
+                link_norms=np.array([min(norm, 1.0)], dtype=np.float32),
+            )
+            for number, norm in enumerate(norms)
+        )  # fmt: skip
+        await pull(pilot, source, make_batch(steps))
+        await shown(pilot, source, "chain")
+        assert "off  loop: clip_grad_norm_ 1" in line_with(app, "c   clip")
+        assert "fires 50 %  2.25 → 0.750" in line_with(app, "threshold")
+        assert "clips 50 % of the last 100 steps, median" in line_with(app, "5 chain")
+        row = line_with(app, "→ loop: clip_grad_norm_ 1").split()
+        assert row[row.index("0.500") :][:4] == ["0.500", "→", "0.500", "×1.00"]
 
 
 # -- float16 -----------------------------------------------------------------------------------

@@ -180,13 +180,19 @@ class ControlsPanel(Container):
         command = state.pending_on("clip")
         if command is not None:
             return pending(now, pending_value(command), state)
-        return applied(now, state, "clip", strong=state.controls.clip is not None)
+        runs = applied(now, state, "clip", strong=state.controls.clip is not None)
+        if not _loop_clips(state):
+            return runs
+        words = f"  {state.record.links[0].label}" if state.record is not None else ""
+        room = self._row("clip").room - width_of(runs)
+        return [*runs, (words if len(words) <= room else "  loop clips", "dim")]
 
     def _threshold(self, state: State) -> Runs:
-        if state.wanted.clip is None:
+        is_by_loop = state.controls.clip is None and _loop_clips(state)
+        if state.wanted.clip is None and not is_by_loop:
             return [(f"{CLIP.shown(state.spare_clip)}, once it is on", "dim")]
         fires, before, after = state.clipping()
-        if math.isnan(fires) or state.controls.clip is None:
+        if math.isnan(fires) or (state.controls.clip is None and not is_by_loop):
             return [("…", "dim")]
         runs = [
             (percent(fires), "strong" if fires else "text"),
@@ -255,3 +261,8 @@ def what_else(labels: list[str], width: int) -> Runs:
         if width_of(runs) <= width:
             return runs
     return [*cut_short([(labels[0], "strong")], max(1, width - width_of(more))), *more]
+
+
+def _loop_clips(state: State) -> bool:
+    """Whether the training loop clips its gradients itself."""
+    return state.record is not None and state.record.is_clipped_by_loop

@@ -95,7 +95,8 @@ class ChainView(View):
             return [(9, [("no steps yet", "dim")])]
         fields: list[Field] = [(7, [(f"step {record.step:,}", "dim")])]
         fires, before, after = self.state.clipping()
-        if self.state.controls.clip is not None and not math.isnan(fires):
+        is_clipped = self.state.controls.clip is not None or record.is_clipped_by_loop
+        if is_clipped and not math.isnan(fires):
             words = f" of the last 100 steps, median {number(before).strip()} → {number(after).strip()}"
             fields.append((9, [("clips ", "dim"), (percent(fires), "text"), (words, "dim")]))
         return fields
