@@ -92,6 +92,10 @@ PARTS = (
         "terminal/driver.py overrides it: the terminal is taken in it, and it runs in the event loop",
     ),
     Part(
+        "LinuxDriver.run_input_thread", LinuxDriver.run_input_thread, "d796af6d69db",
+        "terminal/driver.py overrides it: what it raises ends the app with a traceback",
+    ),
+    Part(
         "LinuxDriver.write", LinuxDriver.write, "b78a34033db5",
         "terminal/driver.py overrides it: all output passes through, as text, on its way to a thread",
     ),

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 from collections.abc import Mapping
+from types import FrameType
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -91,14 +92,32 @@ class TerminalDriver(LinuxDriver):
     first_frame: ClassVar[FirstFrame | None] = None
 
     def start_application_mode(self) -> None:
-        """Take the terminal; from here on a signal is a message, never an exception amid a frame."""
+        """Take the terminal; from here on a signal is a message, never an exception amid a frame.
+
+        The handlers outlive the event loop, unlike its own: a line that drops is often said to have dropped
+        more than once, and the second time must not end the process while the run is being saved.
+        """
         loop = asyncio.get_running_loop()
+
+        def ask(number: int, _: FrameType | None) -> None:
+            if not loop.is_closed():
+                asks = Interrupted(is_hang_up=number == signal.SIGHUP)
+                loop.call_soon_threadsafe(self._app.post_message, asks)
+            elif number != signal.SIGHUP:
+                raise KeyboardInterrupt  # whoever waits for the end no longer wants to
+
         for number in SIGNALS:
-            asks = Interrupted(is_hang_up=number == signal.SIGHUP)
-            loop.add_signal_handler(number, self._app.post_message, asks)
+            signal.signal(number, ask)
         if self.first_frame is not None:
             self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
+
+    def run_input_thread(self) -> None:
+        """Read keys until the end. Where reading fails there is no terminal any more, which is no crash."""
+        try:
+            super().run_input_thread()
+        except OSError:
+            self._app.post_message(Interrupted(is_hang_up=True))
 
     @property
     def is_behind(self) -> bool:

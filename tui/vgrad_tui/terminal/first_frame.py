@@ -48,7 +48,8 @@ def first_frame(words: str) -> Iterator[FirstFrame]:
     finally:
         taken.close()
         for number, handler in former.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # what is ignored by now stays ignored
+                signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> NoReturn:
