@@ -29,6 +29,7 @@ class ScriptProcess:
 
     Args:
         argv: Arguments of ``python -m vgrad``.
+        num_ranks: On how many processes it is started, as torchrun takes it; None for one, without torchrun.
 
     Attributes:
         folder: The run's folder. It holds no record before the first training.
@@ -38,13 +39,14 @@ class ScriptProcess:
         OSError: If no folder can be made.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], *, num_ranks: str | None = None) -> None:
         options = read_script_options(list(argv))
         self.folder = RunFolder.create(options.title)
+        module = ["vgrad"] if num_ranks is None else ["vgrad.run.launcher", num_ranks]
         self._log = LogTail(self.folder.log, from_start=True)
         with self.folder.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-u", "-m", "vgrad", "--folder", str(self.folder.path), *argv],
+                [sys.executable, "-u", "-m", *module, "--folder", str(self.folder.path), *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import Stop
@@ -19,9 +21,8 @@ from vgrad.store.ending import KILLED, ended_by, last_words
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vgrad.controls.controls import Command
+    from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
 
 _LOOK_S = 0.05
@@ -45,6 +46,7 @@ class AttachedRun:
         self._has_overview = self._has_ended = False
         self._step = self._num_notices = 0
         self._takes_stop = True
+        self._ranks: tuple[RankStats, ...] = ()
 
     @property
     def exception(self) -> BaseException | None:
@@ -99,6 +101,7 @@ class AttachedRun:
         news = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()
         batch = with_ancestors(news)
         self._has_overview = True
+        self._ranks = batch.ranks or self._ranks
         for block in batch.blocks:
             self._step = int(block.step[-1])
         for notice in batch.notices:
@@ -139,8 +142,18 @@ class AttachedRun:
         if self._takes_stop:
             self.submit(Stop())
         else:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.kill(pid, signal.SIGINT)
+            for each in (pid, *self._other_ranks(pid)):
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(each, signal.SIGINT)
+
+    def _other_ranks(self, pid: int) -> list[int]:
+        """The processes on this machine that train with process ``pid``: those that its launcher has started.
+
+        The record alone is not believed: a number in it may by now be that of another process.
+        """
+        host, launcher = platform.node(), _parent_of(pid)
+        recorded = [each.pid for each in self._ranks if each.host == host and each.pid not in {0, pid}]
+        return [each for each in recorded if launcher is not None and _parent_of(each) == launcher]
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until no process trains it any more; True once that is so."""
@@ -150,3 +163,13 @@ class AttachedRun:
                 return False
             time.sleep(_LOOK_S)
         return True
+
+
+def _parent_of(pid: int) -> int | None:
+    """The process that has started ``pid``; None where that is not known, or is nobody's launcher."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    parent = int(text.rpartition(")")[2].split()[1])
+    return parent if parent > 1 else None

@@ -108,7 +108,7 @@ class OtherRanks:
     def _say_end(self, error: BaseException | None) -> None:
         store, rank = self._group.store, self._group.rank
         words = ""  # the first rank's own end is that of the run
-        if error is not None and rank:
+        if rank and error is not None and not isinstance(error, KeyboardInterrupt):
             words = f"{type(error).__name__}: {error}"[:_MOST_WORDS]
         end_s = time.monotonic() + _HEARD_S
         with suppress(RuntimeError):

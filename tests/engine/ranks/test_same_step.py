@@ -12,8 +12,10 @@ from tests.engine.ranks.torchrun import torchrun, until
 from torch import nn
 
 import vgrad
+from vgrad.events.notices import CommandRejected, RankReported
 from vgrad.store import inbox
 from vgrad.store.folder import all_runs
+from vgrad.store.reader import RunReader
 
 BATCH = """
 def batch(step, rank):
@@ -91,3 +93,44 @@ def test_a_command_from_outside_takes_effect_at_one_step_on_both_ranks(tmp_path:
     for name, weight in weights[0].items():
         assert torch.equal(weight, weights[1][name])
         torch.testing.assert_close(weight, alone[name], rtol=1e-3, atol=1e-5)
+
+
+HALF_WATCHED = """
+import os
+import torch, torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+import vgrad
+dist.init_process_group("gloo")
+torch.set_num_threads(1)
+model = DistributedDataParallel(nn.Linear(6, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+if dist.get_rank() == 0:
+    watch = vgrad.watch(model, optimizer)
+stop = torch.zeros(())
+while not stop:
+    optimizer.zero_grad()
+    model(torch.randn(16, 6)).square().mean().backward()
+    optimizer.step()
+    stop.fill_(os.path.exists("stop"))
+    dist.broadcast(stop, 0)
+"""
+
+
+def test_where_a_rank_is_not_watched_a_command_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(HALF_WATCHED)
+    process = torchrun("train.py", cwd=tmp_path)
+    until(all_runs)
+    [folder] = all_runs()
+    command_id = inbox.send(folder.inbox, vgrad.Set("clip", "norm:0.05"))
+    with RunReader(folder) as reader:
+        until(lambda: reader.answer(command_id))
+        answer = reader.answer(command_id)
+    (tmp_path / "stop").touch()
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert answer is not None and isinstance(answer.body, CommandRejected)
+    assert "not watched: rank 1 of 2" in answer.body.reason
+    with RunReader(folder) as reader:
+        said = [n.body.what for n in reader.take().notices if isinstance(n.body, RankReported)]
+    assert said == ["it is not watched"]

@@ -20,19 +20,23 @@ Examples:
   vgrad-tui watch -m package.train             a module, as python -m
   vgrad-tui watch --clip norm:1 train.py       a control from the first step on
   vgrad-tui watch --detach train.py            no screen: prints the run's name
+  vgrad-tui watch --nproc-per-node 2 train.py  on two processes, as torchrun
 
 \b
 The script runs in a process of its own, with the same Python. Until it trains, its output stands here; then
 the screen opens, and o shows the output. q leaves the screen and lets the script run; Q asks, and
 interrupts it as Ctrl-C would. Options of python -m vgrad (--clip, --fail-on, --summary ...) stand before
-the script. The exit code is the script's own, if it has ended.
+the script. The exit code is the script's own, if it has ended; with --nproc-per-node it is torchrun's.
 """,
 )
+@click.option("--nproc-per-node", metavar="N", help="Start N processes, or gpu for one per GPU, as torchrun.")
 @click.option("--detach", is_flag=True, help="Open no screen; print the run's name.")
 @click.option("--frugal", is_flag=True, help="Draw less often, for slow lines and busy machines.")
 @click.option("--ascii/--no-ascii", default=None, help="Draw in ASCII [default: as it can].")
 @click.argument("arguments", metavar="SCRIPT.py|-m MODULE [ARGUMENTS]", nargs=-1, type=click.UNPROCESSED)
-def watch(arguments: tuple[str, ...], detach: bool, frugal: bool, ascii: bool | None) -> int:
+def watch(
+    arguments: tuple[str, ...], nproc_per_node: str | None, detach: bool, frugal: bool, ascii: bool | None
+) -> int:
     """Run a training script of your own, unmodified, and watch its gradients."""
     from vgrad.run.script_process import ScriptProcess
 
@@ -40,7 +44,7 @@ def watch(arguments: tuple[str, ...], detach: bool, frugal: bool, ascii: bool | 
         raise click.UsageError("the screen needs a terminal; without one: --detach, or python -m vgrad")
     for removed in make_room():
         click.echo(removed, err=True)
-    process = ScriptProcess(arguments)
+    process = ScriptProcess(arguments, num_ranks=nproc_per_node)
     messages = Output(sys.stderr, "stderr")
     if not process.wait_for_training(messages.write):
         return process.end_code() or 0  # it was no training script, and has ended
