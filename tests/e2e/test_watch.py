@@ -117,3 +117,14 @@ def test_bad_usage_is_refused_before_anything_runs(own_home: Path) -> None:
     assert refused.returncode == 2 and "nonsense" in refused.stderr
     assert vgrad_tui("watch", "train.py").returncode == 2
     assert not own_home.exists()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("hf_trainer", 24), ("lightning_trainer", 48)])
+def test_the_trainer_of_a_framework_is_watched_to_its_end(name: str, steps: int) -> None:
+    path = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+    started = vgrad_tui("watch", "--detach", str(path))
+    assert started.returncode == 0, started.stderr
+    folder = RunFolder.find(started.stdout.splitlines()[-1])
+    until(lambda: folder.pid() is None)
+    assert (look(folder).status, look(folder).step) == ("finished", steps)
+    assert "weights" in folder.log.read_text()

@@ -10,6 +10,7 @@ from torch import nn
 from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.recording import record_watch, warn
+from vgrad.watching.every_optimizer import watch_of_this_process
 from vgrad.watching.unwrap import as_module, unwrap_optimizer
 from vgrad.watching.watch import CurrentLoss, Watch, parts_of
 
@@ -47,7 +48,8 @@ def watch(
         controls: What is done to the gradients from the first step on; nothing unless given.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it. Where it
-            cannot be written, a warning says so and training goes on. Of several ranks, the first records.
+            cannot be written, a warning says so and training goes on. Of several ranks, the first records. A
+            process that is watched as a whole, by ``python -m vgrad``, is recorded once.
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
 
     Returns:
@@ -74,6 +76,6 @@ def watch(
     except BaseException:
         watch.discard()
         raise
-    if record and this_rank() == 0:
+    if record and this_rank() == 0 and watch_of_this_process() is None:
         record_watch(watch, on_problem=warn)
     return watch

@@ -137,10 +137,12 @@ class LoopClipping:
         num_acting: Steps that used gradients which the loop had clipped.
         num_idle: Calls that changed nothing that a step used, since the last step that used some.
         why_idle: Why the last of them did not.
+        is_norm_known: Whether the norm before the last clipping could be had.
     """
 
     def __init__(self, params: Sequence[nn.Parameter], guard: Guard) -> None:
         self.guard = guard
+        self.is_norm_known = True
         self.label = ""
         self.num_acting = 0
         self.num_idle = 0
@@ -211,6 +213,7 @@ class LoopClipping:
             return None
         self.num_acting += 1
         self.num_idle = 0
+        self.is_norm_known = so_far.is_known
         return so_far.clip()
 
     def _count_idle(self, why: str) -> None:

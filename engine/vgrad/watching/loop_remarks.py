@@ -35,7 +35,8 @@ class LoopRemarks:
         """
         clipping = self._clipping
         if clipping.num_acting and self._is_first("acts"):
-            yield f"the loop clips its gradients itself ({clipping.label}): norms are those before it"
+            which = "before it" if clipping.is_norm_known else "after it, as those before cannot be read"
+            yield f"the loop clips its gradients itself ({clipping.label}): norms are those {which}"
         if clipping.num_idle >= _IDLE_CALLS and self._is_first("idle"):
             since = "so far" if not clipping.num_acting else "any more"
             yield (

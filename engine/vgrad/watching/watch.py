@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
 import weakref
 from collections import deque
@@ -391,6 +392,8 @@ _open: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Report the last steps of what is still watched as Python exits."""
+    """Report the last steps of what is still watched as Python exits, and the error that made it exit."""
+    is_interactive = hasattr(sys, "ps1")  # there the last error may be of any line before
+    error = None if is_interactive else getattr(sys, "last_value", None)
     for each in list(_open):
-        each.close()
+        each.close(error)

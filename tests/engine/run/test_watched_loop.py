@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,3 +126,35 @@ def test_where_nothing_can_be_written_training_goes_on(
         train(model, optimizer, 5)
     assert len(watch.records()) == 5
     assert "not recorded" in caplog.text
+
+
+@pytest.mark.parametrize(("last_line", "status"), [("1 / 0", "failed"), ("", "finished")])
+def test_a_script_that_closes_no_watch_has_ended_as_python_has(
+    tmp_path: Path, last_line: str, status: str
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch, vgrad\nmodel = torch.nn.Linear(2, 1)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\nw = vgrad.watch(model, optimizer)\n"
+        f"model(torch.ones(3, 2)).sum().backward()\noptimizer.step()\n{last_line}\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if last_line else 0)
+    [folder] = all_runs()
+    assert look(folder).status == status
+
+
+def test_a_process_that_is_watched_as_a_whole_is_recorded_once(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch, vgrad\nmodel = torch.nn.Linear(2, 1)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "with vgrad.watch(model, optimizer) as w:\n"
+        "    model(torch.ones(3, 2)).sum().backward()\n    optimizer.step()\n    print(len(w.records()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vgrad", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    [folder] = all_runs()
+    assert look(folder).step == 1 and folder.name.startswith("train-")

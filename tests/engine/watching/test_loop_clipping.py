@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -129,6 +130,48 @@ def test_a_loss_scale_changes_none_of_it() -> None:
             records[scale] = [(r.grad_norm, r.applied_norm) for r in watch.records()]
     assert records[1024.0] == [pytest.approx(pair, rel=1e-4) for pair in records[None]]
     assert all(applied <= 0.3001 for _, applied in records[None])
+
+
+def test_norms_are_right_where_the_loop_clips_before_it_unscales() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    norms = []
+    with vgrad.watch(model, optimizer, record=False) as watch:
+        for rows in batches(8):
+            optimizer.zero_grad()
+            scaler.scale(loss_of(model, rows)).backward()
+            before = norm_of(model.parameters()) / 1024
+            clip_grad_norm_(model.parameters(), 0.3)
+            norms.append((before, norm_of(model.parameters()) / 1024))
+            scaler.step(optimizer)
+            scaler.update()
+        records = watch.records()
+    assert [(r.grad_norm, r.applied_norm) for r in records] == [
+        pytest.approx(pair, rel=1e-4) for pair in norms
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, where it compiles
+def test_a_compiled_step_that_clips_has_the_same_weights() -> None:
+    results = []
+    for is_watched in (False, True):
+        torch.manual_seed(0)
+        model = make_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        @torch.compile(backend="eager")
+        def step(model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            clip_grad_norm_(model.parameters(), 0.3)
+            optimizer.step()
+
+        with vgrad.watch(model, optimizer, record=False) if is_watched else nullcontext():
+            for rows in batches(5):
+                optimizer.zero_grad()
+                loss_of(model, rows).backward()
+                step()
+        results.append(weights(model))
+    assert torch.equal(*results)
 
 
 def after_step(model: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor) -> None:
