@@ -10,6 +10,9 @@ from vgrad.diagnose.part import JudgePart
 _TOGETHER = 10  # losses that a peak is the mean of, so that one bad batch is none
 _WINDOW = 100  # steps over which a run is compared, and which it gets to come back
 _THROWN_OFF = 1.5
+_ABOVE = 1.03  # times what a uniform guess costs
+_LATE = 200  # steps: a bad start is over by then
+_FAR_ABOVE = 3.0
 _LEARNT = 0.88  # healthy runs that have only begun to learn come near
 
 
@@ -22,21 +25,29 @@ class BaselineWatch(JudgePart):
     Args:
         baseline: Loss of a constant prediction; NaN where it is not known, and then no answer is given.
 
+    Where it is not known, the loss function may show what a uniform guess costs, which is more. That speaks
+    of one side alone: who is above it has learnt nothing, and who is below may have learnt nothing either.
+
     Attributes:
         baseline: The same.
+        uniform: What a uniform guess costs; NaN where that is not known, or the baseline is.
         loss: Mean loss of the last 100 steps, as of the last look; NaN at first.
     """
 
     def __init__(self, baseline: float) -> None:
         self.baseline = baseline
+        self.uniform = math.nan
         self.loss = math.nan
+        self._num_seen = 0
         self._losses: deque[float] = deque(maxlen=_WINDOW)
         self._first = math.nan
         self._peak = -math.inf
         self._peak_step = 0
 
-    def observe(self, step: int, loss: float) -> None:
-        """Take one finite step into account."""
+    def observe(self, step: int, loss: float, uniform: float = math.nan) -> None:
+        """Take one finite step into account, and what a uniform guess costs."""
+        self.uniform = uniform if math.isnan(self.baseline) else math.nan
+        self._num_seen += 1
         losses = self._losses
         if not losses:
             self._first = loss
@@ -61,11 +72,20 @@ class BaselineWatch(JudgePart):
 
     def is_wreck(self, step: int) -> bool:
         """Whether the run blew up long ago, and is no better than a constant prediction."""
-        blew_up = self._peak > _THROWN_OFF * max(self._first, self.baseline)
-        return blew_up and step - self._peak_step >= _WINDOW and self.has_learnt_nothing
+        limit = self.uniform if math.isnan(self.baseline) else self.baseline
+        blew_up = self._peak > _THROWN_OFF * max(self._first, limit)
+        is_worthless = self.has_learnt_nothing or self.loss > _ABOVE * self.uniform
+        return blew_up and step - self._peak_step >= _WINDOW and is_worthless
+
+    @property
+    def is_far_above(self) -> bool:
+        """Whether the loss is still three times that of a uniform guess after two hundred steps."""
+        return self._num_seen >= _LATE and self.loss > _FAR_ABOVE * self.uniform
 
     def words(self) -> str:
         """The numbers."""
+        if math.isnan(self.baseline):
+            return f"the loss is {self.loss:.3g}, where a uniform guess costs {self.uniform:.3g}"
         return f"the loss is {self.loss:.3g}, where ignoring the inputs costs {self.baseline:.3g}"
 
     def peak_in_words(self) -> str:

@@ -1,17 +1,15 @@
 """What to make of the gradients: healthy, vanishing, exploding, dead, or not even finite.
 
-Every verdict rests on numbers and says which. The rules compare a run with its own past, for
-absolute thresholds mislead: a default LSTM starts with a gradient that has all but vanished
-through time, and learns. How often they are right is measured: `vgrad.lab.accuracy`.
+Every verdict rests on numbers and says which. The rules compare a run with its own past, for absolute
+thresholds mislead. How often they are right is measured: `vgrad.lab.accuracy`.
 
-A verdict stops nothing. A run without a screen has nobody to answer a pause, so a run that is
-lost trains on, and says so, until somebody acts.
+A verdict stops nothing: a run that is lost trains on, and says so, until somebody acts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -24,7 +22,8 @@ from vgrad.diagnose.control_changes import ControlChanges
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.gradient_sums import GradientSums
-from vgrad.diagnose.layer_activity import LayerActivity
+from vgrad.diagnose.growth import Growth
+from vgrad.diagnose.layer_activity import LayerActivity, names_in_words
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
 from vgrad.diagnose.norm_watch import NormWatch
@@ -43,16 +42,13 @@ from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict, VerdictKind
 from vgrad.methods.precision import Float16
 
-_MOST_NAMES = 4
-
 _STARTING = Verdict("starting", f"the first verdict comes after {WARM_UP} steps")
 
 
 class Judge:
     """Follows a run and says when the verdict changes.
 
-    The parts remember, the rules decide, and the judge puts them in order. Weights that are re-initialised
-    want a judge of their own: what was true of the old ones is not true of these.
+    The parts remember, the rules decide, and the judge orders them. Re-initialised weights need another one.
 
     Args:
         info: The run, for its layers' names and sizes, and for what of it can be changed.
@@ -74,11 +70,13 @@ class Judge:
         self._baseline = math.nan if info.baseline is None else info.baseline  # no rule fires on NaN
         self._explosions = ExplosionWatch(is_loss_known=info.baseline is not None)
         self._norms = NormWatch()
+        self._growth = Growth()
         self._recovery = Recovery()
         self._against_baseline = BaselineWatch(self._baseline)
         self._overfitting = Overfitting(self._baseline)
         self._skipped_steps = SkippedSteps()
         self._changes = ControlChanges()
+        self._uniform_loss = math.nan  # of this step
         self._stats: LayerStats | None = None
         self._update = math.nan  # the largest of these statistics
 
@@ -92,6 +90,7 @@ class Judge:
             "sums": self._sums,
             "explosions": self._explosions,
             "norms": self._norms,
+            "growth": self._growth,
             "recovery": self._recovery,
             "baseline": self._against_baseline,
             "overfitting": self._overfitting,
@@ -125,6 +124,7 @@ class Judge:
         stats: LayerStats | None,
         controls: Controls,
         time: TimeStats | None = None,
+        uniform_loss: float = math.nan,
     ) -> Verdict | None:
         """Take one step into account.
 
@@ -133,10 +133,12 @@ class Judge:
             stats: The newest statistics of the layers, or None while there are none.
             controls: The controls that the step was made with.
             time: The newest gradient through time, or None where there is none.
+            uniform_loss: What a uniform guess costs, where the loss function shows it; NaN: not known.
 
         Returns:
             The new verdict if it is of another kind, else None.
         """
+        self._uniform_loss = uniform_loss
         verdict = self._judge(record, stats, controls, time)
         if verdict is None:
             return None
@@ -176,7 +178,9 @@ class Judge:
         was_exploding = self.verdict.kind == "exploding"
         is_exploding = self._norms.observe(record.step, record.grad_norm, self._largest_update(stats))
         if is_exploding:
-            explosion = Explosion(self._norms.calm_norm, self._norms.peak, 0, False, self._is_tried(record))
+            explosion = Explosion(
+                self._norms.calm_norm, self._norms.peak, 0, False, self._changes.are_tried(record.step)
+            )
             remedy, advice = against_explosion(controls, explosion)
             return _verdict("exploding", "norm", self._norms.words(), remedy=remedy, advice=advice)
         if record.step % LOOK_EVERY and not was_exploding:
@@ -203,7 +207,8 @@ class Judge:
         is_exploding = self._explosions.observe(
             record.step, loss, record.grad_norm, clipped=clipped, update=self._largest_update(stats)
         )
-        self._against_baseline.observe(record.step, loss)
+        self._against_baseline.observe(record.step, loss, self._uniform_loss)
+        self._growth.observe(record.step, loss, record.grad_norm)
         if is_exploding and was_whole:
             self._recovery.began(self._explosions, self._losses, self._ends)
         is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0
@@ -224,8 +229,8 @@ class Judge:
         is_vanished = self._recovery.had_vanished and self._losses.is_stalled and self._info.baseline is None
         if (is_exploding or is_lost) and not is_vanished:
             return self._exploding(record, controls, is_lost=is_lost)
-        if self._against_baseline.is_wreck(record.step):
-            return self._wreck(record, controls)
+        if (worthless := self._worthless(record.step)) is not None:
+            return self._blown_up(*worthless, record, controls)
         if not is_look or self._losses.num_seen < WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
@@ -259,26 +264,27 @@ class Judge:
         evidence = self._explosions.evidence
         if is_lost:
             evidence += f"; it never recovered: the loss {self._recovery.words(self._losses)}"
-            return self._blown_up("lost", evidence, record, controls, is_tried=self._is_tried(record))
+            return self._blown_up("lost", evidence, record, controls)
         since = self._explosions.unhealed_since
         is_tried = since is None or since >= self._changes.changed_at
         return self._blown_up("jump", evidence, record, controls, is_tried=is_tried)
 
-    def _wreck(self, record: StepRecord, controls: Controls) -> Verdict:
-        evidence = self._against_baseline.peak_in_words()
-        return self._blown_up("wreck", evidence, record, controls, is_tried=self._is_tried(record))
-
-    def _is_tried(self, record: StepRecord) -> bool:
-        return self._changes.are_tried(record.step)
+    def _worthless(self, step: int) -> tuple[Literal["wreck", "grown", "above"], str] | None:
+        """The rule and the numbers where no single step stands out, and the loss shows an explosion."""
+        if self._against_baseline.is_wreck(step):
+            return "wreck", self._against_baseline.peak_in_words()
+        if self._growth.is_found:
+            return "grown", self._growth.words()
+        return ("above", self._against_baseline.words()) if self._against_baseline.is_far_above else None
 
     def _blown_up(
         self,
-        rule: Literal["jump", "lost", "wreck"],
+        rule: Literal["jump", "lost", "wreck", "grown", "above"],
         evidence: str,
         record: StepRecord,
         controls: Controls,
         *,
-        is_tried: bool,
+        is_tried: bool | None = None,
     ) -> Verdict:
         explosion = Explosion(
             calm_norm=self._explosions.calm_norm,
@@ -286,7 +292,7 @@ class Judge:
             # A loop that is not ours does not say how many samples it takes.
             num_samples=0 if self._info.baseline is None else record.num_samples // record.num_microbatches,
             is_lost=rule != "jump",
-            is_tried=is_tried,
+            is_tried=self._changes.are_tried(record.step) if is_tried is None else is_tried,
         )
         remedy, advice = against_explosion(controls, explosion)
         return _verdict("exploding", rule, evidence, remedy=remedy, advice=advice)
@@ -345,6 +351,7 @@ class Judge:
             time_ratio=math.nan if time is None else time.ratio,
             loss=self._against_baseline.loss,
             baseline=self._baseline,
+            uniform=self._against_baseline.uniform,
             learnt=self._losses.learnt_since(self._losses.early),
             learnt_in_all=self._losses.learnt_since(self._losses.first),
             progress=self._losses.progress,
@@ -364,7 +371,7 @@ class Judge:
         unused = np.flatnonzero(self._activity.unused)
         if unused.size:
             found += ("unused",)
-            evidence += f"; {_listed([self._info.layers[index] for index in unused])} never got a gradient"
+            evidence += f"; {names_in_words(self._info.layers, unused)} never got a gradient"
         if self._rates.is_finished:
             found += ("finished",)
             evidence += f"; the learning rate is {self._rates.now:.0e}: the run is finished"
@@ -387,12 +394,6 @@ class Judge:
             known = stats.update_ratio[np.isfinite(stats.update_ratio)]
             self._update = float(known.max(initial=0.0)) if known.size else math.nan
         return self._update
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more layers"
 
 
 def _verdict(kind: VerdictKind, rule: str, evidence: str, **more: Any) -> Verdict:

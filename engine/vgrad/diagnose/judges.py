@@ -40,10 +40,15 @@ class Judges:
         return self._judge.verdict
 
     def observe(
-        self, record: StepRecord, stats: LayerStats | None, controls: Controls, time: TimeStats | None
+        self,
+        record: StepRecord,
+        stats: LayerStats | None,
+        controls: Controls,
+        time: TimeStats | None,
+        uniform_loss: float = math.nan,
     ) -> Verdict | None:
         """Take one step into account, as `Judge.observe` does."""
-        return self._judge.observe(record, stats, controls, time)
+        return self._judge.observe(record, stats, controls, time, uniform_loss)
 
     def forward_ended(self, loss: Tensor, origin_in_words: Callable[[], str]) -> None:
         """Find out where a loss that is not finite began, while the weights that it began with are there.

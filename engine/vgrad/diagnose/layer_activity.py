@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vgrad.diagnose.part import JudgePart
 
 _FADED = 1e-6  # of its first gradient: what is cut off at once was larger
+_MOST_NAMES = 4
 SILENT_STEPS = 100  # a gradient that is exactly zero for fewer steps may be that of a few batches
 
 
@@ -67,3 +70,10 @@ class LayerActivity(JudgePart):
         """Indices of the first and the last layer that ever got a gradient; of all layers if none did."""
         used = np.flatnonzero(self.ever)
         return (int(used[0]), int(used[-1])) if used.size else (0, len(self.ever) - 1)
+
+
+def names_in_words(layers: Sequence[str], indices: NDArray[np.intp]) -> str:
+    """The first names of these layers, and how many more there are."""
+    shown = ", ".join(layers[index] for index in indices[:_MOST_NAMES])
+    num_more = len(indices) - _MOST_NAMES
+    return f"{shown} and {num_more} more layers" if num_more > 0 else shown

@@ -165,15 +165,18 @@ def _fades(norms: Floats) -> bool:
 def _overshoot(s: Symptoms) -> Finding | None:
     """Claims that steps are too long to settle on anything.
 
-    Evidence: the loss stands above that of a constant prediction, and weights move. A run whose gradient
-    vanishes still learns the best constant prediction, which takes the last biases alone.
+    Evidence: the loss stands above that of a constant prediction, or, where that is not known, of a uniform
+    guess, and weights move, or the first steps have thrown them off. A run whose gradient vanishes still
+    learns the best constant prediction, which takes the last biases alone.
     """
-    if not s.loss > _OVERSHOT * s.baseline or not s.typical_update >= _SETTLES or s.is_held_back:
+    limit, what = (s.baseline, "constant prediction") if s.knows_baseline else (s.uniform, "uniform guess")
+    moves = s.typical_update >= _SETTLES or (not s.knows_baseline and s.has_thrown)
+    if not s.loss > _OVERSHOT * limit or not moves or s.is_held_back:
         return None
     return Finding(
         "exploding",
         "overshoot",
-        f"the loss stands at {s.loss:.3g}, and a constant prediction would cost {s.baseline:.3g}:"
+        f"the loss stands at {s.loss:.3g}, and a {what} would cost {limit:.3g}:"
         f" weights move by {s.typical_update:.0e} a step, too far to settle; {s.stall}",
     )
 
@@ -265,13 +268,16 @@ def _stuck(s: Symptoms) -> Finding | None:
     prediction. A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up
     for its size and not for its lost direction. Where it reaches everywhere, and steps are long, they are
     too long. Where it is not known what a constant prediction costs, only steps of a twentieth of the
-    weights are evidence: anything else may be a floor of noise.
+    weights are evidence, and below a tenth only where the loss is no lower than the very first one: anything
+    else may be a floor of noise, which simple models come to within the first steps.
     """
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
     if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
         return None
     evidence = f"weights move by {s.typical_update:.0e} a step, and nothing was learnt since the first steps"
     long = _LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME
+    if not s.knows_baseline and s.learnt_in_all >= _STUCK and s.typical_update < _HOT:
+        return None
     if s.typical_update >= (long if s.knows_baseline else _LONG_STEPS_BLIND) and s.reaches_everywhere:
         return Finding("exploding", "overshoot", f"{evidence}; {s.stall}")
     if not s.knows_baseline:

@@ -56,6 +56,7 @@ class Symptoms:
         time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
         loss: Mean loss of the last steps.
         baseline: Loss of a constant prediction.
+        uniform: Loss of a uniform guess, where that is known and the baseline is not.
         learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
         learnt_in_all: The same of the very first loss.
         progress: By how many standard errors the loss is lower than where the first steps left it.
@@ -84,6 +85,7 @@ class Symptoms:
     time_ratio: float
     loss: float
     baseline: float
+    uniform: float
     learnt: float
     learnt_in_all: float
     progress: float

@@ -2,7 +2,8 @@
 
 `nn.RNN`, `nn.LSTM` and `nn.GRU` keep their hidden states to themselves, but the gradient of an input has to
 go through the hidden state of its time step: dE/dx_t falls with the distance to the loss as dE/dh_t does. So
-the loop's own backward pass is listened to, in one step of many.
+the loop's own backward pass is listened to, in one step of many. A cell that is called once for each time
+step (`nn.RNNCell`, `nn.LSTMCell`, `nn.GRUCell`) is measured alike, call by call.
 
 The layers are reached by a global forward pre-hook that exists only for that step: a hook of the module
 itself would be pickled by ``torch.save(model)``, and copied by ``copy.deepcopy``.
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # Training steps that one measurement costs: the gradient of the inputs, and its norms.
 _COST_IN_STEPS = 0.3
 
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Coming:
@@ -52,7 +55,7 @@ class RecurrentInputsProbe:
     that compile a module: there a global hook would warn and compile again.
 
     Args:
-        model: The model. Its `nn.RNN`, `nn.LSTM` and `nn.GRU` that hold one of ``params`` are measured.
+        model: The model. Its recurrent layers and cells that hold one of ``params`` are measured.
         params: The parameters of the part of the run that this belongs to.
         share: Share of the step time that this may take, in [0, 1]; 0 for never.
         on_error: Takes errors of ours, which must not reach the loop.
@@ -72,13 +75,15 @@ class RecurrentInputsProbe:
         self._modules = weakref.WeakSet(
             module
             for module in model.modules()
-            if isinstance(module, nn.RNNBase) and any(id(param) in ours for param in module.parameters())
+            if isinstance(module, _RECURRENT) and any(id(param) in ours for param in module.parameters())
         )
         can_listen = share > 0 and bool(self._modules) and not _is_any_compiled()
         self.every = math.ceil(_COST_IN_STEPS / share) if can_listen else None
         self._on_error = on_error
         self._names = tuple(name for name, _ in recurrent_matrices(model))
         self._norms: dict[nn.Module, Tensor] = {}
+        self._num_calls: dict[nn.Module, int] = {}  # of cells, in the forward pass of this step
+        self._norms_of_calls: dict[nn.Module, dict[int, Tensor]] = {}
         self._coming: deque[_Coming] = deque()
         self._stats: TimeStats | None = None
         self._next_step = 1
@@ -100,6 +105,10 @@ class RecurrentInputsProbe:
         """Take what the backward pass of step number ``step`` has left; see whether the next is due."""
         if self.every is None:
             return
+        for cell, of_calls in self._norms_of_calls.items():
+            if len(of_calls) > 1:
+                self._norms[cell] = torch.cat([of_calls[call] for call in sorted(of_calls)])
+        self._num_calls, self._norms_of_calls = {}, {}
         if self._norms:
             norms = list(self._norms.values())
             self._norms = {}
@@ -133,7 +142,7 @@ class RecurrentInputsProbe:
 
     def before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Give a recurrent layer an alias of its input; None for any other module."""
-        if not (isinstance(module, nn.RNNBase) and args and module.training and torch.is_grad_enabled()):
+        if not (isinstance(module, _RECURRENT) and args and module.training and torch.is_grad_enabled()):
             return None
         try:
             if module not in self._modules:
@@ -142,8 +151,12 @@ class RecurrentInputsProbe:
             if not isinstance(inputs, Tensor) or inputs.is_inference() or not inputs.is_floating_point():
                 return None
             alias = inputs.view_as(inputs) if inputs.requires_grad else inputs.detach().requires_grad_(True)
-            axis = 1 if alias.dim() == 3 and getattr(module, "batch_first", False) else 0
-            alias.register_hook(lambda grad: self._keep(module, grad, axis))  # type: ignore[no-untyped-call]
+            if isinstance(module, nn.RNNCellBase):
+                call = self._num_calls[module] = self._num_calls.get(module, -1) + 1
+                alias.register_hook(lambda grad: self._keep_of_call(module, grad, call))  # type: ignore[no-untyped-call]
+            else:
+                axis = 1 if alias.dim() == 3 and getattr(module, "batch_first", False) else 0
+                alias.register_hook(lambda grad: self._keep(module, grad, axis))  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001  # none of ours may reach the loop
             self._on_error(error)
             return None
@@ -151,11 +164,13 @@ class RecurrentInputsProbe:
 
     def _keep(self, module: nn.Module, grad: Tensor, axis: int) -> None:
         try:
-            with torch.no_grad():
-                by_time = grad.detach().movedim(axis, 0).flatten(1).float()
-                largest = by_time.abs().amax(dim=1, keepdim=True)  # squares of small numbers are zero
-                scale = torch.where(largest > 0, largest, torch.ones_like(largest))
-                self._norms[module] = torch.linalg.vector_norm(by_time / scale, dim=1) * scale[:, 0]
+            self._norms[module] = _norms_by_time(grad.detach().movedim(axis, 0))
+        except Exception as error:  # noqa: BLE001  # as above
+            self._on_error(error)
+
+    def _keep_of_call(self, module: nn.Module, grad: Tensor, call: int) -> None:
+        try:
+            self._norms_of_calls.setdefault(module, {})[call] = _norms_by_time(grad.detach()[None])
         except Exception as error:  # noqa: BLE001  # as above
             self._on_error(error)
 
@@ -172,6 +187,16 @@ class RecurrentInputsProbe:
             spectral_radius=math.nan,
             names=self._names,
         )
+
+
+def _norms_by_time(grad: Tensor) -> Tensor:
+    """The norm of the gradient at each index of its first dimension."""
+    with torch.no_grad():
+        by_time = grad.flatten(1).float()
+        largest = by_time.abs().amax(dim=1, keepdim=True)  # squares of small numbers are zero
+        scale = torch.where(largest > 0, largest, torch.ones_like(largest))
+        norms: Tensor = torch.linalg.vector_norm(by_time / scale, dim=1) * scale[:, 0]
+        return norms
 
 
 class _WeakHook:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vgrad.events.notices import LayersChanged, RunStarted
+from vgrad.events.notices import LayersChanged, RunStarted, VerdictChanged
 
 if TYPE_CHECKING:
     from vgrad.events.batch import Batch
@@ -16,6 +16,9 @@ _MOST_LAYERS = 6
 
 def where_non_finite_began(whole: Batch) -> str | None:
     """Say in words where the first NaN or infinity was recorded; None where every value is finite.
+
+    The verdict of that step knows more than the record holds, such as the module in forward order, so it is
+    repeated where there is one. Steps that were dropped have none: for these the record is searched.
 
     Args:
         whole: The whole record of a run.
@@ -34,6 +37,10 @@ def where_non_finite_began(whole: Batch) -> str | None:
     if first is None:
         return None
     step, part, what = first
+    for notice in whole.notices:
+        body = notice.body
+        if isinstance(body, VerdictChanged) and body.verdict.kind == "non-finite" and body.step == step:
+            return f"non-finite values: {body.verdict.evidence}"
     return f"non-finite values began at step {step:,}: {what}{_layers(whole, part, step)}"
 
 

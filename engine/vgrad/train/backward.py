@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from vgrad.measure.hidden_gradients import require_recurrent
 from vgrad.measure.non_finite_module import first_non_finite_in_words
+from vgrad.measure.uniform_guess import uniform_loss
 from vgrad.methods.deep_supervision import DeepSupervision, supervised_backward
 from vgrad.methods.omega import omega_backward
 from vgrad.methods.precision import Float16, LossScale, autocast
@@ -31,10 +33,14 @@ class Backward:
 
     Attributes:
         extras: Ω's gradients of the last microbatch, by parameter; they are not in ``p.grad``.
+        uniform_loss: What a uniform guess costs, where the task knows no baseline and its loss function shows
+            it; else NaN.
     """
 
     def __init__(self, task: Task, *, seed: int) -> None:
         self.extras: Mapping[nn.Parameter, Tensor] = {}
+        self.uniform_loss = math.nan
+        self._looks_up_uniform = task.baseline is None
         self._task = task
         self._params = [param for param in task.model.parameters() if param.requires_grad]
         self._device = self._params[0].device
@@ -106,6 +112,8 @@ class Backward:
                 )
             case _:
                 loss = self._loss(batch)
+                if self._looks_up_uniform and self._scale is None:
+                    self.uniform_loss, self._looks_up_uniform = uniform_loss(loss), False
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         return self._unscale_(loss.detach())
 

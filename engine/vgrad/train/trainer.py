@@ -274,6 +274,11 @@ class Trainer:
         """The verdict on the steps whose records have been returned, with its newest evidence."""
         return self._judges.verdict
 
+    @property
+    def uniform_loss(self) -> float:
+        """What a uniform guess costs; NaN where it is not known, or a constant prediction's loss is."""
+        return self._passes.uniform_loss
+
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What a verdict after step number ``step`` looks at; ask for one step after another."""
         through_time = None if self._time is None else self._time.stats_at(step)

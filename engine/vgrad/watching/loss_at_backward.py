@@ -8,6 +8,7 @@ Both are put back when the last `LossAtBackward` and the last listener are close
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import weakref
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from vgrad.measure.uniform_guess import uniform_loss
 from vgrad.watching.hooks import run_deferred
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from vgrad.watching.guard import Guard
 
 _NUM_LOOKED_AT = 4
+_LOOK_UP_EVERY = 20  # steps
 
 
 @dataclass(slots=True)
@@ -37,11 +40,13 @@ class CaughtLoss:
             not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
         num_passes: Backward passes whose gradients add up; 0 where that is not known.
+        uniform: What a uniform guess would have cost, see `vgrad.measure.uniform_guess`; NaN: not known.
     """
 
     loss: Tensor | float | None = None
     scale: Tensor | float | None = None
     num_passes: int = 0
+    uniform: float = math.nan
 
 
 class LossAtBackward:
@@ -53,6 +58,11 @@ class LossAtBackward:
         params: The parameters. Empty: take every backward pass to be theirs.
         guard: Takes errors of ours that must not reach the loop.
         after_backward: Called in the calling thread when a backward pass of theirs has ended.
+
+    Attributes:
+        uniform_loss: What a uniform guess costs, as of the last step at which it was looked up: one in
+            twenty, for a loop may change its loss. NaN: not known.
+        looks_up_uniform: Whether this is such a step.
     """
 
     def __init__(
@@ -62,6 +72,9 @@ class LossAtBackward:
         after_backward: Callable[[], None] | None = None,
     ) -> None:
         self.guard = guard
+        self.uniform_loss = math.nan
+        self.looks_up_uniform = True
+        self._num_taken = 0
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
         self._after_backward = after_backward
@@ -85,6 +98,10 @@ class LossAtBackward:
     def take(self) -> CaughtLoss:
         """The loss that the step about to be done is about."""
         self._is_used = True
+        if self.looks_up_uniform:
+            self.uniform_loss = self._caught.uniform
+        self.looks_up_uniform = self._num_taken % _LOOK_UP_EVERY == 0
+        self._num_taken += 1
         return self._caught
 
     @property
@@ -101,23 +118,27 @@ class LossAtBackward:
         """A backward pass begins."""
         self._before = self._state()
 
-    def after_backward(self, loss: Tensor | float | None, scale: Tensor | float | None) -> None:
+    def after_backward(
+        self, loss: Tensor | float | None, scale: Tensor | float | None, uniform: float
+    ) -> None:
         """A backward pass has ended.
 
         Args:
             loss: Its loss, as in `CaughtLoss`.
             scale: What the loss was multiplied with.
+            uniform: What a uniform guess would have cost; NaN where that is not known, or not looked up.
         """
         before, now = self._before, self._state()
         last, self._last = self._last, now
         if before != now or not now:
             # Gradients that were cleared or written to meanwhile are not those of the losses so far.
             if self._is_used or before != last or not any(before):
-                self._caught = CaughtLoss(loss, scale, 1)
+                self._caught = CaughtLoss(loss, scale, 1, uniform)
             else:
                 so_far = self._caught.loss
                 total = None if loss is None or so_far is None else so_far + loss
-                self._caught = CaughtLoss(total, scale, self._caught.num_passes + 1)
+                num_passes = self._caught.num_passes + 1
+                self._caught = CaughtLoss(total, scale, num_passes, self._caught.uniform + uniform)
             self._is_used = False
             if self._after_backward is not None:
                 self._after_backward()
@@ -256,9 +277,12 @@ def _wrapped_backward(original: Any) -> Any:
         for listener in listeners:
             _call(listener.before_backward, listener.guard)
         users = _Wrappers.users()
-        loss = None
+        loss, uniform = None, math.nan
         try:
-            loss = _loss_of(args, kwargs, scale)
+            root, weight = _root_of(args, kwargs)
+            loss = _loss_of(root, weight, scale)
+            if loss is not None and scale is None and any(user.looks_up_uniform for user in users):
+                uniform = math.nan if weight is not None else uniform_loss(root)
             for user in users:
                 user.before_backward()
         except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
@@ -275,7 +299,7 @@ def _wrapped_backward(original: Any) -> Any:
         for listener in listeners:
             _call(listener.after_backward, listener.guard)
         for user in _Wrappers.users():
-            _call(functools.partial(user.after_backward, loss, scale), user.guard)
+            _call(functools.partial(user.after_backward, loss, scale, uniform), user.guard)
         return result
 
     # Dynamo breaks its graph here, as it does at the original.
@@ -302,16 +326,19 @@ def _wrapped_scale(original: Any) -> Any:
     return scale
 
 
-def _loss_of(
-    args: tuple[Any, ...], kwargs: dict[str, Any], scale: Tensor | float | None
-) -> Tensor | float | None:
-    """The loss, before it was scaled, among the arguments of ``backward``; None if it is not of one entry."""
+def _root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """What ``backward`` begins at, and what that is weighted with, among its arguments."""
     root = args[0] if args else kwargs.get("tensors")
     weight = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
     if isinstance(root, tuple | list) and len(root) == 1:
         [root] = root
     if isinstance(weight, tuple | list) and len(weight) == 1:
         [weight] = weight
+    return root, weight
+
+
+def _loss_of(root: Any, weight: Any, scale: Tensor | float | None) -> Tensor | float | None:
+    """The loss, before it was scaled; None if it is not of one entry."""
     if not isinstance(root, Tensor) or root.numel() != 1 or root.is_complex():
         return None
     if isinstance(weight, tuple | list) or (weight is not None and weight.numel() != 1):

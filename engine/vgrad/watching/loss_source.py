@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class LossSource(Protocol):
-    """Knows the loss of a step as it begins."""
+    """Knows the loss of a step as it begins.
+
+    Attributes:
+        uniform_loss: What a uniform guess costs; NaN: not known.
+    """
+
+    uniform_loss: float
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""
@@ -46,6 +53,7 @@ class LossFromCall:
     """
 
     def __init__(self, loss: Callable[[], Tensor | float | None], also: LossAtBackward | None = None) -> None:
+        self.uniform_loss = math.nan  # nobody knows what it returns
         self._loss = loss
         self._also = also
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ class WatchedPart:
         totals: The first and the newest numbers.
         losses: Where the losses come from.
         on_records: Is given all steps that are reported; it may be assigned.
+        is_loss_logged: Whether the loop reports its losses itself; it may be assigned.
         on_gone: Is given the steps that were not reported when the part is gone; it may be assigned.
 
     Raises:
@@ -119,6 +121,7 @@ class WatchedPart:
         self.tap.guard = guard
         self._observe_loop(guard)
         self.tap.on_control_dropped = self._control_dropped
+        self.is_loss_logged = False
         self.totals = Totals()
         self._count_params()
         self._share_for_time = JUDGED_SHARE * watch_budget / 2
@@ -182,6 +185,11 @@ class WatchedPart:
             capabilities=self._capabilities,
             environment=self._environment,
         )
+
+    @property
+    def uniform_loss(self) -> float:
+        """What a uniform guess costs; NaN where it is not known, or the loop reports its losses itself."""
+        return math.nan if self.is_loss_logged else self.losses.uniform_loss
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""

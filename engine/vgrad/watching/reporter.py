@@ -36,6 +36,10 @@ class Measured(Protocol):
     def controls(self) -> Controls:
         """The controls that the steps were made with."""
 
+    @property
+    def uniform_loss(self) -> float:
+        """What a uniform guess costs, where the loss function shows it; NaN: not known."""
+
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts, on a schedule of steps, up to step number ``step``."""
 
@@ -86,7 +90,9 @@ class Reporter:
         is_news = False
         for record in records:
             stats, through_time = self._measured.judged_at(record.step)
-            verdict = self.judge.observe(record, stats, self._measured.controls, through_time)
+            verdict = self.judge.observe(
+                record, stats, self._measured.controls, through_time, self._measured.uniform_loss
+            )
             if verdict is not None:
                 is_news = True
                 self._tell(record.step, verdict)

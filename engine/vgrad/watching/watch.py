@@ -238,6 +238,7 @@ class Watch:
         """
         if loss is not None and (part := self._stepped_last()) is not None:
             part.tap.meter.correct_loss(loss)
+            part.is_loss_logged = True
         if metrics:
             self.log_metrics(metrics)
 

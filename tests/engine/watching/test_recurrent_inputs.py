@@ -36,7 +36,7 @@ def make(kind: type[nn.RNNBase], *, embeds: bool = True, batch_first: bool = Tru
     return Tagger(kind(3, 8, num_layers=2, batch_first=batch_first), embeds=embeds)
 
 
-def train(model: Tagger, *, watched: bool, steps: int = 3) -> tuple[list[Tensor], object]:
+def train(model: nn.Module, *, watched: bool, steps: int = 3) -> tuple[list[Tensor], object]:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     watched_by = watch(model, optimizer, watch_budget=1.0) if watched else None
     data = torch.Generator().manual_seed(1)
@@ -128,3 +128,46 @@ def test_the_hook_goes_after_its_step_and_with_its_model() -> None:
         optimizer.step()
     assert not torch_module._global_forward_pre_hooks
     watched.close()
+
+
+class Unrolled(nn.Module):
+    """A cell that is called once for each time step."""
+
+    def __init__(self, cell: nn.RNNCellBase) -> None:
+        super().__init__()
+        self.cell = cell
+        self.answer = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = torch.zeros(len(x), 8)
+        for inputs in x.unbind(1):
+            state = self.cell(inputs, state)
+        result: Tensor = self.answer(state)
+        return result
+
+
+@pytest.mark.parametrize("kind", [nn.RNNCell, nn.GRUCell])
+def test_a_cell_in_a_loop_is_measured_call_by_call(kind: type[nn.RNNCellBase]) -> None:
+    def weights(*, watched: bool) -> tuple[list[Tensor], object]:
+        torch.manual_seed(0)
+        model = Unrolled(kind(3, 8))
+        return train(model, watched=watched)
+
+    (bare, _), (seen, stats) = weights(watched=False), weights(watched=True)
+    assert all(torch.equal(one, other) for one, other in zip(bare, seen, strict=True))
+    assert stats is not None
+    assert stats.norms.shape == (1, 9)  # type: ignore[attr-defined]
+    assert 0 < stats.ratio < 1  # type: ignore[attr-defined]
+
+
+def test_the_gradient_of_a_cell_is_that_of_its_inputs() -> None:
+    torch.manual_seed(0)
+    model = Unrolled(nn.RNNCell(3, 8))
+    data = torch.Generator().manual_seed(1)
+    inputs = torch.randn(4, 9, 3, generator=data).requires_grad_(True)
+    model(inputs).square().mean().backward()
+    assert inputs.grad is not None
+    expected = inputs.grad.transpose(0, 1).flatten(1).norm(dim=1)
+    torch.manual_seed(0)
+    _, stats = train(Unrolled(nn.RNNCell(3, 8)), watched=True, steps=1)
+    np.testing.assert_allclose(stats.norms[0], expected.numpy(), rtol=1e-5)  # type: ignore[attr-defined]

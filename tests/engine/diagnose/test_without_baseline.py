@@ -1,0 +1,81 @@
+"""Runs whose loss of a constant prediction is not known: growth, and losses above a uniform guess."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from tests.engine.diagnose.story import INFO, UNTOUCHED, stats_of
+
+from vgrad.diagnose.judge import Judge
+from vgrad.events.step_record import StepRecord
+from vgrad.events.verdict import Verdict
+
+STEPS = 400
+
+
+def judged(
+    loss: list[float],
+    norm: list[float] | None = None,
+    *,
+    uniform: float = math.nan,
+    update: float = 1e-3,
+) -> Verdict:
+    """The verdict at the end of a run with these losses and norms."""
+    judge = Judge(INFO)
+    for index, value in enumerate(loss):
+        size = 1.0 if norm is None else norm[index]
+        norms = np.full(3, size / math.sqrt(3), dtype=np.float32)
+        step = index + 1
+        record = StepRecord(step, value, 0.1, 0.1, size, size, norms, 1, 32, 1, float(step), 1.0, 0.0)
+        judge.observe(record, stats_of((update,) * 3), UNTOUCHED, None, uniform)
+    return judge.verdict
+
+
+def wavy(level: float, steps: int = STEPS) -> list[float]:
+    return [level * (1 + 0.02 * math.sin(7.0 * index)) for index in range(steps)]
+
+
+def test_values_that_grow_by_a_little_at_each_step_explode() -> None:
+    growing = [0.5 * 1.03**index for index in range(STEPS)]
+    verdict = judged(growing, growing)
+    assert (verdict.kind, verdict.rule) == ("exploding", "grown")
+    assert "no single step" in verdict.evidence
+
+
+@pytest.mark.parametrize("grows", ["loss", "norm"])
+def test_a_loss_or_a_norm_that_grows_alone_does_not(grows: str) -> None:
+    growing = [0.5 * 1.03**index for index in range(STEPS)]
+    verdict = judged(growing, wavy(1.0)) if grows == "loss" else judged(wavy(1.0), growing)
+    assert verdict.rule != "grown"
+
+
+def test_it_is_over_once_the_loss_is_back() -> None:
+    growing = [0.5 * 1.03**index for index in range(STEPS)]
+    there_and_back = growing + wavy(0.1, 300)
+    assert judged(there_and_back, there_and_back).rule != "grown"
+
+
+def test_a_loss_that_falls_from_far_above_a_uniform_guess_and_stays_there_explodes() -> None:
+    falling = [1e6 * 0.99**index + 10 for index in range(STEPS)]
+    verdict = judged(falling, uniform=math.log(2))
+    assert (verdict.kind, verdict.rule) == ("exploding", "above")
+    assert "uniform guess costs 0.693" in verdict.evidence
+    assert judged(falling).kind == "healthy", "nobody knows whether such a loss is large"
+    soon_below = [1e6 * 0.9**index + 0.1 for index in range(STEPS)]
+    assert judged(soon_below, uniform=math.log(2)).kind == "healthy"
+
+
+def test_a_loss_that_stands_above_a_uniform_guess_has_overshot() -> None:
+    verdict = judged(wavy(0.9), uniform=math.log(2), update=1e-2)
+    assert (verdict.kind, verdict.rule) == ("exploding", "overshoot")
+    assert judged(wavy(0.9), update=1e-2).kind == "stalled"
+    assert judged(wavy(0.65), uniform=math.log(2), update=1e-2).kind == "stalled", "it may be the noise's"
+
+
+def test_steps_of_a_twentieth_are_no_evidence_where_the_first_steps_have_learnt() -> None:
+    learnt = [0.7 if index < 15 else value for index, value in enumerate(wavy(0.6))]
+    assert judged(learnt, update=0.06).kind == "stalled"
+    assert judged(wavy(0.7), update=0.06).rule == "overshoot"
+    assert judged(learnt, update=0.2).rule == "overshoot", "a fifth of the weights at each step"

@@ -1,0 +1,62 @@
+"""What a uniform guess costs in a loop: of the losses of one step together, and only while it holds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vgrad.run.watched_loop import watch
+from vgrad.watching.watch import Watch
+
+INPUTS, KINDS = torch.randn(16, 4), torch.randint(0, 3, (16,))
+
+
+def loop(model: nn.Module, optimizer: torch.optim.Optimizer, losses: list[Tensor]) -> None:
+    optimizer.zero_grad()
+    for loss in losses:
+        loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def watched() -> tuple[nn.Module, torch.optim.Optimizer, Watch]:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    return model, optimizer, watch(model, optimizer, record=False)
+
+
+def uniform_of(watched_by: Watch) -> float:
+    return watched_by.parts[0].uniform_loss
+
+
+def test_the_losses_of_one_step_add_up() -> None:
+    model, optimizer, watched_by = watched()
+    with watched_by:
+        loop(model, optimizer, [F.cross_entropy(model(INPUTS), KINDS)])
+        assert uniform_of(watched_by) == pytest.approx(math.log(3))
+    model, optimizer, watched_by = watched()
+    with watched_by:
+        loop(model, optimizer, [F.cross_entropy(model(INPUTS), KINDS) for _ in range(2)])
+        assert uniform_of(watched_by) == pytest.approx(2 * math.log(3))
+
+
+def test_it_is_forgotten_when_the_loop_changes_its_loss() -> None:
+    model, optimizer, watched_by = watched()
+    with watched_by:
+        for step in range(60):
+            loss = F.cross_entropy(model(INPUTS), KINDS)
+            loop(model, optimizer, [loss if step < 30 else loss + model.weight.square().sum()])
+            if step == 29:
+                assert uniform_of(watched_by) == pytest.approx(math.log(3))
+        assert math.isnan(uniform_of(watched_by))
+
+
+def test_it_is_not_known_of_losses_that_the_loop_reports_itself() -> None:
+    model, optimizer, watched_by = watched()
+    with watched_by:
+        loop(model, optimizer, [F.cross_entropy(model(INPUTS), KINDS)])
+        watched_by.log(loss=17.0)
+        assert math.isnan(uniform_of(watched_by))
