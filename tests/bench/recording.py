@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from tests.bench.figures import Figure
-from tests.engine.store.recorded import record, steps
+from tests.e2e.terminal import VGRAD_TUI, Terminal
+from tests.engine.store.recorded import record, steps, story
 
 from vgrad.events.batch import Batch
 from vgrad.events.hub import Hub
@@ -37,7 +38,7 @@ def figures(quick: bool) -> Iterator[Figure]:
         note="100 layers; a step of 5 ms recorded, against one that is not",
     )  # fmt: skip
     yield Figure("recording.day-of-1000-layers", _day_mib(), "MiB", 1000, note="100 steps/s; extrapolated")
-    yield _first_batch(quick)
+    yield from _first_screen(quick)
 
 
 def _with_recorder(is_recorded: bool, quick: bool) -> float:
@@ -88,15 +89,40 @@ def _day_mib() -> float:
     return float(scalars / num * _DAY + layers / rows * full) / 2**20
 
 
-def _first_batch(quick: bool) -> Figure:
-    """Seconds until a screen that attaches has the whole history of a million steps."""
+def _first_screen(quick: bool) -> Iterator[Figure]:
+    """Seconds until a screen that attaches to a million steps has them, and until it shows the last one."""
     from vgrad.run.run_history import RunHistory
 
     num = 200_000 if quick else 1_000_000
     with tempfile.TemporaryDirectory() as place:
-        folder = record(RunFolder(Path(place)), num, [f"layer{index}" for index in range(30)], per_batch=100)
-        begin = time.perf_counter()
-        with RunReader(folder) as reader:
-            RunHistory().take(reader.overview())
-        took_s = time.perf_counter() - begin
-    return Figure("attach.history", took_s, "s", 1.0, note=f"read and folded, {num:,} steps of 30 layers")
+        path = Path(place) / "runs" / "long"
+        path.mkdir(parents=True)
+        layers = [f"layer{index}" for index in range(30)]
+        folder = record(RunFolder(path), num, layers, bodies=story(num), per_batch=100)
+        took_s, shown_s = [], []
+        for _ in range(3 if quick else 9):
+            begin = time.perf_counter()
+            with RunReader(folder) as reader:
+                RunHistory().take(reader.overview())
+            took_s.append(time.perf_counter() - begin)
+            shown_s.append(_shown(place, f"{num:,}".encode()))
+    for name, values, note in (
+        ("attach.history", took_s, "read and folded"),
+        ("attach.first_screen", shown_s, "from the command to the last step on a screen of 160x50"),
+    ):
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+        yield Figure(
+            name, float(median), "s", 1.0, low=float(low), high=float(high),
+            note=f"{note}, {num:,} steps of 30 layers",
+        )  # fmt: skip
+
+
+def _shown(home: str, words: bytes) -> float:
+    """Seconds from the command to ``words`` in what it writes to the terminal."""
+    with Terminal(
+        [VGRAD_TUI, "attach", "long"], columns=160, lines=50, environ={"VGRAD_HOME": home}
+    ) as terminal:
+        terminal.keep_raw = True
+        while words not in terminal.raw:
+            time.sleep(0.005)
+        return time.perf_counter() - terminal.started

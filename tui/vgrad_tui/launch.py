@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from vgrad.errors import VgradError
@@ -13,11 +15,14 @@ if TYPE_CHECKING:
     from vgrad.config import RunConfig
     from vgrad.run.resume import Resumption
     from vgrad.run.summary import RunSummary
+    from vgrad.store.attached_run import AttachedRun
     from vgrad.store.folder import RunFolder
+    from vgrad.store.replayed_run import ReplayedRun
     from vgrad_tui.terminal.first_frame import FirstFrame
 
 # How long to wait, once the screen has closed, for a training thread that is inside a step.
 _GRACE_S = 5.0
+_SWITCH_S = 0.0005  # between two threads: at the usual 5 ms a thread that reads waits longer than it reads
 LAST_STEP = 2**62
 """Beyond the end of every run: a recording opens at its end."""
 
@@ -126,12 +131,13 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
         VgradError: If the folder holds no record that can be read.
     """
     _forget_fixed_size()
-    with first_frame(folder.name) as frame:
-        from vgrad.store.attached_run import AttachedRun
+    with first_frame(folder.name) as frame, ThreadPoolExecutor(1) as beside:
+        sys.setswitchinterval(_SWITCH_S)
+        reading = beside.submit(_attached_run, folder)
         from vgrad_tui.app.app import VgradApp
 
         _prepare_driver(frame, ascii=ascii)
-        run = AttachedRun(folder)
+        run = reading.result()
         app = VgradApp(run, frugal=frugal)
         app.run()
     run.close()
@@ -156,14 +162,32 @@ def replay_app(
         VgradError: If the folder holds no record that can be read.
     """
     _forget_fixed_size()
-    with first_frame(folder.name) as frame:
-        from vgrad.store.replayed_run import ReplayedRun
+    with first_frame(folder.name) as frame, ThreadPoolExecutor(1) as beside:
+        sys.setswitchinterval(_SWITCH_S)
+        reading = beside.submit(_replayed_run, folder, at_step)
         from vgrad_tui.app.replay_app import ReplayApp
 
         _prepare_driver(frame, ascii=ascii)
-        app = ReplayApp(ReplayedRun(folder, at_step=at_step), frugal=frugal)
+        app = ReplayApp(reading.result(), frugal=frugal)
         app.run()
     return 130 if app.was_interrupted else 0
+
+
+# A long record takes as long to read as the screen takes to import: both are done at once.
+
+
+def _attached_run(folder: RunFolder) -> AttachedRun:
+    from vgrad.store.attached_run import AttachedRun
+
+    run = AttachedRun(folder)
+    run.read_ahead()
+    return run
+
+
+def _replayed_run(folder: RunFolder, at_step: int | None) -> ReplayedRun:
+    from vgrad.store.replayed_run import ReplayedRun
+
+    return ReplayedRun(folder, at_step=at_step)
 
 
 def _forget_fixed_size() -> None:

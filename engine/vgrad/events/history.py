@@ -13,7 +13,7 @@ until the next one begins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -243,7 +243,11 @@ class _Level:
 
     def put(self, block: Buckets) -> None:
         """Store buckets of this level's width; the first may continue the one still open."""
-        head, rest = block.rows(slice(0, 1)), block.rows(slice(1, None))
+        # Of more rows than there are slots, the first would only be written over.
+        head, rest = (
+            block.rows(slice(0, 1)),
+            block.rows(slice(max(1, len(block.first_step) - self._capacity), None)),
+        )
         held = self.take(head.first_step // self.width, ALL_CHANNELS)
         if held.count[0]:
             head = _coarsen(_join(held, head), self.width)
@@ -284,12 +288,28 @@ def _coarsen(fine: Buckets, width: int) -> Buckets:
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, and is meant to be
         # The n-th member of every group at once: 20 times as fast as ufunc.reduceat over rows.
         for nth in range(1, int(sizes.max())):
-            group = np.flatnonzero(sizes > nth)
-            member = starts[group] + nth
-            low[group] = np.minimum(low[group], fine.min[member])
-            high[group] = np.maximum(high[group], fine.max[member])
-            mean[group] += fine.mean[member] * share[member]
+            for group, member in _members(starts, sizes, nth):
+                low[group] = np.minimum(low[group], fine.min[member])
+                high[group] = np.maximum(high[group], fine.max[member])
+                mean[group] += fine.mean[member] * share[member]
     return Buckets(number[starts] * width, width, low, high, mean, count)
+
+
+def _members(
+    starts: Int64s, sizes: Int64s, nth: int
+) -> Iterator[tuple[slice, slice] | tuple[Int64s, Int64s]]:
+    """The groups of more than ``nth`` rows, and the ``nth`` row of each."""
+    inner = sizes[1:-1]
+    if len(inner) and (inner == inner[0]).all():
+        # Of a run without gaps all groups but the outer ones are of one size: slices copy nothing.
+        size = int(inner[0])
+        if nth < size:
+            yield slice(1, -1), slice(int(starts[1]) + nth, int(starts[-1]), size)
+        groups = np.array([0, len(starts) - 1])
+        groups = groups[sizes[groups] > nth]
+    else:
+        groups = np.flatnonzero(sizes > nth)
+    yield groups, starts[groups] + nth
 
 
 def _join(first: Buckets, second: Buckets) -> Buckets:

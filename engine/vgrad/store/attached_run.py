@@ -47,6 +47,7 @@ class AttachedRun:
         self._step = self._num_notices = 0
         self._takes_stop = True
         self._ranks: tuple[RankStats, ...] = ()
+        self._first: Batch | None = None
 
     @property
     def exception(self) -> BaseException | None:
@@ -68,6 +69,14 @@ class AttachedRun:
         """Whether a process trains it now."""
         return self.folder.pid() is not None
 
+    def read_ahead(self) -> None:
+        """Read the whole history now, in whichever thread, for the first drain to give.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        self._first = self._look()
+
     def start(self) -> None:
         """It runs, or has run, already."""
 
@@ -85,6 +94,9 @@ class AttachedRun:
         A run whose process is gone without having said how it ended has failed, and so has one whose record
         cannot be read: the last notice says so.
         """
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         if self._has_ended:
             self._follow()
             return Batch()

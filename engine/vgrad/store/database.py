@@ -81,7 +81,7 @@ def _create(path: Path) -> None:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open the run's database for reading alone.
+    """Open the run's database for reading alone, by one thread at a time.
 
     Raises:
         DataError: If there is no such file, or it is of another program, a newer version, or damaged.
@@ -90,8 +90,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise DataError(f"{path.parent.name} has no record: {path.name} is missing")
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
-        )
+            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
     except sqlite3.Error as error:
         raise DataError(f"{path.parent.name}: {error}") from None
     connection.text_factory = _text

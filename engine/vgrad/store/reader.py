@@ -44,7 +44,9 @@ _ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped
 
 
 class RunReader:
-    """One reader of one run, at its own pace. Use it from one thread; as a context manager it closes itself.
+    """One reader of one run, at its own pace. Use it from one thread at a time.
+
+    As a context manager it closes itself.
 
     Args:
         folder: The run's folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     folder = (_chosen() if run is None else find_run(run)).newest()
     if not _has_terminal():
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
+    gc.disable()  # until the first frame, as in `vgrad-tui run`
     if folder.pid() is None:
         return replay_app(folder, at_step=LAST_STEP, frugal=frugal, ascii=ascii)
     return attach_app(folder, frugal=frugal, ascii=ascii)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -33,4 +34,5 @@ def replay(run: str, at_step: int | None, frugal: bool, ascii: bool | None) -> i
     folder = find_run(run)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one: vgrad-tui tail")
+    gc.disable()  # until the first frame, as in `vgrad-tui run`
     return replay_app(folder, at_step=at_step, frugal=frugal, ascii=ascii)
