@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vgrad.diagnose.worst import worst
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import RunEnded, RunStarted, VerdictChanged
 from vgrad.events.rank_stats import write_ranks
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from vgrad.events.batch import Batch
+    from vgrad.events.verdict import Verdict
 
 _SEAL_AT = 128  # small chunks of a part, which are then made one large one
 
@@ -36,6 +38,7 @@ class Writer:
         self._num_snapshots = 0
         self._unsealed: dict[int, int] = {}
         self._status: dict[str, Any] = {"host": platform.node()}
+        self._verdicts: dict[int, Verdict] = {}  # the newest of each part
 
     def write(self, batch: Batch) -> None:
         """Write all of a batch, or, if it raises, nothing of it.
@@ -147,9 +150,14 @@ class Writer:
                     if info.parent is not None:
                         self._status |= {"parent": asdict(info.parent)}
                 case VerdictChanged(verdict=verdict):
-                    self._status |= {"verdict": verdict.kind}
+                    self._verdicts[notice.part] = verdict
                 case RunEnded(reason=reason, error=error):
                     self._status |= {"ended": reason, "error": error, "ended_s": notice.time_s}
+        # A run that goes on from another one begins with a verdict that no notice tells.
+        self._verdicts |= {n: snapshot.verdict for n, snapshot in batch.snapshots.items() if snapshot.verdict}
+        if self._verdicts:
+            kind = worst(self._verdicts.values()).kind
+            self._status |= {"verdict": None if kind == "starting" else kind}
         for block in batch.blocks:
             record = block.record(-1)
             self._status |= {"step": record.step, "loss": record.loss}

@@ -100,16 +100,7 @@ def story(num_steps: int) -> list[tuple[int, NoticeBody]]:
     clip = Set("clip", ClipGradNorm(1.0))
     third = max(1, num_steps // 3)
     return [
-        (
-            third,
-            CommandApplied(
-                third,
-                clip,
-                clip.applied_to(Controls())
-                if hasattr(clip, "applied_to")
-                else Controls(clip=ClipGradNorm(1.0)),
-            ),
-        ),
+        (third, CommandApplied(third, clip, Controls(clip=ClipGradNorm(1.0)))),
         (2 * third, VerdictChanged(2 * third, Verdict("exploding", "the norm grew 40 times", (0,), (clip,)))),
         (num_steps, ended(num_steps)),
     ]

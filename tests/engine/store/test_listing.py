@@ -1,0 +1,34 @@
+"""What a list of runs says of one is what its record says."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from tests.engine.store.recorded import notices
+
+from vgrad.events.batch import Batch, Snapshot
+from vgrad.events.notices import VerdictChanged
+from vgrad.events.verdict import Verdict
+from vgrad.store.database import open_to_write
+from vgrad.store.folder import RunFolder
+from vgrad.store.listing import look
+from vgrad.store.writer import Writer
+
+
+def test_the_verdict_is_the_worst_of_all_parts_and_may_be_older_than_the_record(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    verdicts = [VerdictChanged(20, Verdict("exploding", "")), VerdictChanged(40, Verdict("healthy", ""))]
+    exploding, healthy = notices([(verdict.step, verdict) for verdict in verdicts])
+    with closing(open_to_write(folder.database)) as connection:
+        writer = Writer(connection)
+        writer.write(Batch(snapshots={0: Snapshot(verdict=Verdict("starting", ""))}))
+        assert look(folder).verdict is None
+        writer.write(Batch(snapshots={0: Snapshot(verdict=Verdict("vanishing", "as before it went on"))}))
+        assert look(folder).verdict == "vanishing"
+        writer.write(Batch(notices=(replace(exploding, part=1), healthy)))
+        assert look(folder).verdict == "exploding"
+        writer.write(Batch(snapshots={1: Snapshot(verdict=Verdict("starting", "re-initialised"))}))
+        assert look(folder).verdict == "healthy"
