@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vgrad.gradients.grads import Grads, entries
-from vgrad.gradients.norms import NormPlan
+from vgrad.gradients.sharded import is_sharded, local_piece, plan_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vgrad.gradients.layers import Layers
+    from vgrad.gradients.norms import NormPlan
 
 
 class GradientReader:
@@ -35,6 +36,7 @@ class GradientReader:
         self.present: list[int] | None = None
         self.has_sparse = False
         self._layers = layers
+        self._is_sharded = any(map(is_sharded, layers.params))
         self._plan: NormPlan | None = None
         self._sparse: list[int] = []
         self._complex: list[int] = []
@@ -70,8 +72,10 @@ class GradientReader:
             found[index] = torch.view_as_real(found[index].resolve_conj())
         plan = self._plan
         if plan is None or is_new:
-            plan = self._plan = NormPlan(found, varying=self._sparse)
+            plan = self._plan = plan_norms(found, varying=self._sparse)
             self.present = present
+        if self._is_sharded:
+            found = [local_piece(grad) for grad in found]
         names: Sequence[str] = layers.param_names
         return Grads(
             found,

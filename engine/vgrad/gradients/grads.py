@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vgrad.gradients.norms import NormPlan
+from vgrad.gradients.sharded import local_piece
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import nn
+
+    from vgrad.gradients.norms import NormPlan
 
 _LARGEST_OF_FLOAT16 = torch.finfo(torch.float16).max
 
@@ -127,7 +129,7 @@ class Grads:
 
     def weight_norms(self) -> Tensor:
         """L2 norm of each weight as it is now, shape ``(num_tensors,)``, on their device."""
-        weights = [param.detach() for param in self.params]
+        weights = [local_piece(param.detach()) for param in self.params]
         return self._plan.read([torch.view_as_real(w) if w.is_complex() else w for w in weights])[0]
 
     def add_extras_(self, factor: float) -> None:
@@ -145,7 +147,7 @@ class Grads:
             They, and the plan to read their norms: ``plan`` if it was made for the same ones before.
         """
         tensors = [self.tensors[index] for index in keep]
-        plan = plan or NormPlan(tensors)
+        plan = plan or self._plan.subset(tensors, keep)
         grads = Grads(
             tensors,
             plan,
@@ -166,7 +168,9 @@ class Grads:
         if norm.device.type == "cpu" and math.isfinite(norm):
             return norm.isfinite()  # a finite norm has no other entries, and is already known
         largest = torch._foreach_norm([tensor for tensor in self.tensors if tensor.numel()], math.inf)
-        return torch.stack([value.isfinite() for value in largest]).all()
+        if not largest:  # this rank has no entries of a sharded gradient
+            return self._plan.on_all_ranks(torch.ones((), dtype=torch.bool, device=norm.device))
+        return self._plan.on_all_ranks(torch.stack([value.isfinite() for value in largest]).all())
 
 
 def entries(grad: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def find_layers(
         name_of: What to call the module that the model knows by a name; the empty name is the model itself.
 
     Raises:
-        ConfigError: If none of them is trainable, or one is a DTensor: spread over several processes.
+        ConfigError: If none of them is trainable.
     """
     wanted = None if params is None else {id(param): param for param in params}
     names: list[str] = []
@@ -108,9 +108,6 @@ def find_layers(
             param_names.append(f"params.{index}")
     if not found:
         raise ConfigError("the model has no trainable parameters: every requires_grad is False")
-    if any(hasattr(param, "full_tensor") for param in found):
-        # The norm of the shard that is here would be taken for that of the whole.
-        raise ConfigError("parameters that are sharded over several processes (DTensor) cannot be watched")
     edges = [*starts, len(found)]
     sizes = tuple(sum(param.numel() for param in found[start:stop]) for start, stop in pairwise(edges))
     return Layers(

@@ -79,6 +79,14 @@ class NormPlan:
         dtype = torch.float32 if on_device.device.type == "mps" else torch.float64
         return on_device, torch.linalg.vector_norm(on_device, dtype=dtype)
 
+    def subset(self, tensors: Sequence[Tensor], keep: Sequence[int]) -> NormPlan:
+        """A plan for some of the tensors: ``tensors``, those at the indices ``keep``."""
+        return NormPlan(tensors)
+
+    def on_all_ranks(self, is_true: Tensor) -> Tensor:
+        """Whether a 0-d bool is true on every rank that holds a piece of the tensors: here, on this one."""
+        return is_true
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chunk:

@@ -11,8 +11,9 @@ from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.recording import record_watch, warn
 from vgrad.watching.every_optimizer import watch_of_this_process
+from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.unwrap import as_module, unwrap_optimizer
-from vgrad.watching.watch import CurrentLoss, Watch, parts_of
+from vgrad.watching.watch import CurrentLoss, Watch
 
 if TYPE_CHECKING:
     from vgrad.controls.controls import Controls

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import logging
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +23,9 @@ from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
 from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step, when_no_step_runs
 from vgrad.watching.loss_at_backward import listen, stop_listening
+from vgrad.watching.sharded_part import DEEPSPEED
+from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.unwrap import as_module, is_wrapper
-from vgrad.watching.watch import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,6 +168,9 @@ class EveryOptimizer:
         if self._num_parts >= _MOST_PARTS:
             return
         models = find_models(params)
+        if not models and "deepspeed" in sys.modules:  # they are its flat partitions
+            _log.warning("%s is not watched: %s", type(optimizers[0]).__name__, DEEPSPEED)
+            return
         model = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
         try:
             self._watch.add(model, optimizers, is_kept=is_kept)

@@ -17,6 +17,7 @@ from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.layers import find_layers
+from vgrad.gradients.sharded import is_sharded
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
 from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
 from vgrad.watching.chain import why_not_dense
@@ -26,6 +27,7 @@ from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
+from vgrad.watching.sharded_part import refusals_if_sharded, require_own_gradients, require_watched_ranks
 from vgrad.watching.step_meter import JUDGED_SHARE
 from vgrad.watching.stepped_in_backward import NEVER_TOGETHER, TapInBackward
 from vgrad.watching.unwrap import plain_names
@@ -64,6 +66,7 @@ class WatchedPart:
         id: Number of the part in its run.
         name: What the part is called.
         on_verdict: Is called with each verdict that differs in kind from the one before.
+        joins_midway: Whether it begins in a process that has trained before.
 
     Attributes:
         id: The same.
@@ -92,6 +95,7 @@ class WatchedPart:
         id: int,
         name: str,
         on_verdict: Callable[[Verdict], None] | None = None,
+        joins_midway: bool = False,
     ) -> None:
         self.id = id
         self.name = name
@@ -101,9 +105,14 @@ class WatchedPart:
         self._optimizers = optimizers
         self._hub = hub
         self._guard = guard
+        require_own_gradients(model)
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
+        if any(map(is_sharded, layers.params)):
+            require_watched_ranks(joins_midway=joins_midway)
+            self._capabilities = self._capabilities.without(*refusals_if_sharded())
+            watch_budget = 0.0  # the expensive statistics would be those of the pieces that are here
         self._is_dense_refused = False
         if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
             self._refuse_dense(layers)

@@ -24,7 +24,7 @@ from vgrad.watching.step_meter import StepMeter
 from vgrad.watching.step_rates import StepRates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import StepRecord
@@ -182,3 +182,13 @@ class TapInBackward:
             rates=self._rates[0],
         )
         self._window.clear()
+
+
+def parts_of(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[list[torch.optim.Optimizer]]:
+    """The optimizers of each part: those of a single parameter step in turn and make one together."""
+    single = [each for each in optimizers if sum(len(group["params"]) for group in each.param_groups) == 1]
+    if len(single) > 1:
+        yield single
+    for each in optimizers:
+        if len(single) <= 1 or each not in single:
+            yield [each]

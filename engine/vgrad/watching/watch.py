@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -124,6 +124,7 @@ class Watch:
             id=len(self._parts),
             name=self.name,
             on_verdict=self._tell_verdict,
+            joins_midway=self._joins_midway,
         )
         part.tap.on_boundary = self._boundary_of(part)
         part.on_records = self._observe
@@ -376,16 +377,6 @@ class Watch:
         if isinstance(error, KeyboardInterrupt):
             return totals.ended("stopped")
         return totals.ended("failed", f"{type(error).__name__}: {error}", message=why)
-
-
-def parts_of(optimizers: Sequence[Optimizer]) -> Iterator[list[Optimizer]]:
-    """The optimizers of each part: those of a single parameter step in turn and make one together."""
-    single = [each for each in optimizers if sum(len(group["params"]) for group in each.param_groups) == 1]
-    if len(single) > 1:
-        yield single
-    for each in optimizers:
-        if len(single) <= 1 or each not in single:
-            yield [each]
 
 
 _open: weakref.WeakSet[Watch] = weakref.WeakSet()

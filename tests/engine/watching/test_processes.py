@@ -111,16 +111,133 @@ def test_ddp_is_clipped_as_by_torch(tmp_path: Path) -> None:
         assert torch.equal(by_us[0]["weights"][name], by_us[1]["weights"][name])
 
 
-def watch_sharded(rank: int) -> dict[str, Any]:
+def train_sharded(rank: int, clip: float | None, is_watched: bool) -> dict[str, Any]:
+    """FSDP2 on odd sizes, so that pieces are of unequal size and one is empty."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    model = odd_network()
+    mesh = init_device_mesh("cpu", (NUM_PROCESSES,))
+    for layer in (model[0], model[2], model):
+        fully_shard(layer, mesh=mesh)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    watch = vgrad.watch(model, optimizer, controls=clipped(clip)) if is_watched else None
+    for step, (inputs, targets) in enumerate(batches(rank)):
+        if clip is not None and step == 5 and rank == 1:
+            inputs[0, 0] = float("nan")
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+    weights = {name: value.full_tensor() for name, value in model.state_dict().items()}
+    found: dict[str, Any] = {"weights": weights}
+    if watch is not None:
+        found |= numbers_of(watch)
+        found["layers"] = list(watch.layers)
+        found["why_not"] = watch.parts[0].capabilities.why_not("noise")
+        watch.close()
+    return found
+
+
+def odd_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 17), nn.Tanh(), nn.Linear(17, 1), nn.Linear(1, 4))
+
+
+def clipped(clip: float | None) -> vgrad.Controls:
+    return vgrad.Controls() if clip is None else vgrad.Controls(clip=f"norm:{clip}", skip_non_finite="on")
+
+
+def numbers_of(watch: vgrad.Watch) -> dict[str, Any]:
+    records = watch.records()
+    return {
+        "norms": [record.grad_norm for record in records],
+        "applied": [record.applied_norm for record in records],
+        "layer_norms": [record.grad_norms.tolist() for record in records],
+    }
+
+
+def train_alone(clip: float | None) -> dict[str, Any]:
+    """One process on the batches of both."""
+    model = odd_network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    with vgrad.watch(model, optimizer, controls=clipped(clip)) as watch:
+        for step, halves in enumerate(zip(*(batches(rank) for rank in range(NUM_PROCESSES)), strict=True)):
+            if clip is not None and step == 5:
+                halves[1][0][0, 0] = float("nan")
+            inputs, targets = (torch.cat(parts) for parts in zip(*halves, strict=True))
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+        return {"weights": model.state_dict(), **numbers_of(watch)}
+
+
+def train_sharded_three_times(rank: int) -> dict[str, Any]:
+    return {
+        "bare": train_sharded(rank, None, False),
+        "watched": train_sharded(rank, None, True),
+        "clipped": train_sharded(rank, 0.05, True),
+    }
+
+
+def test_sharded_gradients_are_read_clipped_and_dropped_as_in_one_process(tmp_path: Path) -> None:
+    ranks = in_two_processes(tmp_path / "sharded", train_sharded_three_times)
+    alone = train_alone(None)
+    for rank in ranks:
+        bare, watched = rank["bare"], rank["watched"]
+        assert all(torch.equal(weight, watched["weights"][name]) for name, weight in bare["weights"].items())
+        assert watched["layers"] == ["0", "2", "3"]
+        assert watched["norms"] == pytest.approx(alone["norms"], rel=1e-4)
+        for layers, expected in zip(watched["layer_norms"], alone["layer_norms"], strict=True):
+            assert layers == pytest.approx(expected, rel=1e-4)
+        assert "sharded" in watched["why_not"]
+
+    first, second = (rank["clipped"] for rank in ranks)
+    alone = train_alone(0.05)
+    assert first["norms"] == pytest.approx(second["norms"], nan_ok=True)
+    assert first["norms"] == pytest.approx(alone["norms"], rel=1e-3, nan_ok=True)
+    assert first["applied"] == pytest.approx(alone["applied"], rel=1e-3)
+    assert first["applied"][5] == 0, "dropped on both ranks for the NaN of one"
+    for name, weight in alone["weights"].items():
+        torch.testing.assert_close(first["weights"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def shard_and_watch_half(rank: int) -> dict[str, Any]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    from vgrad.ranks import meeting
+
+    meeting._WAIT_S = 1.0
     model = network()
     fully_shard(model, mesh=init_device_mesh("cpu", (NUM_PROCESSES,)))
-    with pytest.raises(ConfigError, match="sharded over several processes"):
-        vgrad.watch(model, torch.optim.AdamW(model.parameters()))
+    optimizer = torch.optim.AdamW(model.parameters())
+    if rank == 0:
+        with pytest.raises(ConfigError, match="rank 1 is not watched"):
+            vgrad.watch(model, optimizer)
+    inputs, targets = batches(rank)[0]
+    F.cross_entropy(model(inputs), targets).backward()
+    optimizer.step()
     return {}
 
 
-def test_sharded_parameters_are_refused_with_the_reason(tmp_path: Path) -> None:
-    in_two_processes(tmp_path / "sharded", watch_sharded)
+def test_sharded_gradients_that_one_rank_alone_would_watch_are_refused(tmp_path: Path) -> None:
+    in_two_processes(tmp_path / "half", shard_and_watch_half)
+
+
+class DeepSpeedEngine(nn.Module):
+    """Stands in for DeepSpeed's, which is recognised by its name."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+
+class FullyShardedDataParallel(DeepSpeedEngine):
+    """Likewise, for torch's first FSDP."""
+
+
+@pytest.mark.parametrize("wrapper", [DeepSpeedEngine, FullyShardedDataParallel])
+def test_what_keeps_gradients_elsewhere_is_refused_with_the_reason(wrapper: type[DeepSpeedEngine]) -> None:
+    model = network()
+    with pytest.raises(ConfigError, match=r"fully_shard\) to watch this model"):
+        vgrad.watch(wrapper(model), torch.optim.SGD(model.parameters()))
