@@ -18,6 +18,8 @@ from vgrad.gradients.sharded import local_piece
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
     from vgrad.gradients.norms import NormPlan
@@ -49,7 +51,17 @@ class Grads:
         has_sparse: The same, as given.
     """
 
-    __slots__ = ("_extras", "_norms", "_plan", "has_sparse", "last_linear", "names", "params", "tensors")
+    __slots__ = (
+        "_extras",
+        "_norms",
+        "_on_host",
+        "_plan",
+        "has_sparse",
+        "last_linear",
+        "names",
+        "params",
+        "tensors",
+    )
 
     def __init__(
         self,
@@ -70,6 +82,9 @@ class Grads:
         self._extras = extras
         self._plan = plan
         self._norms: tuple[Tensor, Tensor] | None = None
+        self._on_host: tuple[NDArray[np.floating], float] | None = (
+            None  # the same, where they were read there
+        )
 
     def norms(self) -> Tensor:
         """L2 norm of each gradient, shape ``(num_tensors,)``, on their device."""
@@ -83,9 +98,23 @@ class Grads:
         """
         return self._read()[1]
 
+    def norms_on_host(self) -> tuple[NDArray[np.floating], float] | None:
+        """What `norms` and `norm` say, for gradients on a CPU; None for those on an accelerator.
+
+        The array must not be written to. Without a call into torch beyond the reading itself.
+        """
+        if self._on_host is None and self._norms is None:
+            self._on_host = self._plan.read_on_host(self.tensors)
+        return self._on_host
+
     def _read(self) -> tuple[Tensor, Tensor]:
         if self._norms is None:
-            self._norms = self._plan.read(self.tensors)
+            on_host = self.norms_on_host()
+            if on_host is None:
+                self._norms = self._plan.read(self.tensors)
+            else:
+                norms, norm = on_host
+                self._norms = torch.from_numpy(norms), torch.tensor(norm, dtype=torch.float64)
         return self._norms
 
     def scale_(self, factor: Tensor) -> None:
@@ -94,9 +123,9 @@ class Grads:
         # and rounded before the norms are scaled too, so that they agree with the gradients.
         factor = factor.to(self._plan.dtype)
         torch._foreach_mul_(self.tensors, factor)
-        if self._norms is not None:
-            norms, norm = self._norms
-            self._norms = norms * factor, norm * factor
+        if self._norms is not None or self._on_host is not None:
+            norms, norm = self._read()
+            self._norms, self._on_host = (norms * factor, norm * factor), None
 
     def scale_each_(self, factors: Tensor) -> None:
         """Multiply each gradient by its own entry of ``factors``, ``(num_tensors,)``, in place."""
@@ -125,7 +154,7 @@ class Grads:
 
     def forget_norms(self) -> None:
         """Say that entries have changed: the norms are read again when next asked for."""
-        self._norms = None
+        self._norms = self._on_host = None
 
     def weight_norms(self) -> Tensor:
         """L2 norm of each weight as it is now, shape ``(num_tensors,)``, on their device."""

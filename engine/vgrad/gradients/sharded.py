@@ -62,6 +62,9 @@ class ShardedNormPlan(NormPlan):
             squares = total if is_in is None else torch.where(is_in, total, squares)
         return squares.sqrt().to(norms.dtype), squares.sum().sqrt()
 
+    def read_on_host(self, tensors: Sequence[Tensor]) -> None:
+        """None: the pieces of the other ranks come first."""
+
     def subset(self, pieces: Sequence[Tensor], keep: Sequence[int]) -> NormPlan:
         """The plan for some of the tensors."""
         return ShardedNormPlan(pieces, [self._groups[index] for index in keep])

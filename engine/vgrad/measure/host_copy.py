@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ class HostCopy:
     """Numbers on their way to the host, all in one copy.
 
     Args:
-        scalars: Tensors of one number each.
-        vectors: 1-d tensors, all on the scalars' device; they must not be written to afterwards.
+        scalars: Tensors of one number each, or floats.
+        vectors: 1-d tensors, all on the scalars' device, or arrays; they must not be written to afterwards.
+            Floats and arrays are on the host already, and nothing may come from a device beside them.
 
     Attributes:
         is_here: Whether reading never waits, for the numbers were on the host from the first.
@@ -30,20 +31,23 @@ class HostCopy:
 
     __slots__ = ("_event", "_host", "_num_scalars", "_read", "is_here")
 
-    def __init__(self, scalars: Sequence[Tensor], vectors: Sequence[Tensor]) -> None:
-        first = (*scalars, *vectors)[0]
-        self.is_here = first.is_cpu
+    def __init__(
+        self, scalars: Sequence[Tensor | float], vectors: Sequence[Tensor | NDArray[np.floating]]
+    ) -> None:
+        first = scalars[0] if scalars else vectors[0]
+        self.is_here = not isinstance(first, Tensor) or first.is_cpu
         if self.is_here:
             # Read now, for a loop may write into its loss next, and without another call into torch.
             self._read = [float(scalar) for scalar in scalars], _joined(vectors)
             return
         self._num_scalars = len(scalars)
-        values = torch.cat([*(scalar.reshape(1) for scalar in scalars), *vectors])
+        on_device = cast("Sequence[Tensor]", scalars), cast("Sequence[Tensor]", vectors)
+        values = torch.cat([*(scalar.reshape(1) for scalar in on_device[0]), *on_device[1]])
         self._event: Any = None
-        if first.device.type in ASYNCHRONOUS:
+        if values.device.type in ASYNCHRONOUS:
             self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._host.copy_(values, non_blocking=True)
-            self._event = torch.Event(device=first.device)
+            self._event = torch.Event(device=values.device)
             self._event.record()
         else:
             self._host = values.to("cpu")
@@ -63,6 +67,8 @@ class HostCopy:
         return array[: self._num_scalars].tolist(), array[self._num_scalars :]
 
 
-def _joined(vectors: Sequence[Tensor]) -> NDArray[np.floating]:
-    arrays: list[NDArray[np.floating]] = [vector.numpy() for vector in vectors]
+def _joined(vectors: Sequence[Tensor | NDArray[np.floating]]) -> NDArray[np.floating]:
+    arrays: list[NDArray[np.floating]] = [
+        vector.numpy() if isinstance(vector, Tensor) else vector for vector in vectors
+    ]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from vgrad.gradcheck.check import GradCheck
     from vgrad.task import Microbatch, Task
 
-KEEP_S = 0.05  # for which finished steps are kept back to be reported together: no eye sees it
+KEEP_S = 0.1  # for which finished steps are kept back to be reported together: no eye sees it
 # Of the budget, where a model is recurrent: its layers get the rest.
 _TIME_SHARE = 0.5
 

@@ -60,6 +60,8 @@ class LossAtBackward:
         after_backward: Called in the calling thread when a backward pass of theirs has ended.
 
     Attributes:
+        guard: As given.
+        is_open: Whether it catches losses.
         uniform_loss: What a uniform guess costs, as of the last step at which it was looked up: one in
             twenty, for a loop may change its loss. NaN: not known.
         looks_up_uniform: Whether this is such a step.
@@ -78,8 +80,8 @@ class LossAtBackward:
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
         self._after_backward = after_backward
-        self._before: list[tuple[int, int]] = []
-        self._last: list[tuple[int, int]] = []
+        self._before: list[int] = []
+        self._last: list[int] = []
         self.use_params(params)
         self.open()
 
@@ -89,10 +91,12 @@ class LossAtBackward:
 
     def open(self) -> None:
         """Catch losses, again after `close`."""
+        self.is_open = True
         _Wrappers.add(self)
 
     def close(self) -> None:
         """Catch no more; the last one takes the wrappers off. Closing twice is harmless."""
+        self.is_open = False
         _Wrappers.discard(self)
 
     def take(self) -> CaughtLoss:
@@ -143,11 +147,13 @@ class LossAtBackward:
             if self._after_backward is not None:
                 self._after_backward()
 
-    def _state(self) -> list[tuple[int, int]]:
-        """Changes whenever a gradient that is looked at is another one or is written to."""
-        return [
-            (0, 0) if (grad := param.grad) is None else (id(grad), grad._version) for param in self._looked_at
-        ]
+    def _state(self) -> list[int]:
+        """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""
+        state = []
+        for param in self._looked_at:
+            grad = param.grad
+            state.append(0 if grad is None else (id(grad) << 32) + grad._version)
+        return state
 
 
 def num_backward_passes() -> int:
@@ -266,28 +272,20 @@ def _put_back(owner: Any, name: str, original: Any) -> None:
 
 
 def _wrapped_backward(original: Any) -> Any:
+    # Right after a forward pass none of this is in the processor's caches: the fewer calls, the better.
     @functools.wraps(original)
     def backward(*args: Any, **kwargs: Any) -> Any:
-        thread, listeners = _thread, _Wrappers.listeners
-        is_wanted = bool(listeners or _Wrappers.users())
+        thread, listeners, users = _thread, _Wrappers.listeners, _Wrappers.users()
+        is_wanted = listeners or users
         if thread.is_in_backward or not is_wanted:  # a pass inside another is of activation checkpointing
             return original(*args, **kwargs)
         run_deferred()
         scale, thread.scale = thread.scale, None
-        for listener in listeners:
-            _call(listener.before_backward, listener.guard)
-        users = _Wrappers.users()
-        loss, uniform = None, math.nan
-        try:
-            root, weight = _root_of(args, kwargs)
-            loss = _loss_of(root, weight, scale)
-            if loss is not None and scale is None and any(user.looks_up_uniform for user in users):
-                uniform = math.nan if weight is not None else uniform_loss(root)
-            for user in users:
-                user.before_backward()
-        except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
-            for user in users:
-                user.guard.caught(error)
+        if listeners:
+            for listener in listeners:
+                _call(listener.before_backward, listener.guard)
+            users = _Wrappers.users()
+        loss, uniform = _begin(users, args, kwargs, scale)
         thread.is_in_backward = True
         _Wrappers.num_running += 1
         try:
@@ -296,16 +294,53 @@ def _wrapped_backward(original: Any) -> Any:
             thread.is_in_backward = False
             _Wrappers.num_running -= 1
             _Wrappers.num_passes += 1
-        for listener in listeners:
-            _call(listener.after_backward, listener.guard)
-        for user in _Wrappers.users():
-            _call(functools.partial(user.after_backward, loss, scale, uniform), user.guard)
+        if listeners:
+            for listener in listeners:
+                _call(listener.after_backward, listener.guard)
+            users = _Wrappers.users()
+        _end(users, loss, scale, uniform)
         return result
 
     # Dynamo breaks its graph here, as it does at the original.
     outside: Any = torch.compiler.disable(backward)  # type: ignore[no-untyped-call]
     outside._is_of_vgrad = True
     return outside
+
+
+def _begin(
+    users: Sequence[LossAtBackward],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    scale: Tensor | float | None,
+) -> tuple[Tensor | float | None, float]:
+    """Tell ``users`` that a pass begins; its loss, and that of a uniform guess, NaN where it is not known."""
+    loss, uniform = None, math.nan
+    try:
+        root, weight = _root_of(args, kwargs)
+        loss = _loss_of(root, weight, scale)
+        for user in users:
+            user.before_backward()
+            if user.looks_up_uniform and loss is not None and scale is None and weight is None:
+                uniform = uniform_loss(root)
+    except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
+        for user in users:
+            user.guard.caught(error)
+    return loss, uniform
+
+
+def _end(
+    users: Sequence[LossAtBackward],
+    loss: Tensor | float | None,
+    scale: Tensor | float | None,
+    uniform: float,
+) -> None:
+    """Tell ``users`` that the pass has ended, but those that were closed inside it."""
+    for user in users:
+        try:
+            if user.is_open:
+                user.after_backward(loss, scale, uniform)
+        except Exception as error:  # noqa: BLE001  # as above
+            user.guard.caught(error)
 
 
 def _call(function: Callable[[], None], guard: Guard) -> None:
@@ -330,7 +365,7 @@ def _root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """What ``backward`` begins at, and what that is weighted with, among its arguments."""
     root = args[0] if args else kwargs.get("tensors")
     weight = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-    if isinstance(root, tuple | list) and len(root) == 1:
+    if not isinstance(root, Tensor) and isinstance(root, tuple | list) and len(root) == 1:
         [root] = root
     if isinstance(weight, tuple | list) and len(weight) == 1:
         [weight] = weight
@@ -344,10 +379,10 @@ def _loss_of(root: Any, weight: Any, scale: Tensor | float | None) -> Tensor | f
     if isinstance(weight, tuple | list) or (weight is not None and weight.numel() != 1):
         return None
     if root.is_cpu:  # read now: a loop may write into its loss
-        value = root.item() if weight is None else root.item() * weight.item()
+        value: float = root.item() if weight is None else root.item() * weight.item()
         return value if scale is None else value / float(scale)
     with torch.no_grad():
-        value = root.detach().reshape(()).clone()
+        loss = root.detach().reshape(()).clone()
         if weight is not None:
-            value *= weight.reshape(())
-        return value if scale is None else value / scale
+            loss *= weight.reshape(())
+        return loss if scale is None else loss / scale

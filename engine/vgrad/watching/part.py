@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from vgrad.watching.guard import Guard
     from vgrad.watching.loss_source import LossSource
 
-_KEEP_S = 0.05  # for which finished steps are kept back to be reported together: no eye sees it
+_KEEP_S = 0.1  # for which finished steps are kept back to be reported together: no eye sees it
 
 
 class WatchedPart:

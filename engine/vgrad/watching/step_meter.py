@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from vgrad.events.step_record import StepRecord
@@ -17,6 +18,9 @@ from vgrad.watching.pending_steps import PendingStep, PendingSteps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import ChainLink
@@ -66,7 +70,8 @@ class StepMeter:
         self._keep_s = keep_s
         self._part = part
         self._elapsed_s = 0.0
-        self._norms: tuple[Tensor, Tensor] | None = None
+        # Norms per parameter and the joint one; in numpy where they are on the host already.
+        self._norms: tuple[Tensor, Tensor] | tuple[NDArray[np.floating], float] | None = None
         self.loop_clipping: LoopClipping | None = None
         self._loop_clip: LoopClip | None = None
         self.use_layers(layers)
@@ -92,9 +97,13 @@ class StepMeter:
         Raises:
             RuntimeError: If their dtypes or shapes are not those that the plan in ``grads`` was made for.
         """
-        norms, norm = grads.norms(), grads.norm()
+        on_host = grads.norms_on_host() if scale is None else None
+        if on_host is not None:
+            self._norms = on_host
+        else:
+            norms, norm = grads.norms(), grads.norm()
+            self._norms = (norms, norm) if scale is None else (norms / scale, norm / scale)
         self.has_sparse = grads.has_sparse
-        self._norms = (norms, norm) if scale is None else (norms / scale, norm / scale)
         self._loop_clip = None if self.loop_clipping is None else self.loop_clipping.take()
         self._probe.loss_scale = self.loss_scale
         self._probe.grad_scale = scale
@@ -148,12 +157,13 @@ class StepMeter:
         if window.num_microbatches > 1:
             clip = None  # it acted on each microbatch, and what the window holds was never clipped as a whole
         if clip is not None:
-            norm, applied, links = clip.norm_before(norm), (norm, *applied), (clip.link, *links)
+            after = torch.tensor(norm, dtype=torch.float64) if isinstance(norm, float) else norm
+            norm, applied, links = clip.norm_before(after), (after, *applied), (clip.link, *links)
         loss, loss_scale = window.loss, self.loss_scale
         if scaling.full_scale is not None:
             loss_scale = scaling.full_scale
         coming: list[str] = []
-        scalars: list[Tensor] = [norm, *applied]
+        scalars: list[Tensor | float] = [norm, *applied]
         for name, value in (
             ("loss", loss),
             ("square", window.microbatch_square),
@@ -162,7 +172,7 @@ class StepMeter:
         ):
             if isinstance(value, Tensor):
                 coming.append(name)
-                scalars.append(value if value.device == norm.device else value.to(norm.device))
+                scalars.append(value.to(norm.device) if isinstance(norm, Tensor) else float(value))
         copy = HostCopy(scalars, (norms, *vectors))
         self.step += 1
         now = time.perf_counter()
