@@ -17,7 +17,17 @@ from tests.bench.figures import Figure, table
 from tests.bench.harness import machine
 
 # Modules of this package, each with its own `figures`.
-REGISTRY = ("watching", "recording", "history", "start", "steering", "screen", "scale", "accelerator")
+REGISTRY = (
+    "watching",
+    "recording",
+    "run_folder",
+    "history",
+    "start",
+    "steering",
+    "screen",
+    "scale",
+    "accelerator",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

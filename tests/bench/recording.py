@@ -51,7 +51,7 @@ def _with_recorder(is_recorded: bool, quick: bool) -> float:
         recorder = Recorder(hub.cursor, RunFolder(Path(place) / "run"))
         if is_recorded:
             recorder.start()
-        repeats = _repeats(matrix)
+        repeats = products_in_a_step(matrix)
         for block in blocks:
             begin = time.perf_counter()
             for _ in range(repeats):
@@ -62,8 +62,8 @@ def _with_recorder(is_recorded: bool, quick: bool) -> float:
     return statistics.median(took)
 
 
-def _repeats(matrix: np.ndarray) -> int:
-    """How many products take as long as a step."""
+def products_in_a_step(matrix: np.ndarray) -> int:
+    """How many products of two such matrices take as long as a step of 5 ms."""
     took = []
     for _ in range(200):
         begin = time.perf_counter()

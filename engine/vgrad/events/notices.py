@@ -148,6 +148,8 @@ class CheckpointSaved:
         num_bytes: Size on disk.
         num_kept: Checkpoints of the run that are kept now, this one included.
         kept_bytes: Size of all of them.
+        max_bytes: What all of them may take; None for no limit.
+        num_dropped: Older ones that were deleted now because they took more.
     """
 
     step: int
@@ -155,6 +157,8 @@ class CheckpointSaved:
     num_bytes: int
     num_kept: int
     kept_bytes: int
+    max_bytes: int | None = None
+    num_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from vgrad.controls.controls import Reinit, Set, UndoReinit, reduce
 from vgrad.controls.topics import changes_training
 from vgrad.errors import ConfigError
 from vgrad.events.notices import CheckpointFailed, CheckpointSaved, CommandApplied
-from vgrad.store.checkpoints import Checkpoint, CheckpointWriter
+from vgrad.store.checkpoints import Checkpoint, CheckpointWriter, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +119,13 @@ class Checkpointing:
         if self._writer is not None:
             self._writer.close()
 
-    def _saved(self, checkpoint: Checkpoint, num_kept: int, kept_bytes: int) -> None:
+    def _saved(self, checkpoint: Checkpoint, kept: Kept) -> None:
         size = checkpoint.num_bytes()
-        self._hub.notify(CheckpointSaved(checkpoint.step, checkpoint.reason, size, num_kept, kept_bytes))
+        limit = int(kept.max_bytes) if math.isfinite(kept.max_bytes) else None
+        saved = CheckpointSaved(
+            checkpoint.step, checkpoint.reason, size, kept.num, kept.num_bytes, limit, kept.num_dropped
+        )
+        self._hub.notify(saved)
 
     def _failed(self, step: int, reason: str) -> None:
         self._hub.notify(CheckpointFailed(step, reason))

@@ -109,6 +109,10 @@ def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -
     if isinstance(news, CheckpointFailed):
         return f"no checkpoint @ {news.step:,}: {news.reason}"
     sizes = f"{_megabytes(news.num_bytes)}; {news.num_kept} kept, {_megabytes(news.kept_bytes)}"
+    if news.max_bytes is not None:
+        sizes += f" of at most {_megabytes(news.max_bytes)}"
+    if news.num_dropped:
+        sizes += f"; {news.num_dropped} older deleted, beyond that size (VGRAD_MAX_CHECKPOINTS_GIB)"
     return f"checkpoint @ {news.step:,}: {sizes}"
 
 

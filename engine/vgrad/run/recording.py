@@ -7,11 +7,12 @@ import platform
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vgrad.errors import VgradError
+from vgrad.errors import ConfigError, VgradError
 from vgrad.store.folder import RunFolder
 from vgrad.store.homecoming import move_home
 from vgrad.store.pointer import pointed_from
 from vgrad.store.recorder import Recorder
+from vgrad.store.size_limit import make_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,12 @@ def record_watch(
     folder: RunFolder | None = None,
     on_problem: Callable[[str | None], None] | None = None,
 ) -> Recording:
-    """Record a watched loop until its watch is closed. The arguments are those of `Recording`."""
+    """Record a watched loop until its watch is closed. The arguments are those of `Recording`.
+
+    A new folder is made room for, see `vgrad.store.size_limit`; the log says which runs are removed.
+    """
+    if folder is None:
+        _make_room()
 
     def take(sent: SentCommand) -> None:
         if sent.command is not None:
@@ -131,6 +137,14 @@ def record_watch(
         _log.warning("the run is kept in %s", recording.place)
     watch.on_close(recording.close)
     return recording
+
+
+def _make_room() -> None:
+    try:
+        for removed in make_room():
+            _log.warning("%s", removed)
+    except ConfigError as error:  # the loop is somebody's, and is not to fail for it
+        _log.warning("no old run is removed: %s", error)
 
 
 def warn(problem: str | None) -> None:

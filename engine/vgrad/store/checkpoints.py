@@ -15,7 +15,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vgrad.errors import DataError
+from vgrad.errors import VgradError
+from vgrad.store.size_limit import checkpoints_limit_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from vgrad.train.state import TrainerState
 
 KEPT = {"start": 1, "time": 3, "command": 3, "asked": 3, "end": 1}
-"""How many are kept of each reason: the newest ones."""
+"""How many are kept of each reason: the newest ones. All together stay within a limit of bytes, too."""
 
 _NAME = re.compile(rf"(\d{{1,18}})-(\d{{1,18}})-({'|'.join(KEPT)})")
 _MOST_WAITING = 2  # states in memory that the disk has not taken yet
@@ -79,12 +80,29 @@ def checkpoints_of(folder: RunFolder) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.place)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a run's checkpoints, after one was saved.
+
+    Attributes:
+        num: How many there are.
+        num_bytes: Bytes of all of them.
+        max_bytes: Bytes that they may take; infinity for no limit.
+        num_dropped: Older ones that were deleted now because they took more.
+    """
+
+    num: int
+    num_bytes: int
+    max_bytes: float
+    num_dropped: int
+
+
 class CheckpointWriter:
     """Writes states to a run's folder from a thread of its own: training never waits for the disk.
 
     Args:
         folder: The run's folder.
-        on_saved: Is given, in the writer's thread, each checkpoint, how many are kept now, and their bytes.
+        on_saved: Is given, in the writer's thread, each checkpoint, and what is kept now.
         on_failed: Is told the step, and in words why no checkpoint could be written.
     """
 
@@ -92,7 +110,7 @@ class CheckpointWriter:
         self,
         folder: RunFolder,
         *,
-        on_saved: Callable[[Checkpoint, int, int], None],
+        on_saved: Callable[[Checkpoint, Kept], None],
         on_failed: Callable[[int, str], None],
     ) -> None:
         self._folder = folder
@@ -155,19 +173,33 @@ class CheckpointWriter:
                     shutil.rmtree(path, ignore_errors=True)
             if not checkpoint.path.exists():
                 state.save(checkpoint.path)
-            kept = self._drop_the_oldest()
-            self._on_saved(checkpoint, len(kept), sum(each.num_bytes() for each in kept))
-        except (OSError, DataError) as error:
+            self._on_saved(checkpoint, self._drop_the_oldest(checkpoint))
+        except (OSError, VgradError) as error:
             self._on_failed(checkpoint.step, str(error))
 
-    def _drop_the_oldest(self) -> list[Checkpoint]:
-        """Delete what is more than `KEPT`, and return what is left."""
-        kept: list[Checkpoint] = []
+    def _drop_the_oldest(self, newest: Checkpoint) -> Kept:
+        """Delete what is more than `KEPT`, and then the oldest until the rest fits.
+
+        The one that was just saved stays, and that of the start, without which nothing can be verified.
+
+        Raises:
+            ConfigError: If the limit makes no sense.
+            OSError: If a folder cannot be deleted.
+        """
+        sizes: dict[Checkpoint, int] = {}
         counts: Counter[str] = Counter()
         for checkpoint in reversed(checkpoints_of(self._folder)):
             counts[checkpoint.reason] += 1
             if counts[checkpoint.reason] > KEPT[checkpoint.reason]:
                 shutil.rmtree(checkpoint.path)
             else:
-                kept.append(checkpoint)
-        return kept
+                sizes[checkpoint] = checkpoint.num_bytes()
+        limit, num_dropped = checkpoints_limit_bytes(), 0
+        for checkpoint in reversed(tuple(sizes)):
+            if sum(sizes.values()) <= limit:
+                break
+            if checkpoint.path != newest.path and checkpoint.reason != "start":
+                shutil.rmtree(checkpoint.path)
+                del sizes[checkpoint]
+                num_dropped += 1
+        return Kept(len(sizes), sum(sizes.values()), limit, num_dropped)

@@ -1,4 +1,4 @@
-"""How much room all runs may take: beyond that the oldest that have ended are removed, and named."""
+"""How much room runs may take: beyond that the oldest that have ended are removed, and named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
 
 USUAL_GIB = 10.0
+USUAL_CHECKPOINTS_GIB = 5.0
 _VARIABLE = "VGRAD_MAX_GIB"
+_CHECKPOINTS = "VGRAD_MAX_CHECKPOINTS_GIB"
 
 
 def limit_bytes() -> float:
@@ -23,24 +25,41 @@ def limit_bytes() -> float:
     Raises:
         ConfigError: If the variable holds no such number.
     """
-    text = os.environ.get(_VARIABLE)
+    return _bytes_of(_VARIABLE, USUAL_GIB)
+
+
+def checkpoints_limit_bytes() -> float:
+    """Bytes that the checkpoints of one run may take: 5 GiB, or what ``VGRAD_MAX_CHECKPOINTS_GIB`` says.
+
+    Raises:
+        ConfigError: If the variable holds no such number.
+    """
+    return _bytes_of(_CHECKPOINTS, USUAL_CHECKPOINTS_GIB)
+
+
+def _bytes_of(variable: str, usual_gib: float) -> float:
+    text = os.environ.get(variable)
     try:
-        gib = USUAL_GIB if text is None else float(text)
+        gib = usual_gib if text is None else float(text)
     except ValueError:
         gib = math.nan
     if not gib >= 0:
-        raise ConfigError(f"{_VARIABLE} must be a number of GiB, 0 for no limit, got {text!r}")
+        raise ConfigError(f"{variable} must be a number of GiB, 0 for no limit, got {text!r}")
     return gib * 2**30 if gib else math.inf
 
 
-def make_room() -> list[str]:
+def make_room(*, keep: str | None = None) -> list[str]:
     """Remove the oldest runs that have ended until the rest fits, and say of each that it was removed.
 
     A run that is alive stays, whatever it takes.
 
+    Args:
+        keep: Name of a run that stays, too: one that is about to be resumed.
+
     Raises:
-        ConfigError: If the limit makes no sense.
+        ConfigError: If that limit, or that of checkpoints, makes no sense.
     """
+    checkpoints_limit_bytes()  # what makes no sense is known before anything starts
     limit = limit_bytes()
     if limit == math.inf:
         return []
@@ -51,7 +70,7 @@ def make_room() -> list[str]:
     for folder, size in reversed(sizes.items()):
         if total <= limit:
             break
-        if _is_removed(folder):
+        if folder.name != keep and _is_removed(folder):
             total -= size
             said.append(
                 f"removed the run {folder.name} ({size / 2**20:,.1f} MiB): all runs together took more than "

@@ -6,10 +6,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.engine.toys import toy_trainer
 
-from vgrad.store.checkpoints import KEPT, Checkpoint, CheckpointWriter, checkpoints_of
+from vgrad.errors import ConfigError
+from vgrad.events.notices import CheckpointSaved, Notice
+from vgrad.run.journal import entry_of
+from vgrad.store.checkpoints import KEPT, Checkpoint, CheckpointWriter, Kept, checkpoints_of
 from vgrad.store.folder import RunFolder
+from vgrad.store.size_limit import make_room
 from vgrad.train.state import TrainerState
 
 
@@ -17,7 +22,7 @@ class Told:
     """A writer, and all that it told."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.saved: list[tuple[Checkpoint, int, int]] = []
+        self.saved: list[tuple[Checkpoint, Kept]] = []
         self.failed: list[tuple[int, str]] = []
         self.writer = CheckpointWriter(
             folder,
@@ -56,10 +61,34 @@ def test_a_few_of_each_reason_are_kept_and_their_sizes_are_told(tmp_path: Path) 
         (0, "start"), (3, "time"), (4, "time"), (5, "time"), (6, "end"),
     ]  # fmt: skip
     assert KEPT["time"] == 3
-    _, num_kept, kept_bytes = told.saved[-1]
+    _, kept_now = told.saved[-1]
     files = [path for path in folder.checkpoints.rglob("*") if path.is_file()]
-    assert (num_kept, kept_bytes) == (5, sum(path.stat().st_size for path in files))
+    size = sum(path.stat().st_size for path in files)
+    assert kept_now == Kept(5, size, 5 * 2**30, 0)
     assert [each.load().step for each in kept] == [0, 3, 4, 5, 6]
+
+
+def test_more_than_the_limit_of_bytes_is_not_kept_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_at(tmp_path)
+    [(first, _)] = save_all(folder, [(0, 0, "start")]).saved
+    monkeypatch.setenv("VGRAD_MAX_CHECKPOINTS_GIB", str(3.5 * first.num_bytes() / 2**30))
+    told = save_all(folder, [(1, 0, "time"), (2, 0, "asked"), (3, 0, "time"), (4, 1, "end")])
+    assert [(each.step, each.reason) for each in checkpoints_of(folder)] == [
+        (0, "start"), (3, "time"), (4, "end"),
+    ]  # fmt: skip
+    assert [kept.num_dropped for _, kept in told.saved] == [0, 0, 1, 1]
+    monkeypatch.setenv("VGRAD_MAX_CHECKPOINTS_GIB", "1e-9")
+    told = save_all(folder, [(5, 1, "asked")])
+    assert [each.step for each in checkpoints_of(folder)] == [0, 5], "the newest stays, whatever it takes"
+    _, kept = told.saved[-1]
+    saved = CheckpointSaved(5, "asked", 100, kept.num, kept.num_bytes, int(kept.max_bytes), kept.num_dropped)
+    entry = entry_of(Notice(0, 0.0, 5, 0, saved))
+    assert entry is not None and "of at most 0.0 MB; 2 older deleted" in entry.text
+    monkeypatch.setenv("VGRAD_MAX_CHECKPOINTS_GIB", "much")
+    with pytest.raises(ConfigError, match="VGRAD_MAX_CHECKPOINTS_GIB"):
+        make_room()
 
 
 def test_the_order_is_that_of_the_run_and_not_of_the_names(tmp_path: Path) -> None:

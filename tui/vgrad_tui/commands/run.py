@@ -109,8 +109,8 @@ def run(
         raise click.UsageError("--at goes with --resume RUN")
     else:
         config = _read_config(source, config_path, {**flags, "options": _parse_options(options)})
-    if record and resumption is None:  # which may be of the oldest run
-        for removed in make_room():
+    if record:
+        for removed in make_room(keep=None if resumption is None else resumption.folder.name):
             click.echo(removed, err=True)
     if detach:
         return _detach(config, resumption)
