@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 from tests.e2e.test_detached import until, vgrad_tui
+from tests.e2e.test_watch import leave
 
 from vgrad.store.attached_run import AttachedRun
-from vgrad.store.folder import RunFolder
+from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 from vgrad.store.reader import RunReader
 
 TRAINS = """
-import time
+import sys, time
 import torch, torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -23,12 +29,14 @@ dist.init_process_group("gloo")
 torch.set_num_threads(1)
 model = DistributedDataParallel(nn.Linear(6, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-while True:
+for _ in range(int(sys.argv[1]) if sys.argv[1:] else 1_000_000):
     optimizer.zero_grad()
     model(torch.randn(16, 6)).square().mean().backward()
     optimizer.step()
     time.sleep(0.005)
+dist.destroy_process_group()
 """
+README = Path(__file__).parents[2] / "README.md"
 
 
 def parent_of(pid: int) -> int:
@@ -78,3 +86,35 @@ def test_ranks_outlive_a_hangup_are_steered_as_one_and_end_together(tmp_path: Pa
     finally:
         if is_alive(launcher):
             os.kill(launcher, signal.SIGTERM)
+
+
+def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(TRAINS)
+    section = (
+        README.read_text(encoding="utf-8").partition("### Several processes: torchrun")[2].partition("\n#")[0]
+    )
+    torchrun, watch = re.findall(r"^    (\S.*?)(?:  .*)?$", section, flags=re.MULTILINE)
+    name, *arguments = shlex.split(torchrun)
+    assert name == "torchrun"
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *arguments, "60"],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [folder] = all_runs()
+    assert look(folder).status == "finished" and look(folder).step == 60
+
+    name, *arguments = shlex.split(watch)
+    assert name == "vgrad-tui"
+    with Terminal([VGRAD_TUI, *arguments], columns=120, lines=36) as terminal:
+        terminal.wait_for(r"● training +step [\d,]+")
+        terminal.press("R")
+        terminal.wait_for(r"0 +[\d,]+ .* ms")
+        terminal.press("R")
+        terminal.press("Q")
+        terminal.wait_for("End it")
+        terminal.press("y")
+        terminal.wait_for("stopped")
+        until(lambda: all(folder.pid() is None for folder in all_runs()))
+        leave(terminal)
