@@ -46,6 +46,16 @@ def test_two_screens_see_what_either_of_them_asks_for(run: RunFolder) -> None:
         other.wait_for(r"clip +norm 1  @ [\d,]+")
         other.press("c")
         one.wait_for(r"clip +off  @ [\d,]+")
+        one.press("=")  # both at once want opposite things: the last one is done, and both show that
+        other.press("-")
+        changes = r"lr +[\d.e-]+ × (?:2|0\.5) = "
+        for screen in (one, other):
+            screen.press("j")
+            screen.wait_for(r"(?s)lr × [\d.]+  @ [\d,]+  by \S+@here.*lr × [\d.]+  @ [\d,]+  by \S+@here")
+            screen.press("\x1b")
+            screen.wait_for(changes)
+        shown = [re.search(changes, screen.text()) for screen in (one, other)]
+        assert shown[0] and shown[1] and shown[0][0] == shown[1][0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
