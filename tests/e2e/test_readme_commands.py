@@ -1,26 +1,27 @@
-"""The commands of the README's section on SSH and scripts do, in their order, what stands beside them."""
+"""The commands of the README's sections on SSH and scripts do, in their order, what stands beside them."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
 from tests.e2e.test_detached import SMALL, until, vgrad_tui
 
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 
-SHOWN = {"attach": "● training", "replay": "▷ recording"}
 README = Path(__file__).parents[2] / "README.md"
 
 
-def commands() -> list[str]:
-    section = README.read_text(encoding="utf-8").partition("## Over SSH, and from scripts")[2]
-    return re.findall(r"^    vgrad-tui (.+?)(?:  .*)?$", section.partition("\n## ")[0], flags=re.MULTILINE)
+def commands(section: str) -> list[str]:
+    text = README.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2]
+    return re.findall(r"^    vgrad-tui (.+?)(?:  .*)?$", text.partition("\n## ")[0], flags=re.MULTILINE)
 
 
 def alive() -> RunFolder | None:
@@ -51,11 +52,29 @@ def follow(args: list[str]) -> None:
         process.kill()
 
 
-def test_each_of_them_in_turn() -> None:
+def require_what_is_promised(args: list[str], done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, (args, done.stderr)
+    if args[0] == "verify":
+        assert done.stdout.startswith("identical for ")
+    if "--json" in args:
+        assert json.loads(done.stdout.splitlines()[0] if args[0] != "runs" else done.stdout)
+    if args[-1] == "stop":
+        until(lambda: alive() is None)
+
+
+@pytest.mark.parametrize(
+    ("section", "needed"),
+    [
+        ("Over SSH", {"run", "attach", "runs", "tail", "replay"}),
+        ("From scripts", {"run", "runs", "tail", "send", "verify", "export"}),
+    ],
+)
+def test_each_of_them_in_turn(section: str, needed: set[str]) -> None:
     run: RunFolder | None = None
     tried = []
-    for line in commands():
+    for line in commands(section):
         args = shlex.split(line)
+        tried.append(args[0])
         if run is not None:
             args = [run.name if word == "RUN" else word for word in args]
         match args:
@@ -63,8 +82,14 @@ def test_each_of_them_in_turn() -> None:
                 done = vgrad_tui(*args, *SMALL)
                 run = RunFolder.find(done.stdout.splitlines()[-1])
                 wait_for_steps(run)
-            case ["attach" | "replay" as name, *_]:
-                look_at_the_screen(args, SHOWN[name])
+            case ["attach", *_]:
+                look_at_the_screen(args, "● training")
+                continue
+            case ["replay", *_]:
+                assert run is not None
+                assert vgrad_tui("send", run.name, "stop").returncode == 0
+                until(lambda: alive() is None)
+                look_at_the_screen(args, "▷ recording")
                 continue
             case ["tail", *_, "--follow"]:
                 follow(args)
@@ -79,11 +104,6 @@ def test_each_of_them_in_turn() -> None:
                 done = vgrad_tui(*args[:-1], str(steps), "--headless")
             case _:
                 done = vgrad_tui(*args)
-        tried.append(args[0])
-        assert done.returncode == 0, (args, done.stderr)
-        if args[0] == "verify":
-            assert done.stdout.startswith("identical for ")
-        if args[-1] == "stop":
-            until(lambda: alive() is None)
-    assert run is not None and not run.path.exists()
-    assert {"run", "runs", "send", "verify"} <= set(tried)
+        require_what_is_promised(args, done)
+    assert needed <= set(tried)
+    assert run is not None and run.path.exists() == (section == "Over SSH")
