@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
 def test_skips(): pytest.skip("no compiler")
@@ -28,6 +29,7 @@ def test_is_known_to_fail(): raise ValueError
 def test_in_ci_nothing_but_a_graphics_card_may_be_missing(tmp_path: Path, is_ci: bool, outcome: str) -> None:
     (tmp_path / "test_them.py").write_text(TESTS)
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment["PYTHONPATH"] = str(ROOT)
     command = [
         sys.executable,
         "-m",
