@@ -172,8 +172,9 @@ class Chain:
                     return grads
                 try:
                     transform.apply_(grads, self._memory(link, transform, grads), step=step)
-                except ConfigError as error:  # an accepted control must not end a run
-                    self.dropped.append((link.control, str(error)))
+                except (ConfigError, RuntimeError) as error:  # an accepted control must not end a run
+                    # Torch raises the second for gradients that cannot be written to, such as expanded ones.
+                    self.dropped.append((link.control, f"{link.label}: {error}"))
                     grads.forget_norms()
         return grads
 

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import vgrad
 from vgrad.controls.capabilities import in_any_loop
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
 from vgrad.controls.controls import Controls
+from vgrad.events.notices import CommandRejected
+from vgrad.methods.clip import ClipGradNorm
 from vgrad.watching.optimizer_tap import OptimizerTap
 
 VARIANTS = [
@@ -125,3 +128,19 @@ def test_the_mean_that_is_taken_out_of_a_complex_gradient_is_a_complex_one() -> 
         expected = weight.grad - weight.grad.mean(1, keepdim=True)
         optimizer.step()
     torch.testing.assert_close(before - weight.detach(), expected)
+
+
+def test_a_gradient_that_cannot_be_written_to_switches_the_control_off_and_watching_goes_on() -> None:
+    model = Square(params((4, 3), (8,)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer, record=False, controls=Controls(clip=ClipGradNorm(1e-3))) as watch:
+        cursor = watch.cursor()
+        for _ in range(3):
+            optimizer.zero_grad()
+            model().backward()
+            model.parts[1].grad = torch.ones(1).expand(8)  # its entries share one place in memory
+            optimizer.step()
+        assert len(watch.records()) == 3
+        assert watch.controls == Controls()
+        [refused] = [each.body for each in cursor.take().notices if isinstance(each.body, CommandRejected)]
+    assert refused.reason.startswith("clip norm 0.001: ")
