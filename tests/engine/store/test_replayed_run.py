@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.engine.store.recorded import STEP_S, ended, record, story
-from tests.tui.driving import line_with
+from tests.tui.driving import line_with, screen_lines
 
-from vgrad.controls.controls import Pause
+from vgrad.controls.controls import Pause, Set
 from vgrad.errors import DataError
+from vgrad.events.notices import VerdictChanged
+from vgrad.events.verdict import Verdict
+from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.run_history import RunHistory
 from vgrad.store.folder import RunFolder
 from vgrad.store.non_finite import where_non_finite_began
@@ -160,6 +164,26 @@ async def test_the_keys_of_a_recording(folder: RunFolder, size: tuple[int, int])
         await pilot.press("question_mark")
         await pilot.pause()
         assert app.is_running
+
+
+@pytest.mark.parametrize("step", [10, 90])
+async def test_no_key_is_shown_that_does_nothing_in_a_recording(step: int) -> None:
+    verdict = Verdict("exploding", "the norm grew 40 times", (0,), (Set("clip", ClipGradNorm(1.0)),))
+    bodies = [(50, VerdictChanged(50, verdict)), (100, ended(100))]
+    folder = record(RunFolder.create("keys"), 100, LAYERS, bodies=bodies)
+    app = ReplayApp(ReplayedRun(folder, at_step=step))
+    async with app.run_test(size=(160, 50)) as pilot:
+        while app.state.step != step:
+            await pilot.pause(0.02)
+        for view in "15":
+            await pilot.press(view)
+            await pilot.pause()
+            text = "\n".join(screen_lines(app))
+            keys = r"press c|\bc +clip|\[ \]|a +accumulate|- = +lr|m +controls|\br clip"
+            assert not re.search(keys, text), text
+            assert ("remedy: clip norm 1" in text) == (step == 90), text
+        await pilot.click("#clip")
+        assert app.state.pending == ()
 
 
 def test_a_failed_run_has_its_traceback() -> None:

@@ -175,7 +175,7 @@ class EffectLine(Lines):
         found = state.effect()
         if found is None:
             hint: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]
-            if state.info is None or state.ended is not None:
+            if state.info is None or state.ended is not None or state.is_recording:
                 hint = []
             self.show([hint])
             return

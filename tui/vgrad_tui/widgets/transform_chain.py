@@ -135,13 +135,16 @@ class ChainView(View):
         return rows[first : first + count]
 
     def _nothing(self, record: StepRecord) -> list[Runs]:
+        so_it_is: Runs = [
+            ("nothing changes the gradient: ‖g‖ ", "text"),
+            (number(record.grad_norm).strip(), "strong"),
+            (" goes into the step as it is", "text"),
+        ]
+        if self.state.is_recording:
+            return [[], so_it_is]
         return [
             [],
-            [
-                ("nothing changes the gradient: ‖g‖ ", "text"),
-                (number(record.grad_norm).strip(), "strong"),
-                (" goes into the step as it is", "text"),
-            ],
+            so_it_is,
             [
                 ("c", "key"),
                 (" clips it, ", "dim"),

@@ -51,11 +51,12 @@ def _rows(state: State) -> tuple[list[Field], list[Field]]:
     verdict = state.verdict
     what: list[Field] = [(9, _kind(verdict)), (8, _all_parts(state)), *_beside(verdict)]
     commands = remedy(state)
-    is_waiting = verdict.kind == "non-finite" and state.wanted.paused
+    is_waiting = verdict.kind == "non-finite" and state.wanted.paused and not state.is_recording
     if is_waiting:
         what.append((6, [("paused", "warn")]))
     if commands:
-        what.append((8, [("r", "key"), (f" {commands_in_words(commands)}", "text")]))
+        front: Runs = [("remedy:", "dim")] if state.is_recording else [("r", "key")]
+        what.append((8, [*front, (f" {commands_in_words(commands)}", "text")]))
     elif not verdict.remedy and verdict.advice:
         what.append((2, [(verdict.advice, "dim")]))
     if is_waiting:
