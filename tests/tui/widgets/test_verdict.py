@@ -162,6 +162,7 @@ def test_every_tag_is_explained() -> None:
         time_ratio=np.nan,
         loss=0.1,
         baseline=1.0,
+        uniform=np.nan,
         learnt=1.0,
         learnt_in_all=1.0,
         progress=9.0,
