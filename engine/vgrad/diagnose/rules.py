@@ -42,6 +42,7 @@ _SLOPE_VANISHING = -0.1
 _TIME_RATIO_VANISHING = 1e-2
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
+_NO_BETTER = 0.97  # of a uniform guess's loss
 _OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
 _LONG_STEPS, _LONG_STEPS_IN_TIME = 1e-2, 5e-3  # of the weights; recurrent weights are used at every time step
 _LONG_STEPS_BLIND = 5e-2  # the same where it is not known what a constant prediction costs
@@ -231,9 +232,10 @@ def _still(s: Symptoms) -> Finding | None:
     """Claims that a gradient which is small in all layers alike moves nothing.
 
     Evidence: half of the layers move by less than a hundred thousandth of their weights, nobody asked for
-    that, and a constant prediction would be as good.
+    that, and a constant prediction or a uniform guess would be as good.
     """
-    if s.is_held_back or not s.typical_update < _MEDIAN_UPDATE_VANISHING or not s.loss > LITTLE * s.baseline:
+    is_no_better = s.loss > LITTLE * s.baseline or s.loss > _NO_BETTER * s.uniform
+    if s.is_held_back or not s.typical_update < _MEDIAN_UPDATE_VANISHING or not is_no_better:
         return None
     return Finding(
         "vanishing",

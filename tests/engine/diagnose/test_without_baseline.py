@@ -79,3 +79,10 @@ def test_steps_of_a_twentieth_are_no_evidence_where_the_first_steps_have_learnt(
     assert judged(learnt, update=0.06).kind == "stalled"
     assert judged(wavy(0.7), update=0.06).rule == "overshoot"
     assert judged(learnt, update=0.2).rule == "overshoot", "a fifth of the weights at each step"
+
+
+def test_weights_that_hardly_move_vanish_only_where_a_uniform_guess_would_be_as_good() -> None:
+    assert judged(wavy(0.693), uniform=math.log(2), update=5e-6).rule == "still"
+    assert judged(wavy(0.693), update=5e-6).kind == "stalled"
+    assert judged(wavy(0.5), uniform=math.log(2), update=5e-6).kind == "stalled"
+    assert judged(wavy(0.693), uniform=math.log(2), update=1e-3).kind == "stalled"
