@@ -73,17 +73,17 @@ def sigmoid_head(s: LoopSetting) -> float:
 def large_weights(s: LoopSetting) -> float:
     """Stack Overflow 48385830: N(0, 1) weights, linear units, squared error and SGD at 3."""
     unit = nn.Tanh if s.is_cured else nn.Identity
-    model = mlp(64, 30, 10, unit=unit)
+    model = mlp(784, 30, 10, unit=unit)
     if not s.is_cured:
         for layer in model:
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight)
                 nn.init.normal_(layer.bias)
-    centres = s.normal(10, 64)
+    centres = s.normal(10, 784)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         kinds = torch.randint(0, 10, (10,), generator=s.data)
-        return centres[kinds] + 0.3 * s.normal(10, 64), F.one_hot(kinds, 10).float()
+        return centres[kinds] + 0.3 * s.normal(10, 784), F.one_hot(kinds, 10).float()
 
     return fit(s, model, SGD(model.parameters(), 0.1 if s.is_cured else 3.0), draw, F.mse_loss, 400)
 
