@@ -83,6 +83,8 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
 
 def _share_learnt(losses: list[float], score: float, cured: float) -> float:
     """How much of the way from its first losses to the cured run's a run has come."""
+    if not losses:
+        return 0.0  # no step had a gradient
     start = min(losses[0], sum(losses[:_FIRST]) / len(losses[:_FIRST]))
     return (start - score) / (start - cured) if start > cured else 0.0
 
