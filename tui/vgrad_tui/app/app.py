@@ -110,6 +110,7 @@ class VgradApp(ViewActions):
             return  # it is closing, and there is nothing left to draw on
         if not self.keeps_up():
             return  # frames are dropped, never queued; the batch is not lost
+        self.tell_of_ranks(event.batch)
         changed = bool(event.batch.notices)
         if changed or not event.hurried:
             self.refresh_view(chart=changed or self._refresh_rate.chart_is_due())

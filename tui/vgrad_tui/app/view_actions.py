@@ -6,14 +6,17 @@ need not wait for them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
-from vgrad.events.notices import RunEnded
+from vgrad.events.batch import Batch
+from vgrad.events.notices import RankReported, RunEnded
 from vgrad_tui.app.refresh_rate import RefreshRate
+from vgrad_tui.draw.numbers import safe
 from vgrad_tui.keys import KEYS, Key
 from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
@@ -22,6 +25,8 @@ from vgrad_tui.terminal.diff_app import DiffApp
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
+
+_JUST_S = 10.0
 
 
 @runtime_checkable
@@ -131,6 +136,13 @@ class ViewActions(DiffApp):
         from vgrad_tui.screens.journal import JournalScreen
 
         self.push_screen(JournalScreen(self.state.journal))
+
+    def tell_of_ranks(self, batch: Batch) -> None:
+        """Say what has just happened to a rank; the journal has what happened before."""
+        for notice in batch.notices:
+            if isinstance(notice.body, RankReported) and time.time() - notice.time_s < _JUST_S:
+                words = safe(f"rank {notice.body.rank}: {notice.body.what}")
+                self.notify(f"{words} (R shows all ranks)", severity="warning", timeout=8, markup=False)
 
     def action_ranks(self) -> None:
         """Show the ranks of a training over several processes."""
