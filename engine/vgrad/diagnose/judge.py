@@ -176,7 +176,7 @@ class Judge:
     ) -> Verdict | None:
         """The verdict where the loss is not known: what the gradients alone can say."""
         was_exploding = self.verdict.kind == "exploding"
-        is_exploding = self._norms.observe(record.step, record.grad_norm, self._largest_update(stats))
+        is_exploding = self._norms.observe(record.step, record.norm_left_by_loop, self._largest_update(stats))
         if is_exploding:
             explosion = Explosion(
                 self._norms.calm_norm, self._norms.peak, 0, False, self._changes.are_tried(record.step)
@@ -202,10 +202,10 @@ class Judge:
         self._losses.observe(loss)
         self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
-        clipped = controls.clip is not None or record.is_clipped_by_loop
+        clipped = controls.clip is not None
         was_whole = self._explosions.unhealed_since is None
         is_exploding = self._explosions.observe(
-            record.step, loss, record.grad_norm, clipped=clipped, update=self._largest_update(stats)
+            record.step, loss, record.norm_left_by_loop, clipped=clipped, update=self._largest_update(stats)
         )
         self._against_baseline.observe(record.step, loss, self._uniform_loss)
         self._growth.observe(record.step, loss, record.grad_norm)

@@ -86,6 +86,16 @@ class StepRecord:
         return bool(self.links) and self.links[0].control == LOOP_CLIP
 
     @property
+    def norm_left_by_loop(self) -> float:
+        """Joint norm after what the loop clips itself, and before any control.
+
+        A step that the loop itself keeps short is no explosion, however long its gradient was.
+        """
+        if self.link_norms is None or not self.is_clipped_by_loop:
+            return self.grad_norm
+        return float(self.link_norms[0])
+
+    @property
     def loss_or_nan(self) -> float:
         """The loss, for charts and averages, where NaN may stand for "not known" as well."""
         return math.nan if self.loss is None else self.loss

@@ -89,6 +89,7 @@ def test_norms_are_those_before_and_after_the_loops_own_clipping(name: str) -> N
         pytest.approx(pair, rel=1e-4) for pair in norms
     ]
     assert all(record.links[0].control == "loop_clip" for record in records)
+    assert [r.norm_left_by_loop for r in records] == pytest.approx([after for _, after in norms], rel=1e-4)
     assert any(after < before for before, after in norms) is (name != "loose")
     is_whole = name not in {"value", "some", "each alone", "norm, then value"}
     for record in records if is_whole else ():
