@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError, VgradError
+from vgrad.events.notices import RecordingChanged
 from vgrad.store.folder import RunFolder
 from vgrad.store.homecoming import move_home
 from vgrad.store.pointer import pointed_from
@@ -132,8 +133,14 @@ def record_watch(
         if sent.command is not None:
             watch.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
-    recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=on_problem)
+    def tell(problem: str | None) -> None:
+        watch.notify(RecordingChanged(problem))
+        if on_problem is not None:
+            on_problem(problem)
+
+    recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=tell)
     if recording.place is not None:
+        watch.notify(RecordingChanged(None, recording.place))
         _log.warning("the run is kept in %s", recording.place)
     watch.on_close(recording.close)
     return recording

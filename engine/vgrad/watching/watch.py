@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from vgrad.controls.controls import Command
+    from vgrad.events.notices import NoticeBody
     from vgrad.events.step_record import StepRecord
 
 _log = logging.getLogger("vgrad")
@@ -249,6 +250,10 @@ class Watch:
         if part is not None:
             numbers = tuple((name, float(value)) for name, value in metrics.items())
             self._hub.notify(MetricsLogged(part.step, numbers), part=part.id)
+
+    def notify(self, body: NoticeBody) -> None:
+        """Tell every reader what happened around the loop, as of its newest step."""
+        self._hub.notify(body, step=max((totals.step for totals in self._totals), default=0))
 
     def _stepped_last(self) -> WatchedPart | None:
         if self._is_closed or not self.parts:

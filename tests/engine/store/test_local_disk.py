@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from tests.engine.store.recorded import record, story
 from tests.engine.store.test_recorder import TRAIN, killed_at_last, small_run, until
+from torch import nn
 
+import vgrad
 from vgrad.controls.controls import SaveCheckpoint
 from vgrad.errors import ConfigError
 from vgrad.events.notices import RecordingChanged
@@ -126,6 +129,23 @@ def test_a_run_is_kept_there_is_found_by_its_name_and_moves_when_it_ends(own_hom
     attached.close()
     moved.remove()
     assert all_runs() == []
+
+
+def test_a_loop_of_ones_own_is_kept_there_as_well_and_says_so_to_whoever_attaches(local: Path) -> None:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer, name="own"):
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        until(all_runs)
+        kept = find_run("own")
+        assert kept.path.parent == local
+    moved = kept.settled()
+    assert moved != kept
+    with RunReader(moved) as reader:
+        batch = reader.take()
+    [place] = [n.body.place for n in batch.notices if isinstance(n.body, RecordingChanged)]
+    assert place is not None and str(kept.path) in place and sum(map(len, batch.blocks)) == 1
 
 
 def test_what_kill_9_left_there_is_moved_by_the_next_list(own_home: Path, local: Path) -> None:
