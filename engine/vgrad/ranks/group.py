@@ -61,7 +61,7 @@ def this_rank() -> int:
 
 
 def find_group() -> RankGroup | None:
-    """The process group of this process; None where it trains alone.
+    """The process group of this process; None where it trains alone, or the group has no store, as with MPI.
 
     Every rank must ask the same number of times: each time the store has other keys.
     """
@@ -70,12 +70,17 @@ def find_group() -> RankGroup | None:
         return None
     # Torch has no public name for the store that its ranks have met in.
     store = distributed.distributed_c10d._get_default_store()
+    if store is None:
+        return None
     prefix = f"vgrad/{next(_numbers)}"
 
     def connect() -> Store:
         # A clone does not keep the store alive once the script has destroyed its group.
-        clone = getattr(store, "clone", None)  # torch < 2.9 has none
-        connection: Store = distributed.PrefixStore(prefix, store if clone is None else clone())
+        try:
+            own = store.clone()
+        except (AttributeError, RuntimeError):  # older versions of torch, and some kinds of stores, have none
+            own = store
+        connection: Store = distributed.PrefixStore(prefix, own)
         return connection
 
     return RankGroup(distributed.get_rank(), distributed.get_world_size(), connect(), connect)

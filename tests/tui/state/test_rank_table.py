@@ -32,7 +32,7 @@ def test_who_was_not_finite_first_and_what_is_wrong_is_said() -> None:
         RankStats(2, problem="it is not watched"),
     ]
     shown = text(ranks)
-    assert "not finite: rank 1, at step 37" in shown and "4 from 37 on" in shown
+    assert "first not finite (loss or own gradient): rank 1, step 37" in shown and "4 from 37" in shown
     assert "rank 2: it is not watched" in shown
 
 

@@ -54,7 +54,7 @@ def _findings(ranks: Sequence[RankStats], slowest: RankStats | None) -> list[tup
         step = min(each.first_non_finite or 0 for each in bad)
         first = [str(each.rank) for each in bad if each.first_non_finite == step]
         who = f"rank {first[0]}" if len(first) == 1 else f"ranks {', '.join(first[:8])}"
-        found.append((f"the first loss or gradient that was not finite: {who}, at step {step:,}", "bad"))
+        found.append((f"first not finite (loss or own gradient): {who}, step {step:,}", "bad"))
     if slowest is not None:
         longest = max(each.wait_s or 0.0 for each in ranks if each.measured_step == slowest.measured_step)
         wait, step_s = number(1e3 * longest).strip(), number(1e3 * slowest.step_s).strip()
@@ -79,7 +79,7 @@ def _numbers(each: RankStats) -> str:
 def _marks(each: RankStats, slowest: RankStats | None) -> list[tuple[str, str]]:
     marks = []
     if each.first_non_finite is not None:
-        marks.append((f"{count(each.num_non_finite)} from {each.first_non_finite:,} on  ", "bad"))
+        marks.append((f"{count(each.num_non_finite)} from {count(each.first_non_finite)}  ", "bad"))
     if slowest is not None and each.rank == slowest.rank:
         marks.append(("slowest", "warn"))
     return marks
