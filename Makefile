@@ -39,10 +39,10 @@ format: $(DEV_STAMP)  ## let ruff order imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP)  ## all benchmarks, some minutes
+bench: $(DEV_STAMP)  ## all benchmarks, about ten minutes
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-quick: $(DEV_STAMP)  ## the same, shortened, about a minute
+bench-quick: $(DEV_STAMP)  ## the same, shortened: a minute or two, wider spread
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 clean:  ## remove .venv and every cache

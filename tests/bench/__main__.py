@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks; 1 if one of them could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer repetitions: under a minute, wider spread"
+        "--quick", action="store_true", help="fewer repetitions: a minute or two, wider spread"
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(REGISTRY)}")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Runs a config on the screen, and returns its summary once the screen has closed."""
+"""Opens the screen: on a run of this process, on one of another process, or on a recording."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vgrad.errors import VgradError
 from vgrad_tui.terminal.first_frame import first_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vgrad.config import RunConfig
     from vgrad.run.resume import Resumption
     from vgrad.run.summary import RunSummary
     from vgrad.store.attached_run import AttachedRun
     from vgrad.store.folder import RunFolder
     from vgrad.store.replayed_run import ReplayedRun
+    from vgrad_tui.app.app import VgradApp
+    from vgrad_tui.app.replay_app import ReplayApp
     from vgrad_tui.terminal.first_frame import FirstFrame
 
 # How long to wait, once the screen has closed, for a training thread that is inside a step.
@@ -130,18 +134,20 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
     Raises:
         VgradError: If the folder holds no record that can be read.
     """
-    _forget_fixed_size()
-    with first_frame(folder.name) as frame, ThreadPoolExecutor(1) as beside:
-        sys.setswitchinterval(_SWITCH_S)
-        reading = beside.submit(_attached_run, folder)
+
+    def read() -> AttachedRun:
+        from vgrad.store.attached_run import AttachedRun
+
+        run = AttachedRun(folder)
+        run.read_ahead()
+        return run
+
+    def app_type() -> type[VgradApp]:
         from vgrad_tui.app.app import VgradApp
 
-        _prepare_driver(frame, ascii=ascii)
-        run = reading.result()
-        app = VgradApp(run, frugal=frugal)
-        app.run()
-    run.close()
-    return 130 if app.was_interrupted else 0
+        return VgradApp
+
+    return _show(folder.name, read, app_type, frugal=frugal, ascii=ascii)
 
 
 def replay_app(
@@ -161,33 +167,43 @@ def replay_app(
     Raises:
         VgradError: If the folder holds no record that can be read.
     """
-    _forget_fixed_size()
-    with first_frame(folder.name) as frame, ThreadPoolExecutor(1) as beside:
-        sys.setswitchinterval(_SWITCH_S)
-        reading = beside.submit(_replayed_run, folder, at_step)
+
+    def read() -> ReplayedRun:
+        from vgrad.store.replayed_run import ReplayedRun
+
+        return ReplayedRun(folder, at_step=at_step)
+
+    def app_type() -> type[ReplayApp]:
         from vgrad_tui.app.replay_app import ReplayApp
 
+        return ReplayApp
+
+    return _show(folder.name, read, app_type, frugal=frugal, ascii=ascii)
+
+
+def _show(
+    name: str,
+    read: Callable[[], Any],
+    app_type: Callable[[], Callable[..., VgradApp]],
+    *,
+    frugal: bool,
+    ascii: bool | None,
+) -> int:
+    """Show a run that this process does not train; returns the exit code.
+
+    A long record takes as long to read as the screen takes to import: both are done at once.
+    """
+    _forget_fixed_size()
+    with first_frame(name) as frame, ThreadPoolExecutor(1) as beside:
+        sys.setswitchinterval(_SWITCH_S)
+        reading = beside.submit(read)
+        make_app = app_type()
         _prepare_driver(frame, ascii=ascii)
-        app = ReplayApp(reading.result(), frugal=frugal)
+        run = reading.result()
+        app = make_app(run, frugal=frugal)
         app.run()
+    run.close()
     return 130 if app.was_interrupted else 0
-
-
-# A long record takes as long to read as the screen takes to import: both are done at once.
-
-
-def _attached_run(folder: RunFolder) -> AttachedRun:
-    from vgrad.store.attached_run import AttachedRun
-
-    run = AttachedRun(folder)
-    run.read_ahead()
-    return run
-
-
-def _replayed_run(folder: RunFolder, at_step: int | None) -> ReplayedRun:
-    from vgrad.store.replayed_run import ReplayedRun
-
-    return ReplayedRun(folder, at_step=at_step)
 
 
 def _forget_fixed_size() -> None:
