@@ -222,6 +222,61 @@ def test_lightning_with_a_loss_scale() -> None:
     assert records[0].loss_scale == 1024.0
 
 
+class TwoInTurn(lightning.LightningModule):
+    """Two networks, two optimizers, stepped by hand; one is clipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.one, self.other = nn.Linear(8, 1), nn.Linear(8, 1)
+        self.seen: list[list[float]] = [[], []]
+
+    def training_step(self, batch: Tensor) -> None:
+        for number, (net, optimizer) in enumerate(
+            zip((self.one, self.other), self.optimizers(), strict=True)
+        ):
+            assert type(optimizer).__mro__[1].__name__ == "LightningOptimizer"
+            optimizer.zero_grad()
+            self.manual_backward((net(batch) - 3).square().mean())
+            grads = [param.grad for param in net.parameters() if param.grad is not None]
+            self.seen[number].append(float(nn.utils.get_total_norm(grads)))
+            if number:
+                self.clip_gradients(optimizer, gradient_clip_val=0.5, gradient_clip_algorithm="norm")
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        nets = (self.one, self.other)
+        return [torch.optim.SGD(net.parameters(), lr=1e-2) for net in nets], []
+
+
+@pytest.mark.parametrize("by", ["callback", "watch"])
+def test_lightnings_manual_optimization_makes_a_part_of_each_wrapped_optimizer(by: str) -> None:
+    class Watching(lightning.Callback):
+        watch: Watch | None = None
+
+        def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            self.watch = vgrad.watch(pl_module, pl_module.optimizers(), record=False)
+
+        def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+            assert self.watch is not None
+            self.watch.close()
+
+    callback = Watching() if by == "watch" else for_lightning.VgradCallback(record=False)
+    model = TwoInTurn()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[callback],
+    )  # fmt: skip
+    trainer.fit(model, DataLoader(torch.randn(64, 8), batch_size=8))
+    assert callback.watch is not None
+    for part, clipped in ((0, False), (1, True)):
+        records = [record for record in records_of(callback.watch) if record.part == part]
+        assert [record.grad_norm for record in records] == pytest.approx(model.seen[part], rel=1e-4)
+        limit = 0.5 if clipped else math.inf
+        applied = [min(norm, limit) for norm in model.seen[part]]
+        assert [record.applied_norm for record in records] == pytest.approx(applied, rel=1e-4)
+
+
 # Accelerate.
 
 
