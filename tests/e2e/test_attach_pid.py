@@ -2,110 +2,219 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tests.conftest import RequireTool
+from tests.e2e.attached_shapes import SHAPES, Training
 from tests.e2e.test_detached import until, vgrad_tui
+from tests.soak import times
 
+from vgrad.errors import ConfigError
+from vgrad.run.attach_pid import attach_process, folder_of, release_process
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
 
-# Trains until a file says stop, and reports the weights' bits at a step that is asked for.
-TRAINS = """
-import hashlib, pathlib, sys, time, torch
-stop, out = map(pathlib.Path, sys.argv[1:])
-torch.manual_seed(0); torch.set_num_threads(1)
-model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-step = 0
-print("go", flush=True)
-last = None
-while last is None or step < last:
-    torch.manual_seed(step)
-    optimizer.zero_grad()
-    model(torch.randn(16, 6)).square().mean().backward()
-    optimizer.step()
-    step += 1
-    time.sleep(0.001)
-    if last is None and stop.exists():
-        last = int(stop.read_text()) or step
-    if last is not None and step > last:
-        last = step
-digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest()
-hooks = len(optimizer._optimizer_step_pre_hooks) + len(optimizer._optimizer_step_post_hooks)
-out.write_text(f"{step} {digest} {hooks} {torch.autograd.backward.__module__}")
-"""
+LEAVING = "from vgrad_tui.cli import main; main()"
 
 
 @pytest.fixture
-def training(tmp_path: Path, require_tool: RequireTool) -> Iterator[subprocess.Popen[str]]:
+def training(tmp_path: Path, require_tool: RequireTool) -> Iterator[Training]:
     require_tool("gdb")
-    (tmp_path / "train.py").write_text(TRAINS)
-    with start(tmp_path, "stop") as process:
-        yield process
-        process.kill()
+    training = Training(tmp_path / "plain", "plain")
+    yield training
+    training.kill()
 
 
-def start(folder: Path, stop: str) -> subprocess.Popen[str]:
-    arguments = ["train.py", stop, f"{stop}.out"]
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "go\n"
-    return process
-
-
-def test_a_running_process_is_found_watched_steered_and_released(
-    training: subprocess.Popen[str], tmp_path: Path
+@pytest.mark.soak
+@pytest.mark.parametrize("turn", range(times(1, 9)))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_watching_changes_no_bit_and_what_was_steered_ends_with_it(
+    shape: str, turn: int, tmp_path: Path, require_tool: RequireTool
 ) -> None:
-    assert str(training.pid) in vgrad_tui("attach", "--list").stdout
-    attached = vgrad_tui("attach", str(training.pid))
+    require_tool("gdb")
+    training = Training(tmp_path / "watched", shape)
+    try:
+        folder = attach_process(training.process.pid)
+        until(lambda: look(folder).step > 20)
+        release_process(folder)
+        marked = training.mark()
+        assert (marked.num_hooks, marked.home) == (0, "torch.autograd")
+        bare = Training(tmp_path / "bare", shape, steps=marked.step).wait()
+        assert bare.bits == marked.bits
+
+        folder = attach_process(training.process.pid)
+        for command in (("clip", "norm:1e-4"), ("lr_scale", "0.5")):
+            sent = vgrad_tui("send", folder.name, *command)
+            assert sent.returncode == 0, sent.stderr
+        release_process(folder)
+        ended = training.end()
+        assert ended.step > marked.step
+        assert (ended.num_hooks, ended.home, ended.lr) == (0, "torch.autograd", bare.lr)
+    finally:
+        training.kill()
+
+
+def test_the_commands_find_watch_and_release_a_process(training: Training) -> None:
+    assert training.pid in vgrad_tui("attach", "--list").stdout
+    attached = vgrad_tui("attach", training.pid)
     assert attached.returncode == 0, attached.stderr
-    folder = RunFolder.find(attached.stdout.strip())
-    assert folder.pid() == training.pid
-    until(lambda: look(folder).step > 20)
-    assert vgrad_tui("attach", str(training.pid)).stdout.strip() == folder.name, "it is watched already"
-    halved = vgrad_tui("send", folder.name, "lr_scale", "0.5")
-    assert halved.returncode == 0, halved.stderr
-    released = vgrad_tui("release", folder.name)
+    name = attached.stdout.strip()
+    assert vgrad_tui("attach", training.pid).stdout.strip() == name, "it is watched already"
+    assert f"[watched: {name}]" in vgrad_tui("attach", "--list").stdout
+    released = vgrad_tui("release", name)
     assert released.returncode == 0, released.stderr
-    assert folder.pid() is None and training.poll() is None
-    (tmp_path / "stop").write_text("0")
-    assert training.wait(60) == 0
-    assert training.stdout is not None and training.stdout.read() == ""
-    _, _, hooks, home = (tmp_path / "stop.out").read_text().split()
-    assert (hooks, home) == ("0", "torch.autograd")
+    assert folder_of(training.process.pid) is None
+    again = vgrad_tui("release", name)
+    assert again.returncode == 2 and "is not alive" in again.stderr
+    training.end()
 
 
-@pytest.mark.parametrize("turn", range(3))
-def test_attaching_and_releasing_changes_no_bit(
-    training: subprocess.Popen[str], tmp_path: Path, turn: int
-) -> None:
-    attached = vgrad_tui("attach", str(training.pid))
-    assert attached.returncode == 0, attached.stderr
-    assert vgrad_tui("release", attached.stdout.strip()).returncode == 0
-    (tmp_path / "stop").write_text("0")
-    assert training.wait(60) == 0
-    step, digest, _, _ = (tmp_path / "stop.out").read_text().split()
-    (tmp_path / "bare").write_text(step)
-    with start(tmp_path, "bare") as bare:
-        assert bare.wait(120) == 0
-    assert (tmp_path / "bare.out").read_text().split()[:2] == [step, digest]
+def test_a_step_that_is_late_is_waited_for(training: Training) -> None:
+    (training.folder / "evaluate").touch()
+    until((training.folder / "evaluating").exists)
+    attaching = subprocess.Popen(
+        [sys.executable, "-c", LEAVING, "attach", training.pid],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert attaching.stderr is not None
+    assert "waiting for the next training step" in attaching.stderr.readline()
+    (training.folder / "evaluate").unlink()
+    name, _ = attaching.communicate(timeout=120)
+    assert attaching.returncode == 0
+    release_process(RunFolder.find(name.strip()))
+    assert training.end().num_hooks == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", np.linspace(0, 1, times(3, 50)))
+def test_killing_attach_at_any_moment_leaves_the_training_alone(training: Training, part: float) -> None:
+    attaching = subprocess.Popen(
+        [sys.executable, "-c", LEAVING, "attach", training.pid], stdout=subprocess.DEVNULL
+    )
+    status = Path(f"/proc/{training.pid}/status")
+    until(lambda: "TracerPid:\t0" not in status.read_text() or attaching.poll() is not None)
+    time.sleep(0.6 * part)  # gdb holds it about half a second
+    attaching.kill()
+    attaching.wait()
+    until(lambda: "TracerPid:\t0\n" in status.read_text())
+    assert "State:\tT" not in status.read_text()
+    training.end()
+
+
+def test_it_needs_nothing_but_torch_and_numpy_there(tmp_path: Path, require_tool: RequireTool) -> None:
+    require_tool("gdb")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    installed = Path(torch.__file__).parents[1]
+    needed = ("torch", "torchgen", "functorch", "numpy", "numpy.libs", "typing_extensions.py", "sympy")
+    for name in (*needed, "mpmath", "networkx", "jinja2", "markupsafe", "filelock", "fsspec"):
+        if (installed / name).exists():
+            (packages / name).symlink_to(installed / name)
+    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "only.pth").write_text(f"{packages}\n")
+    training = Training(tmp_path / "there", "plain", python=tmp_path / "venv/bin/python")
+    try:
+        folder = attach_process(training.process.pid)
+        sent = vgrad_tui("send", folder.name, "clip", "norm:0.5")
+        assert sent.returncode == 0, sent.stderr
+        release_process(folder)
+        training.end()
+    finally:
+        training.kill()
+    modules = (training.folder / "modules").read_text().split()
+    assert "vgrad" in modules
+    assert not {"pydantic", "pydantic_core", "textual", "click", "plotext", "vgrad_tui"} & set(modules)
 
 
 def test_what_cannot_be_attached_to_is_refused_with_what_to_do(require_tool: RequireTool) -> None:
     require_tool("gdb")
     missing = vgrad_tui("attach", "4194999")
-    assert missing.returncode == 2 and "there is no process 4194999" in missing.stderr
+    assert (
+        missing.returncode == 2 and "there is no process 4194999: vgrad-tui attach --list" in missing.stderr
+    )
+    with pytest.raises(ConfigError, match="is this very program"):
+        attach_process(os.getpid())
     with subprocess.Popen(["sleep", "60"]) as other:
-        assert "is not Python" in vgrad_tui("attach", str(other.pid)).stderr
+        with pytest.raises(ConfigError, match="is not Python"):
+            attach_process(other.pid)
         other.kill()
+        until(lambda: "State:\tZ" in Path(f"/proc/{other.pid}/status").read_text())
+        with pytest.raises(ConfigError, match="has ended"):
+            attach_process(other.pid)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as idle:
-        refused = vgrad_tui("attach", str(idle.pid))
-        assert refused.returncode == 2 and "has not loaded torch" in refused.stderr
+        with pytest.raises(ConfigError, match="has not loaded torch"):
+            attach_process(idle.pid)
         idle.kill()
+
+
+def test_a_stopped_process_and_a_missing_gdb_are_named(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(training.process.pid, signal.SIGSTOP)
+    until(lambda: "State:\tT" in Path(f"/proc/{training.pid}/status").read_text())
+    with pytest.raises(ConfigError, match=f"is stopped: continue it with kill -CONT {training.pid}"):
+        attach_process(training.process.pid)
+    os.kill(training.process.pid, signal.SIGCONT)
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "/nowhere")
+        with pytest.raises(ConfigError, match="apt install gdb; or vgrad-tui watch SCRIPT"):
+            attach_process(training.process.pid)
+    training.end()
+
+
+def test_without_the_right_to_trace_it_says_so(training: Training, require_tool: RequireTool) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give up the right to trace")
+    setpriv = require_tool("setpriv")
+    weak = [setpriv, "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace", sys.executable, "-c", LEAVING]
+    refused = subprocess.run([*weak, "attach", training.pid], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "is not permitted" in refused.stderr and "--cap-add=SYS_PTRACE" in refused.stderr
+    other = f"""
+import os
+from vgrad.errors import ConfigError
+from vgrad.run.target_process import find_target
+os.setuid(65534)
+try:
+    find_target({training.pid})
+except ConfigError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=True).stdout
+    assert "belongs to root: attach as that user, with sudo -u" in said
+    training.end()
+
+
+@pytest.mark.parametrize("call", ["libc.sleep(100)", "signal.pause()", "thread.join()"])
+def test_a_main_thread_that_runs_no_python_is_left_alone(
+    call: str, tmp_path: Path, require_tool: RequireTool
+) -> None:
+    require_tool("gdb")
+    code = f"""
+import ctypes, os, signal, threading, torch
+libc = ctypes.CDLL(None)
+thread = threading.Thread(target=lambda: libc.sleep(100), daemon=True)
+thread.start()
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+print("go", flush=True)
+{call}
+"""
+    blocked = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert blocked.stdout is not None and blocked.stdout.readline() == "go\n"
+    with pytest.raises(ConfigError, match="has run no Python for 5 s"):
+        attach_process(blocked.pid)
+    assert folder_of(blocked.pid) is None
+    blocked.send_signal(signal.SIGUSR1)  # the call comes now, and finds nothing to do
+    assert blocked.wait(60) == 7

@@ -2,70 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import vgrad
 from vgrad.errors import ConfigError
+from vgrad.run import start_inside
 from vgrad.run.detached import has_started
-from vgrad.run.injection import inject, require_python_with_torch
+from vgrad.run.injection import inject, require_means
+from vgrad.run.target_process import find_target
 from vgrad.store.folder import RunFolder, all_runs
 
-_CODE = """\
-import os, sys
-answer = {answer!r}
-def say(text):
-    with open(answer + ".new", "w") as file:
-        file.write(text)
-    os.replace(answer + ".new", answer)
-say("begun")
-sys.path.append({engine!r})
-try:
-    from vgrad.run import injected
-    injected.{function}({folder!r})
-    say("done")
-except BaseException as error:
-    say("error " + type(error).__name__ + ": " + str(error))
-finally:
-    sys.path.remove({engine!r})
-"""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vgrad.run.target_process import TargetProcess
+
 _BEGIN_S = 5.0
 _DONE_S = 60.0
-_TRAIN_S = 30.0
+_RELEASE_S = 30.0
+_TELL_S = 2.0
 _LOOK_S = 0.02
 
 
-def attach_process(pid: int) -> RunFolder:
-    """Watch process ``pid`` from its next training step on, and return the folder that it records into.
+def attach_process(pid: int, tell: Callable[[str], None] = lambda _: None) -> RunFolder:
+    """Watch process ``pid`` from its next training step on; wait for that step.
 
-    A process that is watched already gives its folder.
+    An interrupt while it waits lets go of the process. A process that is watched already is left as it is.
+
+    Args:
+        pid: The process.
+        tell: Is told, in a sentence, when waiting for the step takes long.
+
+    Returns:
+        The folder that it records into.
 
     Raises:
         ConfigError: If it cannot be watched; says why, and what to do.
         OSError: If no folder can be made.
     """
-    for folder in all_runs():
-        if folder.pid() == pid:
-            return folder
-    require_python_with_torch(pid)
+    watched = folder_of(pid)
+    if watched is not None:
+        _wait_for_step(pid, watched, tell)
+        return watched
+    target = find_target(pid)
+    require_means(target)
     folder = RunFolder.create(f"pid-{pid}")
     try:
-        _run_inside(pid, folder, "begin")
-        _wait_for_training(pid, folder)
+        _run_inside(target, folder, "begin")
+        _wait_for_step(pid, folder, tell)
     except ConfigError:
-        if folder.pid() is None:
+        if folder.pid() is None and not has_started(folder):
             folder.remove()
+        raise
+    except KeyboardInterrupt:
+        release_process(folder)
         raise
     return folder
 
 
-def _wait_for_training(pid: int, folder: RunFolder) -> None:
-    end = time.monotonic() + _TRAIN_S
-    while not has_started(folder):
-        if time.monotonic() > end:
-            _run_inside(pid, folder, "release")
-            raise ConfigError(f"process {pid} has made no training step for {_TRAIN_S:.0f} s: it was let go")
-        time.sleep(_LOOK_S)
+def folder_of(pid: int) -> RunFolder | None:
+    """The folder that process ``pid`` records into now, or None."""
+    return next((folder for folder in all_runs() if folder.pid() == pid), None)
 
 
 def release_process(folder: RunFolder) -> None:
@@ -79,34 +79,46 @@ def release_process(folder: RunFolder) -> None:
         raise ConfigError(f"the run {folder.name!r} is not alive")
     if not _answer(folder).exists():
         raise ConfigError(f"the run {folder.name!r} was not attached to: it is watched by its own program")
-    _run_inside(pid, folder, "release")
-    end = time.monotonic() + _TRAIN_S
+    _run_inside(find_target(pid), folder, "release")
+    end = time.monotonic() + _RELEASE_S
     while folder.pid() is not None:
         if time.monotonic() > end:
-            raise ConfigError(f"process {pid} lets go at its next training step, which has not come yet")
+            raise ConfigError(f"process {pid} lets go at its next backward pass, which has not come yet")
         time.sleep(_LOOK_S)
 
 
-def _run_inside(pid: int, folder: RunFolder, function: str) -> None:
-    answer, script = _answer(folder), folder.path / "inject.py"
+def _wait_for_step(pid: int, folder: RunFolder, tell: Callable[[str], None]) -> None:
+    tell_at = time.monotonic() + _TELL_S
+    while not has_started(folder):
+        if folder.pid() is None:
+            raise ConfigError(f"process {pid}, or watching it, has ended before a training step")
+        if time.monotonic() > tell_at:
+            tell(f"waiting for the next training step of process {pid}; Ctrl-C lets it go")
+            tell_at = float("inf")
+        time.sleep(_LOOK_S)
+
+
+def _run_inside(target: TargetProcess, folder: RunFolder, function: str) -> None:
+    """Call a function of `vgrad.run.injected` in ``target`` and wait until it has returned."""
+    answer = _answer(folder)
     answer.unlink(missing_ok=True)
-    engine = str(Path(vgrad.__file__).parents[1])
-    script.write_text(
-        _CODE.format(answer=str(answer), engine=engine, folder=str(folder.path), function=function),
-        encoding="utf-8",
-    )
-    try:
-        inject(pid, script)
-        said = _wait(answer, "", _BEGIN_S)
-    finally:
-        script.unlink(missing_ok=True)  # a call that comes later finds nothing to run
+    script = folder.path.parents[1] / f"attach-{target.pid}.py"
+    package = str(Path(vgrad.__file__).parent)
+    call = f"start({function!r}, {str(folder.path)!r}, {str(answer)!r}, {package!r})\n"
+    script.write_text(inspect.getsource(start_inside) + call, encoding="utf-8")
+    inject(target, script)
+    said = _wait(answer, "", _BEGIN_S)
     if not said:
+        script.write_text("", encoding="utf-8")  # a call that comes later finds nothing to run
         raise ConfigError(
-            f"the main thread of process {pid} has run no Python for {_BEGIN_S:.0f} s: try later"
+            f"the main thread of process {target.pid} has run no Python for {_BEGIN_S:.0f} s, and only there"
+            " can watching begin: try again when it does; where it waits for other threads, which train,"
+            " start the script with vgrad-tui watch"
         )
+    script.unlink()
     said = _wait(answer, "begun", _DONE_S)
     if said != "done":
-        raise ConfigError(f"process {pid} cannot be watched: {said.removeprefix('error ')}")
+        raise ConfigError(f"process {target.pid} cannot be watched: {said.removeprefix('error ')}")
 
 
 def _wait(answer: Path, before: str, timeout_s: float) -> str:

@@ -1,6 +1,7 @@
-"""What runs inside a process that was attached to: in its main thread, between two bytecodes of the training.
+"""What runs inside a process that was attached to, once vgrad has been imported there.
 
-Everything is imported at once: the folder that vgrad lies in is on the process's path only meanwhile.
+`begin` runs in a thread of its own, so that the training stands still for no longer than it takes to start
+that thread. `release` runs in the main thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from vgrad.run.recording import record_watch, warn
 from vgrad.store.folder import RunFolder
 from vgrad.watching.every_optimizer import EveryOptimizer
-from vgrad.watching.hooks import when_no_step_runs
+from vgrad.watching.hooks import at_next_backward, when_no_step_runs
 from vgrad.watching.watch import Watch
 
 _watches: dict[str, Watch] = {}
@@ -24,12 +25,16 @@ def begin(folder: str) -> None:
     _watches[folder] = watch
     record_watch(watch, folder=RunFolder(Path(folder)), on_problem=warn)
     every = EveryOptimizer(watch)
+    every.notice_existing()  # before the training thread has anything to do with it
     every.begin()
-    every.notice_existing()
 
 
 def release(folder: str) -> None:
-    """End watching: between two steps, so now or at the next backward pass."""
+    """End watching: between two steps of the thread that trains, so now or at its next backward pass."""
     watch = _watches.pop(folder, None)
-    if watch is not None:
+    if watch is None:
+        return
+    if watch.step and not watch.is_of_this_thread:
+        at_next_backward(watch.close)
+    else:
         when_no_step_runs(watch.close)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Hook = Callable[..., Any]
 
 _OPTIMIZER_FILE = "optim/optimizer.py"
+_ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
 _deferred: deque[Callable[[], None]] = deque()
 
 
@@ -105,11 +106,30 @@ def when_no_step_runs(action: Callable[[], None]) -> None:
     """Call ``action`` now, or, if some thread is inside a step, when the next backward pass begins."""
     if _thread.is_ahead:
         action()
-    elif is_inside_a_step():
-        _deferred.append(action)
-    else:
-        run_deferred()
-        action()
+        return
+    with _alone():
+        may_act = not is_inside_a_step()
+        if may_act:
+            run_deferred()
+            action()
+    if not may_act:
+        at_next_backward(action)
+
+
+def at_next_backward(action: Callable[[], None]) -> None:
+    """Call ``action`` in the thread that begins the next backward pass, when no step runs."""
+    _deferred.append(action)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other thread begin a step between a look and what is done about it: they wait for a second."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_ALONE_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def is_inside_a_step() -> bool:

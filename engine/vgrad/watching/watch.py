@@ -161,7 +161,7 @@ class Watch:
     @property
     def verdict(self) -> Verdict:
         """The newest verdict; of several parts, the most serious one."""
-        if threading.get_ident() == self._thread:
+        if self.is_of_this_thread:
             self._report(wait=True)
         verdicts = [part.verdict for part in self.parts]
         return worst(verdicts) if verdicts else Verdict("starting", "")
@@ -171,6 +171,11 @@ class Watch:
         """The controls of the first part."""
         parts = self.parts
         return parts[0].controls if parts else self._controls
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        """Whether the thread that asks began the last step; or made this watch, if there was no step yet."""
+        return threading.get_ident() == self._thread
 
     @property
     def is_closed(self) -> bool:
@@ -207,7 +212,7 @@ class Watch:
             command_id: Its id; a new one unless given.
         """
         if not self._is_closed:
-            if threading.get_ident() != self._thread or is_inside_a_step():
+            if not self.is_of_this_thread or is_inside_a_step():
                 return CommandQueued(self._safe_point.submit(command, command_id=command_id, part=part))
             for each in self.parts:
                 each.tap.recover()

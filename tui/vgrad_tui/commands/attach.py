@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,7 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     name of its run is printed.
     """
     if lists:
-        from vgrad.run.injection import python_processes
-
-        for pid, words in python_processes():
-            click.echo(f"{pid:>8}  {printable(words)}")
+        _list_processes()
         return 0
     if run is not None and run.isdecimal():
         return _attach_process(int(run), frugal=frugal, ascii=ascii)
@@ -63,11 +61,32 @@ def _attach_process(pid: int, *, frugal: bool, ascii: bool | None) -> int:
     from vgrad.run.attach_pid import attach_process
     from vgrad_tui.launch import attach_app
 
-    folder = attach_process(pid)
+    folder = attach_process(pid, lambda sentence: click.echo(sentence, err=True))
     if not _has_terminal():
         click.echo(folder.name)
         return 0
     return attach_app(folder, frugal=frugal, ascii=ascii)
+
+
+def _list_processes() -> None:
+    """The processes that can be attached to, a line each; a worker process below the one that started it."""
+    from vgrad.run.attach_pid import folder_of
+    from vgrad.run.target_process import all_targets
+
+    targets = all_targets()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    by_pid = {target.pid: target for target in targets}
+    for target in targets:
+        parent, folder = by_pid.get(target.parent), folder_of(target.pid)
+        what = printable(target.command)
+        if folder is not None:
+            what = f"[watched: {printable(folder.name)}] {what}"
+        elif parent is not None:
+            what = f"[started by {parent.pid}] {what}"
+        line = f"{target.pid:>8}  {what}"
+        click.echo(line if width is None or len(line) <= width else f"{line[: width - 3]}...")
+    if not targets:
+        click.echo("no Python process of yours has torch loaded", err=True)
 
 
 def _has_terminal() -> bool:
