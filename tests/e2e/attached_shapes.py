@@ -36,7 +36,7 @@ def report(name, step):
     (folder / (name + ".new")).rename(folder / name)
 def loop():
     step = 0
-    while step != steps:
+    while not steps or step != steps:
         one_step(step)
         step += 1
         if not steps:
@@ -209,12 +209,15 @@ class Training:
         assert self.process.wait(120) == 0
         assert self.process.stdout is not None
         assert self.process.stdout.read() == ""
+        self.process.stdout.close()
         return _read(self.folder / "ended")
 
     def kill(self) -> None:
-        """End it by force."""
+        """End it by force, if it has not ended."""
         self.process.kill()
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def _read(path: Path) -> Report:

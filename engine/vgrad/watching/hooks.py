@@ -8,6 +8,7 @@ A global step pre-hook is the exception, see `ahead_of_own_hooks`.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections import deque
@@ -18,10 +19,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from torch.optim import Optimizer
     from torch.utils.hooks import RemovableHandle
 
 Hook = Callable[..., Any]
+
+_log = logging.getLogger("vgrad")
 
 _OPTIMIZER_FILE = "optim/optimizer.py"
 _ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
@@ -72,10 +77,43 @@ class StepHooks:
 
 
 def run_deferred() -> None:
-    """Add and remove what had to wait, if no step is running now. Called between steps; costs nothing."""
-    if _deferred and not is_inside_a_step():
-        while _deferred:
-            _deferred.popleft()()
+    """Add and remove what had to wait, if no step is running now, or else after the step of this thread.
+
+    Called as backward passes begin; costs nothing where nothing waits.
+    """
+    if not _deferred:
+        return
+    if is_inside_a_step():
+        _trace_until_after_step()
+        return
+    while _deferred:
+        _deferred.popleft()()
+
+
+def _trace_until_after_step() -> None:
+    """Carry out what waits on the line after the step that this thread is inside of.
+
+    A loop of closures runs all its backward passes inside steps, so there is no better moment.
+    """
+    frame: FrameType | None = sys._getframe()
+    caller = None
+    while frame is not None:
+        if _is_of_step(frame):
+            caller = frame.f_back
+        frame = frame.f_back
+    if caller is None or sys.gettrace() is not None:  # another thread's step; a debugger
+        return
+
+    def after_step(frame: FrameType, *_: object) -> None:
+        sys.settrace(None)
+        frame.f_trace = None
+        try:
+            run_deferred()
+        except Exception:  # noqa: BLE001  # it would be raised in somebody's loop
+            _log.exception("vgrad could not take its hooks off; training goes on")
+
+    caller.f_trace = after_step
+    sys.settrace(lambda *_: None)
 
 
 class _Thread(threading.local):
@@ -117,7 +155,7 @@ def when_no_step_runs(action: Callable[[], None]) -> None:
 
 
 def at_next_backward(action: Callable[[], None]) -> None:
-    """Call ``action`` in the thread that begins the next backward pass, when no step runs."""
+    """Call ``action`` in the thread that begins the next backward pass, when that is inside no step."""
     _deferred.append(action)
 
 
@@ -137,11 +175,15 @@ def is_inside_a_step() -> bool:
     for top in sys._current_frames().values():
         frame = top
         while frame is not None:
-            code = frame.f_code
-            if "wrapper" in code.co_name and code.co_filename.endswith(_OPTIMIZER_FILE):
+            if _is_of_step(frame):
                 return True
             frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+def _is_of_step(frame: FrameType) -> bool:
+    code = frame.f_code
+    return "wrapper" in code.co_name and code.co_filename.endswith(_OPTIMIZER_FILE)
 
 
 def _outside_dynamo(hook: Hook) -> Hook:
