@@ -62,6 +62,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     try:
         _migrate(connection, version_of(connection, path))
+        connection.execute("PRAGMA journal_mode = WAL")
         # A commit survives kill -9 of this process; only a crash of the whole machine can lose the last ones.
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
@@ -71,11 +72,15 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Make a new database; it appears with all its tables, or not at all."""
+    """Make a new database; it appears with all its tables, or not at all.
+
+    It has no write-ahead log yet, which would keep its old name: SQLite folds the log into the file when the
+    connection closes, but that waits for whoever holds a statement, as ``gc.get_objects()`` does in a thread
+    that looks for models.
+    """
     aside = path.with_name(f".new-{path.name}")
     aside.unlink(missing_ok=True)  # of a process that was killed
     with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {_TABLES} {_MARKS} COMMIT;")
     aside.replace(path)
 
