@@ -26,6 +26,7 @@ REGISTRY = (
     "steering",
     "screen",
     "scale",
+    "attaching",
     "accelerator",
 )
 
