@@ -67,9 +67,6 @@ class Watch:
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
         joins_midway: Whether it begins in a process that has trained before. Then other ranks of its process
             group count their steps from other ones on, and commands are refused.
-
-    Attributes:
-        name: The same.
     """
 
     def __init__(
