@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,10 +11,19 @@ from tests.engine.toys import grads_of
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
-from vgrad.gradients.norms import SMALL, NormPlan
+from vgrad.gradients import norms as norms_module
+from vgrad.gradients.norms import MANY, SMALL, NormPlan
 
 SIZES = [0, 1, 2, 64, 64, 1000, SMALL - 1, SMALL, SMALL + 1, 2 * SMALL]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+@pytest.fixture(autouse=True, scope="module", params=[2, MANY], ids=["in chunks", "one by one"])
+def how_small_tensors_are_read(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every law holds both ways; a few tensors of one shape are read one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(norms_module, "MANY", request.param)
+        yield
 
 
 def read(tensors: list[Tensor]) -> Tensor:
@@ -237,3 +247,15 @@ def test_entries_whose_norm_overflows_are_finite() -> None:
     grads = grads_of([torch.full((4,), 1.5e308, dtype=torch.float64), torch.ones(0)])
     assert grads.norm() == math.inf
     assert grads.all_finite()
+
+
+def test_norms_that_are_wanted_on_the_host_are_those_that_are_read_as_tensors() -> None:
+    tensors = [torch.randn(size) for size in SIZES]
+    grads, others = grads_of(tensors), grads_of(tensors)
+    on_host = grads.norms_on_host()
+    assert on_host is not None
+    assert on_host[0].tolist() == others.norms().tolist() == grads.norms().tolist()
+    assert on_host[1] == float(others.norm()) == float(grads.norm())
+    grads.scale_(torch.tensor(0.5))
+    assert grads.norms_on_host() is None, "what was scaled by arithmetic is in tensors alone"
+    assert grads.norms().tolist() == pytest.approx((0.5 * others.norms()).tolist())
