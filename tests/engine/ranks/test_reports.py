@@ -11,6 +11,7 @@ from tests.engine.ranks.torchrun import torchrun
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RankReported, RunEnded
 from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
 from vgrad.store.reader import RunReader
 
 TRAIN = """
@@ -80,17 +81,27 @@ def test_own_norms_waits_and_the_rank_that_was_not_finite_first_are_on_the_recor
     assert [(body.rank, body.step) for body in reported(batch)] == [(1, 37)]
 
 
-@pytest.mark.parametrize(
-    ("what", "words"), [("raise", "ValueError: a bad batch"), ("kill", "without a word")]
-)
-def test_a_rank_that_ends_is_named_in_the_record_and_nothing_hangs(
-    tmp_path: Path, what: str, words: str
-) -> None:
-    code, err, batch = train(tmp_path, what)
-    assert code != 0
-    assert "Root Cause" in err and "rank      : 1" in err, "torchrun's own report"
+def assert_named(batch: Batch, words: str) -> None:
     [body] = reported(batch)
     assert body.rank == 1 and words in body.what
     ended = batch.notices[-1].body
     if isinstance(ended, RunEnded):  # the first rank was ended, too, perhaps before it could say so
         assert ended.reason == "failed" and ended.message is not None and words in ended.message
+
+
+def test_a_rank_that_fails_is_named_in_the_record_and_nothing_hangs(tmp_path: Path) -> None:
+    code, err, batch = train(tmp_path, "raise")
+    assert code != 0
+    assert "Root Cause" in err and "rank      : 1" in err, "torchrun's own report"
+    assert_named(batch, "ValueError: a bad batch")
+
+
+def test_a_rank_that_is_killed_is_named_and_nothing_hangs(tmp_path: Path) -> None:
+    code, err, batch = train(tmp_path, "kill")
+    assert code != 0
+    cause = err.partition("Root Cause")[2]
+    assert "rank      : 1" in cause and "SIGKILL" in cause, "torchrun's own report"
+    if reported(batch):
+        assert_named(batch, "without a word")
+    else:  # torchrun has ended the first rank before that had looked
+        assert look(all_runs()[0]).status == "crashed"
