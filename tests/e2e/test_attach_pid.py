@@ -54,7 +54,9 @@ def test_watching_changes_no_bit_and_what_was_steered_ends_with_it(
         folder = attach_process(training.process.pid)
         for command in (("clip", "norm:1e-4"), ("lr_scale", "0.5")):
             sent = vgrad_tui("send", folder.name, *command)
-            assert sent.returncode == 0, sent.stderr
+            # Optimizers of one parameter each never have all gradients together.
+            can_do = command[0] != "clip" or shape != "in_backward"
+            assert sent.returncode == (0 if can_do else 4), sent.stderr
         release_process(folder)
         ended = training.end()
         assert ended.step > marked.step
