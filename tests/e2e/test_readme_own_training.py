@@ -68,7 +68,7 @@ def test_a_script_under_each_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyP
             with Terminal([VGRAD_TUI, *args], columns=120, lines=36) as terminal:
                 terminal.wait_for(r"● training")
                 if "--clip" in args:
-                    terminal.wait_for(r"clip +norm 1 ")
+                    terminal.wait_for(r"clip +norm 1\b")
                 terminal.press("q")
                 assert terminal.wait() == 0
         (tmp_path / "end").touch()
