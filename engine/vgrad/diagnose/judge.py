@@ -23,16 +23,17 @@ from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.growth import Growth
-from vgrad.diagnose.layer_activity import LayerActivity, names_in_words
+from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
 from vgrad.diagnose.norm_watch import NormWatch
+from vgrad.diagnose.nothing_found import nothing_found
 from vgrad.diagnose.overfitting import Overfitting
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.rates import Rates
 from vgrad.diagnose.recovery import Recovery
 from vgrad.diagnose.remedies import Explosion, against, against_explosion, against_non_finite, still_due
-from vgrad.diagnose.rules import FINDING_RULES, Finding, find, find_dead, find_underflow, tags
+from vgrad.diagnose.rules import FINDING_RULES, Finding, find, find_dead, find_underflow
 from vgrad.diagnose.skipped_steps import SkippedSteps
 from vgrad.diagnose.symptoms import Symptoms, is_held_back, natural_updates, reach
 from vgrad.events.layer_stats import LayerStats
@@ -188,7 +189,7 @@ class Judge:
         self._ends.look()
         symptoms = self._symptoms(record, stats, controls, time)
         finding = find_dead(symptoms)
-        return self._healthy(symptoms) if finding is None else self._found(finding, controls)
+        return self._nothing_found(symptoms) if finding is None else self._found(finding, controls)
 
     def _with_loss(
         self,
@@ -234,7 +235,7 @@ class Judge:
         if not is_look or self._losses.num_seen < WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
-        return self._stalled(symptoms, controls) or self._healthy(symptoms)
+        return self._stalled(symptoms, controls) or self._nothing_found(symptoms)
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
@@ -363,27 +364,10 @@ class Judge:
             else self._against_baseline.words(),
         )
 
-    def _healthy(self, symptoms: Symptoms) -> Verdict:
-        evidence = f"‖g‖ {self._explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
-        if np.isfinite(symptoms.updates).any():
-            evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
-        found = tags(symptoms)
-        unused = np.flatnonzero(self._activity.unused)
-        if unused.size:
-            found += ("unused",)
-            evidence += f"; {names_in_words(self._info.layers, unused)} never got a gradient"
-        if self._rates.is_finished:
-            found += ("finished",)
-            evidence += f"; the learning rate is {self._rates.now:.0e}: the run is finished"
-        if self._overfitting.is_found:
-            found += ("overfitting",)
-            evidence += f"; {self._overfitting.words()}"
-        if self._explosions.has_spiked:
-            found += ("spike",)
-        if not self._losses.is_stalled:
-            return _verdict("healthy", "learning", evidence, tags=found)
-        evidence += f"; {symptoms.stall}, and the gradients do not say why"
-        return _verdict("stalled", "stalled", evidence, tags=found)
+    def _nothing_found(self, symptoms: Symptoms) -> Verdict:
+        return nothing_found(
+            symptoms, self._losses, self._activity, self._rates, self._overfitting, self._explosions
+        )
 
     def _largest_update(self, stats: LayerStats | None) -> float:
         """Largest share of its weights by which a layer was moved, as measured last; NaN: unknown."""

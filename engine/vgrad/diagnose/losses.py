@@ -65,6 +65,11 @@ class LossTrend(JudgePart):
         self.is_stalled = self.is_still and self.now > 0.5 * self.early
         self._num_stalled = self._num_stalled + 1 if self.is_stalled else 0
 
+    @property
+    def recent(self) -> float:
+        """Mean of the last 20 losses; NaN before the first."""
+        return float(np.mean(list(self._losses)[-WARM_UP:])) if self._losses else math.nan
+
     def learnt_since(self, loss: float) -> float:
         """By what share of ``loss`` the loss is lower now; negative: it is higher."""
         return (loss - self.now) / max(abs(loss), 1e-30)

@@ -70,17 +70,19 @@ def test_runs_that_learn_are_healthy(recipe: str, num_steps: int, settings: dict
 
 
 @pytest.mark.parametrize(
-    ("recipe", "settings"),
+    ("recipe", "settings", "kinds"),
     [
-        ("depth-sigmoid", {}),
-        ("depth-sigmoid", {"batch_size": 8, "accumulate": 2}),
-        ("depth-tanh", {}),
-        ("depth-tanh", {"options": {"activation": "relu", "init": "xavier"}}),
+        ("depth-sigmoid", {}, ["vanishing"]),
+        ("depth-sigmoid", {"batch_size": 8, "accumulate": 2}, ["vanishing"]),
+        ("depth-tanh", {}, ["vanishing"]),
+        ("depth-tanh", {"options": {"activation": "relu", "init": "xavier"}}, ["healthy", "vanishing"]),
     ],
 )
-def test_deep_stacks_that_stall_are_vanishing(recipe: str, settings: dict[str, Any]) -> None:
+def test_deep_stacks_that_stall_are_vanishing(
+    recipe: str, settings: dict[str, Any], kinds: list[str]
+) -> None:
     changes, verdict = judged_run(recipe, 400, **settings)
-    assert changes == ["healthy", "vanishing"]
+    assert changes == kinds
     assert "not moved in 200 steps" in verdict.evidence
     assert verdict.remedy == (Set("skip", "on"),), "which the model offers"
     assert "skip connections" in verdict.advice
@@ -319,7 +321,7 @@ def test_what_explodes_after_the_remedy_gets_the_next_one() -> None:
 
 def test_a_gradient_that_vanishes_is_told_though_no_update_is_measured() -> None:
     story = Story().tell(STALL_STEPS, shares=STARVED["shares"])
-    assert story.changes == ["healthy", "vanishing"]
+    assert story.changes == ["vanishing"]
     assert "its updates are not measured" in story.judge.verdict.evidence
     frozen = Story(Controls(freeze=Freeze("first")))
     assert frozen.tell(STALL_STEPS, shares=STARVED["shares"]).changes == ["healthy"], "somebody held it back"
@@ -329,8 +331,10 @@ STARVED = {"shares": (1e-6, 1e-3, 1.0), "updates": (1e-9, 1e-6, 1e-3)}
 
 
 def test_vanishing_needs_a_stall_and_starved_layers() -> None:
-    assert Story().tell(STALL_STEPS, **STARVED).changes == ["healthy", "vanishing"]
-    assert Story().tell(STALL_STEPS - 1, **STARVED).changes == ["healthy"], "not long enough to know"
+    assert Story().tell(STALL_STEPS, **STARVED).changes == ["vanishing"]
+    too_early = Story().tell(STALL_STEPS - 1, **STARVED)
+    assert not too_early.changes
+    assert "whether it learns all the same" in too_early.judge.verdict.evidence
     at_its_end = Story().tell(60, loss=2.0).tell(400, updates=(1e-3,) * 3)
     assert at_its_end.changes == ["healthy"], "stalled, but nothing is starved"
     learning = Story()
@@ -386,8 +390,8 @@ def test_vanishing_does_not_flicker_and_ends_when_the_run_learns() -> None:
     story = (
         Story().tell(STALL_STEPS, **STARVED).tell(100, shares=(1e-1, 1.0, 1.0), updates=(1e-4, 1e-4, 1e-4))
     )
-    assert story.changes == ["healthy", "vanishing"]
-    assert story.tell(150, loss=0.4).changes == ["healthy", "vanishing", "healthy"]
+    assert story.changes == ["vanishing"]
+    assert story.tell(150, loss=0.4).changes == ["vanishing", "healthy"]
 
 
 @pytest.mark.parametrize(
@@ -564,7 +568,7 @@ def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, vanis
     ("updates", "shares", "tags"),
     [
         ((1e-3,) * 3, (1.0,) * 3, ()),
-        ((1e-3,) * 3, (1e-6, 1e-3, 1.0), ("compensated",)),
+        ((1e-3,) * 3, (1e-4, 1e-2, 1.0), ("compensated",)),
         ((1e-6,) * 3, (1.0,) * 3, ("cold",)),
         ((1e-3, 1e-3, 0.5), (1.0,) * 3, ("hot",)),
     ],

@@ -1,0 +1,67 @@
+"""The verdict where no rule has found anything: too early to tell, healthy, or stalled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vgrad.diagnose.confidence import CONFIDENCE
+from vgrad.diagnose.layer_activity import names_in_words
+from vgrad.diagnose.losses import STALL_STEPS
+from vgrad.diagnose.rules import tags
+from vgrad.diagnose.symptoms import NOTHING_LEARNT, RATIO_HOPELESS
+from vgrad.events.verdict import Verdict
+
+if TYPE_CHECKING:
+    from vgrad.diagnose.explosions import ExplosionWatch
+    from vgrad.diagnose.layer_activity import LayerActivity
+    from vgrad.diagnose.losses import LossTrend
+    from vgrad.diagnose.overfitting import Overfitting
+    from vgrad.diagnose.rates import Rates
+    from vgrad.diagnose.symptoms import Symptoms
+
+
+def nothing_found(
+    symptoms: Symptoms,
+    losses: LossTrend,
+    activity: LayerActivity,
+    rates: Rates,
+    overfitting: Overfitting,
+    explosions: ExplosionWatch,
+) -> Verdict:
+    """Say how the run is, with what is worth knowing of it as tags.
+
+    A run whose first layer gets next to nothing is not called healthy before it has learnt something: until
+    a stall could be seen it is too early to tell.
+    """
+    evidence = f"‖g‖ {explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
+    if np.isfinite(symptoms.updates).any():
+        evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
+    found = tags(symptoms)
+    unused = np.flatnonzero(activity.unused)
+    if unused.size:
+        found += ("unused",)
+        evidence += f"; {names_in_words(symptoms.names, unused)} never got a gradient"
+    if rates.is_finished:
+        found += ("finished",)
+        evidence += f"; the learning rate is {rates.now:.0e}: the run is finished"
+    if overfitting.is_found:
+        found += ("overfitting",)
+        evidence += f"; {overfitting.words()}"
+    if explosions.has_spiked:
+        found += ("spike",)
+    if losses.is_stalled:
+        evidence += f"; {symptoms.stall}, and the gradients do not say why"
+        return Verdict("stalled", evidence, rule="stalled", confidence=CONFIDENCE["stalled"], tags=found)
+    if symptoms.ratio < RATIO_HOPELESS and not _has_learnt(losses):
+        evidence += f"; whether it learns all the same shows within {STALL_STEPS} steps"
+        return Verdict("starting", evidence, tags=found)
+    return Verdict("healthy", evidence, rule="learning", confidence=CONFIDENCE["learning"], tags=found)
+
+
+def _has_learnt(losses: LossTrend) -> bool:
+    """Whether the loss has fallen, or would by now be known to stand still."""
+    if not 0 < losses.num_seen < STALL_STEPS:
+        return True
+    return losses.recent < (1 - NOTHING_LEARNT) * losses.first
