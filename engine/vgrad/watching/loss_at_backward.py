@@ -53,6 +53,7 @@ class LossAtBackward:
     """Knows the loss of the gradients that the parameters of one optimizer hold now.
 
     A backward pass that changes none of their gradients is about something else. A few of them are looked at.
+    While none of these has ever had a gradient, the loss is that of the last pass: it may be meant for them.
 
     Args:
         params: The parameters. Empty: take every backward pass to be theirs.
@@ -79,6 +80,7 @@ class LossAtBackward:
         self._num_taken = 0
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
+        self._is_silent = True  # no gradient so far
         self._after_backward = after_backward
         self._before: list[int] = []
         self._last: list[int] = []
@@ -133,6 +135,7 @@ class LossAtBackward:
             uniform: What a uniform guess would have cost; NaN where that is not known, or not looked up.
         """
         before, now = self._before, self._state()
+        self._is_silent = self._is_silent and not any(now)
         last, self._last = self._last, now
         if before != now or not now:
             # Gradients that were cleared or written to meanwhile are not those of the losses so far.
@@ -146,6 +149,8 @@ class LossAtBackward:
             self._is_used = False
             if self._after_backward is not None:
                 self._after_backward()
+        elif self._is_silent:
+            self._caught, self._is_used = CaughtLoss(loss, scale, 0, uniform), False
 
     def _state(self) -> list[int]:
         """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""

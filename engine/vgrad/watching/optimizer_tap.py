@@ -299,7 +299,7 @@ class OptimizerTap:
                 self._steer(is_over=True)
             self._is_stepping = False
             self._rates.put_back_()
-            if self._grads is not None:
+            if self.meter.is_under_way:
                 self._finish()
         except Exception as error:  # noqa: BLE001  # as above
             self._failed(error)
@@ -334,8 +334,9 @@ class OptimizerTap:
             grads = self._grads = self._reader.measured(
                 lambda found: meter.read(found, self._scaling.scale), window.extras, will_change=will_change
             )
-            if grads is None:
-                window.clear()
+            if grads is None:  # a step all the same, where no loss has ever reached the parameters
+                if window.loss is None or not meter.take_nothing():
+                    window.clear()
                 return
             meter.watch_s += time.perf_counter() - begin
 
@@ -381,7 +382,7 @@ class OptimizerTap:
         """The real step is done."""
         applied, links = self._applied
         self.meter.finish(
-            present=self._reader.present,
+            present=[] if self._grads is None else self._reader.present,
             applied=applied,
             links=links if applied else (),
             skipped=self._chain.skipped,

@@ -72,6 +72,7 @@ class StepMeter:
         self._elapsed_s = 0.0
         # Norms per parameter and the joint one; in numpy where they are on the host already.
         self._norms: tuple[Tensor, Tensor] | tuple[NDArray[np.floating], float] | None = None
+        self._has_read = False  # a gradient, at some step
         self.loop_clipping: LoopClipping | None = None
         self._loop_clip: LoopClip | None = None
         self.use_layers(layers)
@@ -79,6 +80,7 @@ class StepMeter:
 
     def use_layers(self, layers: Layers) -> None:
         """Measure these layers from the next step on; statistics are cleared."""
+        self._device = layers.params[0].device
         self._probe = LayerStatsProbe(layers, self.budget)
         self._judged = JudgedStatsProbe(layers, self._judged_share)
         self._pending = PendingSteps(layers, self._probe, self._keep_s)
@@ -97,6 +99,7 @@ class StepMeter:
         Raises:
             RuntimeError: If their dtypes or shapes are not those that the plan in ``grads`` was made for.
         """
+        self._has_read = True
         on_host = grads.norms_on_host() if scale is None else None
         if on_host is not None:
             self._norms = on_host
@@ -114,6 +117,24 @@ class StepMeter:
     def take(self, norms: Tensor, norm: Tensor) -> None:
         """Take norms that were read elsewhere, instead of `read`: per parameter, and the joint one, 0-d."""
         self._norms = norms, norm
+
+    def take_nothing(self) -> bool:
+        """Take a step without any gradient, instead of `read`: its norms are zeros.
+
+        Returns:
+            Whether it counts as a step of training. It does not once there has been a gradient: an optimizer
+            that is stepped between two backward passes of its own changes nothing and learns nothing.
+        """
+        if not self._has_read:
+            if self.loop_clipping is not None:
+                self.loop_clipping.take()  # it has clipped nothing
+            self._norms = torch.zeros(0, device=self._device), torch.zeros((), device=self._device)
+        return not self._has_read
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a step has been read or taken that is not finished."""
+        return self._norms is not None
 
     def before_step(self) -> None:
         """Keep what is needed of the weights."""

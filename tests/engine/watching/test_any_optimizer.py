@@ -405,6 +405,62 @@ def test_steps_without_any_gradient_are_no_steps() -> None:
         assert (watch.step, watch.records()) == (0, [])
 
 
+def off_the_graph(
+    model: nn.Module, optimizer: torch.optim.Optimizer, num_steps: int, *, is_cut: bool = True
+) -> list[float]:
+    """A loop whose loss has a gradient of its own where ``is_cut``, and reaches no weight."""
+    losses = []
+    for rows in batches(num_steps):
+        optimizer.zero_grad()
+        outputs = model(rows)
+        if is_cut:
+            outputs = outputs.detach().requires_grad_()
+        loss = (outputs - rows.sum(1, keepdim=True)).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_a_loop_whose_loss_reaches_no_weight_is_dead_and_lives_once_it_does() -> None:
+    def train(*, watched: bool) -> tuple[nn.Module, list[float]]:
+        torch.manual_seed(0)
+        model = make_model()
+        optimizer = SGD(model.parameters())
+        if not watched:
+            return model, off_the_graph(model, optimizer, 240) + plain(model, optimizer, batches(400))
+        with vgrad.watch(model, optimizer, record=False) as watch:
+            losses = off_the_graph(model, optimizer, 240)
+            records = watch.records()
+            assert [record.step for record in records] == list(range(1, 241))
+            assert [record.loss for record in records] == losses
+            assert {record.grad_norm for record in records} == {0.0}
+            assert not any(record.grad_norms.any() for record in records)
+            assert (watch.verdict.kind, watch.verdict.rule) == ("dead", "dead")
+            assert "no layer has ever got a gradient" in watch.verdict.evidence
+            later = plain(model, optimizer, batches(400))
+            assert [record.loss for record in watch.records()] == later
+            assert watch.verdict.kind == "healthy"
+            return model, losses + later
+
+    (model, losses), (bare, bare_losses) = train(watched=True), train(watched=False)
+    assert losses == bare_losses
+    assert_same_bits(model, bare)
+
+
+def test_once_there_was_a_gradient_a_step_without_one_is_no_step() -> None:
+    model, other = make_model(), make_model(1)
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer, record=False) as watch:
+        losses = []
+        for rows in batches(3):
+            losses += plain(model, optimizer, [rows])
+            optimizer.zero_grad()
+            loss_of(other, rows).backward()
+            optimizer.step()
+        assert [record.loss for record in watch.records()] == losses
+
+
 class Raises(torch.optim.SGD):
     """Raises in every step while told to."""
 
