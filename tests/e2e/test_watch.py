@@ -64,8 +64,8 @@ def test_a_script_is_watched_steered_left_found_again_and_interrupted(script: Pa
         terminal.press("c")
         terminal.wait_for(r"clip +norm 1  @ [\d,]+")
         terminal.press("o")
-        terminal.wait_for(r"│? *step \d+")
-        terminal.press("o")
+        terminal.wait_for(r"6 output")
+        terminal.wait_for(r"(?m)^step \d+")
         terminal.press("q")
         assert terminal.wait() == 0
     [folder] = all_runs()

@@ -128,8 +128,11 @@ class ScriptedSource:
         answers: Whether commands are answered at once, as an idle engine would.
     """
 
-    def __init__(self, *, answers: bool = False, outlives_screen: bool = False) -> None:
+    def __init__(
+        self, *, answers: bool = False, outlives_screen: bool = False, log: Path | None = None
+    ) -> None:
         self.outlives_screen = outlives_screen
+        self.log = log
         self.submitted: list[Command] = []
         self.exception: BaseException | None = None
         self.closed = False
@@ -166,10 +169,6 @@ class ScriptedSource:
             return notice
         del self._unanswered[0]
         return replace(notice, command_id=command_id)
-
-    @property
-    def log(self) -> Path | None:
-        return None
 
     def close(self) -> None:
         self.closed = True

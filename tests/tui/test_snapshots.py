@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,6 +162,27 @@ def test_a_view(snap_compare: Compare, view: str, size: tuple[int, int]) -> None
             pilot, source, make_batch((*steps, last), stats=make_stats(361, 40), time_stats=time_stats(350))
         )
         await pull(pilot, source)
+
+    assert snap_compare(VgradApp(source), terminal_size=size, run_before=up_to_date(run_before))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=["80x24", "120x36"])
+def test_the_output_of_a_script(snap_compare: Compare, size: tuple[int, int], tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    epochs = "".join(
+        f"\r  0%|          | 0/10\r100%|██████████| 10/10\nepoch {epoch} \x1b[32mdone\x1b[0m\n"
+        for epoch in range(9)
+    )
+    log.write_text(
+        epochs
+        + "a line that is wider than the screen " * 5
+        + "\n  0%|          | 0/10\r 50%|█████     | 5/10"
+    )
+    source = ScriptedSource(log=log)
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        await pilot.press("6")
+        await steered(pilot, source)
 
     assert snap_compare(VgradApp(source), terminal_size=size, run_before=up_to_date(run_before))
 

@@ -70,7 +70,7 @@ class VgradApp(ViewActions):
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
 
     def __init__(self, source: Source, *, frugal: bool = False) -> None:
-        super().__init__(RefreshRate(frugal=frugal))
+        super().__init__(RefreshRate(frugal=frugal), log=source.log)
         self._source = source
         self._bridge = Bridge(source, self._refresh_rate)
         self._is_quitting = False
@@ -272,15 +272,6 @@ class VgradApp(ViewActions):
             self.notify("nothing to undo", timeout=2)
         else:
             self.submit(command, undoable=False)
-
-    def action_output(self) -> None:
-        """Show what the process of the run has printed."""
-        from vgrad_tui.screens.output import OutputScreen
-
-        if self._source.log is None or not self._source.log.is_file():
-            self.notify("no log: what the run prints goes elsewhere", timeout=3)
-        else:
-            self.push_screen(OutputScreen(self._source.log))
 
     # -- the end -------------------------------------------------------------------------------
 

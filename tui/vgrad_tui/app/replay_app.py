@@ -14,7 +14,6 @@ from vgrad_tui.app.app import VgradApp
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.draw.numbers import count, safe
 from vgrad_tui.keys import REPLAY_KEYS, Key
-from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.widgets.replay_bar import ReplayBar
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class ReplayApp(VgradApp, inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """The main screen, with the bar above the keys."""
-        return MainScreen(self.state, column_s=self._refresh_rate.column_s, keys=self.KEYS, bar=self._bar)
+        return self.new_main_screen(self._bar)
 
     def on_bridge_arrived(self, event: Bridge.Arrived) -> None:
         """Show where the recording stands; what has come is shown by the base, which is called as well."""

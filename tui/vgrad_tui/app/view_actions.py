@@ -22,6 +22,7 @@ from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
 from vgrad_tui.state.run_state import State
 from vgrad_tui.terminal.diff_app import DiffApp
+from vgrad_tui.widgets.lines import Lines
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.view import View
@@ -42,6 +43,7 @@ class ViewActions(DiffApp):
 
     Args:
         refresh_rate: How often to draw.
+        log: The file that the run's process prints into; None, or no file, where it prints elsewhere.
 
     Attributes:
         state: What the screen shows.
@@ -49,14 +51,20 @@ class ViewActions(DiffApp):
 
     KEYS: ClassVar[Sequence[Key]] = KEYS
 
-    def __init__(self, refresh_rate: RefreshRate) -> None:
+    def __init__(self, refresh_rate: RefreshRate, *, log: Path | None = None) -> None:
         super().__init__()
+        self._output_log = log if log is not None and log.is_file() else None
         self.state = State()
         self._refresh_rate = refresh_rate
 
     def get_default_screen(self) -> Screen[Any]:
         """The main screen is there from the first frame."""
-        return MainScreen(self.state, column_s=self._refresh_rate.column_s, keys=self.KEYS)
+        return self.new_main_screen()
+
+    def new_main_screen(self, bar: Lines | None = None) -> MainScreen:
+        """A main screen, with ``bar`` above its keys."""
+        column_s = self._refresh_rate.column_s
+        return MainScreen(self.state, column_s=column_s, log=self._output_log, keys=self.KEYS, bar=bar)
 
     @property
     def main(self) -> MainScreen:
@@ -114,8 +122,11 @@ class ViewActions(DiffApp):
         self.refresh_view(chart=True)
 
     def action_view(self, name: str) -> None:
-        """Show another view of the gradients."""
-        self.main.choose_view(name)
+        """Show another view."""
+        if name in self.main.views:
+            self.main.choose_view(name)
+        else:
+            self.notify("no log: what the run prints goes elsewhere", timeout=3)
 
     def on_tabs_pressed(self, event: Tabs.Pressed) -> None:
         """A click on a tab does what its key does."""

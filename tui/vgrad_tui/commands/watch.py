@@ -24,7 +24,7 @@ Examples:
 
 \b
 The script runs in a process of its own, with the same Python. Until it trains, its output stands here; then
-the screen opens, and o shows the output. q leaves the screen and lets the script run; Q asks, and
+the screen opens, and 6 or o shows the output. q leaves the screen and lets the script run; Q asks, and
 interrupts it as Ctrl-C would. Options of python -m vgrad (--clip, --fail-on, --summary ...) stand before
 the script. The exit code is the script's own, if it has ended; with --nproc-per-node it is torchrun's.
 """,

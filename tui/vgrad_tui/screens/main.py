@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -19,6 +20,7 @@ from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.layer_table import LayerTable
 from vgrad_tui.widgets.lines import Lines, StyledScreen
 from vgrad_tui.widgets.loss_pane import EffectLine, LossPane
+from vgrad_tui.widgets.output import OutputView
 from vgrad_tui.widgets.tabs import Tabs
 from vgrad_tui.widgets.text_field import TextField
 from vgrad_tui.widgets.through_time import TimeView
@@ -34,6 +36,7 @@ class MainScreen(StyledScreen[None]):
     Args:
         state: What it shows.
         column_s: Seconds that a column of the sparklines may stand for, at least.
+        log: The file that the run's process prints into; None where there is none.
         keys: The keys that work on it.
         bar: A row above those keys.
 
@@ -50,7 +53,13 @@ class MainScreen(StyledScreen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-short"), (24, "-tall")]  # noqa: RUF012  # likewise
 
     def __init__(
-        self, state: State, *, column_s: float, keys: Sequence[Key] = KEYS, bar: Lines | None = None
+        self,
+        state: State,
+        *,
+        column_s: float,
+        log: Path | None = None,
+        keys: Sequence[Key] = KEYS,
+        bar: Lines | None = None,
     ) -> None:
         super().__init__()
         self._bar = bar
@@ -58,13 +67,15 @@ class MainScreen(StyledScreen[None]):
         self._state = state
         self.order = LayerOrder(state)
         self._loss = LossPane()
-        views = (
+        views: list[View] = [
             LayerTable(state, self.order, column_s=column_s),
             HeatMap(state, self.order, lambda: self._loss.steps_shown(state)),
             HistogramView(state, self.order),
             TimeView(state, self.order),
             ChainView(state, self.order),
-        )
+        ]
+        if log is not None:
+            views.append(OutputView(state, self.order, log))
         self.views: dict[str, View] = {view.NAME: view for view in views}
         self.view: View = views[0]
 

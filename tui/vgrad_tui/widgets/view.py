@@ -26,7 +26,7 @@ _LEAST_HEIGHT_FOR_HEADER = 4
 
 
 class View(Roles, ScrollView, can_focus=True):
-    """One way to look at the gradients.
+    """One way to look at the run.
 
     Args:
         state: The run.
