@@ -104,7 +104,7 @@ def _run_inside(target: TargetProcess, folder: RunFolder, function: str) -> None
     answer.unlink(missing_ok=True)
     script = folder.path.parents[1] / f"attach-{target.pid}.py"
     package = str(Path(vgrad.__file__).parent)
-    call = f"start({function!r}, {str(folder.path)!r}, {str(answer)!r}, {package!r})\n"
+    call = f"start_inside({function!r}, {str(folder.path)!r}, {str(answer)!r}, {package!r})\n"
     script.write_text(inspect.getsource(start_inside) + call, encoding="utf-8")
     inject(target, script)
     said = _wait(answer, "", _BEGIN_S)

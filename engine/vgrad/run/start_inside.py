@@ -16,7 +16,7 @@ _LEAST = (("Python", (3, 11)), ("torch", (2, 6)), ("numpy", (2, 0)))
 _FORK_WAITS_S = 10.0
 
 
-def start(function: str, folder: str, answer: str, package: str) -> None:
+def start_inside(function: str, folder: str, answer: str, package: str) -> None:
     """Call ``vgrad.run.injected.begin`` or ``release`` on ``folder``, and say how it went.
 
     Args:

@@ -114,6 +114,9 @@ while not stop:
     optimizer.step()
     stop.fill_(os.path.exists("stop"))
     dist.broadcast(stop, 0)
+if dist.get_rank() == 0:
+    watch.close()
+dist.destroy_process_group()
 """
 
 
