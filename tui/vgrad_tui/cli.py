@@ -132,6 +132,7 @@ Examples:
   vgrad-tui run depth-sigmoid                   another one
   vgrad-tui run my_task.py                      your own model and data
   vgrad-tui watch train.py --epochs 3           any training script, as it is
+  vgrad-tui attach 12345                        a process that is training already
   vgrad-tui recipes                             what there is
   vgrad-tui run --headless --steps 200          no screen, a JSON summary at the end
   vgrad-tui study --quick                       which methods help, and which do not
