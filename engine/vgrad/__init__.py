@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     from vgrad.train.state import TrainerState
     from vgrad.train.trainer import Trainer
     from vgrad.watching.optimizer_tap import OptimizerTap
-    from vgrad.watching.watch import CommandQueued, Watch
+    from vgrad.watching.safe_point import CommandQueued
+    from vgrad.watching.watch import Watch
 
 _HOMES = {
     "config": ("RunConfig",),
@@ -96,7 +97,8 @@ _HOMES = {
     "train.state": ("TrainerState",),
     "train.trainer": ("Trainer",),
     "watching.optimizer_tap": ("OptimizerTap",),
-    "watching.watch": ("CommandQueued", "Watch"),
+    "watching.safe_point": ("CommandQueued",),
+    "watching.watch": ("Watch",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

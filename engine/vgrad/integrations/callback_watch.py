@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from numbers import Real
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from vgrad.controls.controls import Controls, Set
 from vgrad.run.watched_loop import watch
-from vgrad.watching.every_optimizer import watch_of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import nn
 
+    from vgrad.controls.controls import Controls
     from vgrad.watching.watch import Watch
 
 
 class CallbackWatch:
     """Watches what a framework trains, between the calls that its callback gets.
 
-    Where the process is watched as a whole (``python -m vgrad``, ``vgrad-tui watch``), that watch is used, so
-    that no step is counted or recorded twice. The name and the folder of the run are then the process's own.
+    Where the process is watched as a whole (``python -m vgrad``, ``vgrad-tui watch``), it joins that watch.
+    No step is counted or recorded twice, and the name and the folder of the run are the process's own.
 
     Args:
         name: What the run is called; the model's class unless given.
@@ -41,7 +39,6 @@ class CallbackWatch:
         self._name = name
         self._controls = controls
         self._record = record
-        self._is_own = False
 
     def begin(self, model: nn.Module, optimizers: Sequence[object]) -> None:
         """Training begins.
@@ -50,16 +47,7 @@ class CallbackWatch:
             ConfigError: If there is nothing to watch, or the controls cannot be used in somebody's own loop.
         """
         self.end()
-        whole = watch_of_this_process()
-        self._is_own = whole is None
-        if whole is None:
-            self.watch = watch(
-                model, optimizers, name=self._name, controls=self._controls, record=self._record
-            )
-            return
-        self.watch = whole
-        for command in _commands_of(self._controls or Controls()):
-            whole.submit(command)
+        self.watch = watch(model, optimizers, name=self._name, controls=self._controls, record=self._record)
 
     def log(self, metrics: Mapping[str, object]) -> None:
         """Put those of ``metrics`` on the record that are finite numbers."""
@@ -69,18 +57,8 @@ class CallbackWatch:
 
     def end(self, error: BaseException | None = None) -> None:
         """Training has ended; with ``error``, if one ended it. A watch of the whole process goes on."""
-        if self.watch is not None and self._is_own:
+        if self.watch is not None:
             self.watch.close(error)
-
-
-def _commands_of(controls: Controls) -> list[Set]:
-    nothing = Controls()
-    names = [field.name for field in fields(Controls)]
-    return [
-        Set(name, getattr(controls, name))
-        for name in names
-        if getattr(controls, name) != getattr(nothing, name)
-    ]
 
 
 def _number(value: object) -> float | None:

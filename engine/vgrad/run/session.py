@@ -40,7 +40,7 @@ from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.checkpointing import Checkpointing
 from vgrad.run.output import Output
 from vgrad.run.task_file import traceback_of
-from vgrad.watching.safe_point import SafePoint
+from vgrad.watching.safe_point import Asked, SafePoint
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -131,7 +131,7 @@ class Session:
         command_id = command_id or new_command_id()
         if sender is not None:
             self._hub.sent_by(command_id, sender)
-        return self._safe_point.submit(command, command_id=command_id)
+        return self._safe_point.put(Asked(command_id, command))
 
     def drain(self) -> Batch:
         """Take everything that happened since the last drain: the session's own cursor. Never waits."""

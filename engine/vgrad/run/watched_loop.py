@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -10,7 +11,8 @@ from torch import nn
 from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.recording import record_watch, warn
-from vgrad.watching.every_optimizer import watch_of_this_process
+from vgrad.watching.every_optimizer import every_optimizer_of_this_process
+from vgrad.watching.joined_watch import JoinedWatch
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.unwrap import as_module, unwrap_optimizer
 from vgrad.watching.watch import CurrentLoss, Watch
@@ -39,6 +41,7 @@ def watch(
 
     The loop stays as it is. While no control is on, its weights are bit for bit what they are without.
     Nothing of this raises into the loop: after an error inside vgrad, watching ends and training goes on.
+    A process that ``python -m vgrad`` watches as a whole has one watch and one run: this joins it.
 
     Args:
         model: The model, or several: a sequence, or by name.
@@ -49,8 +52,8 @@ def watch(
         controls: What is done to the gradients from the first step on; nothing unless given.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it. Where it
-            cannot be written, a warning says so and training goes on. Of several ranks, the first records. A
-            process that is watched as a whole, by ``python -m vgrad``, is recorded once.
+            cannot be written, a warning says so and training goes on. Of several ranks, the first records. In
+            a process that is watched as a whole, that run and its name hold instead.
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
 
     Returns:
@@ -64,19 +67,15 @@ def watch(
     optimizers = [unwrap_optimizer(each) for each in given]
     if not optimizers:
         raise ConfigError("there is no optimizer to watch")
-    watch = Watch(
-        name or type(model).__name__,
-        loss=loss,
-        controls=controls,
-        watch_budget=watch_budget,
-        on_verdict=on_verdict,
-    )
+    whole = every_optimizer_of_this_process()
+    make = partial(Watch, name or type(model).__name__) if whole is None else partial(JoinedWatch, whole)
+    watch: Watch = make(loss=loss, controls=controls, watch_budget=watch_budget, on_verdict=on_verdict)
     try:
         for group in parts_of(optimizers):
             watch.add(module, group)
     except BaseException:
         watch.discard()
         raise
-    if record and this_rank() == 0 and watch_of_this_process() is None:
+    if record and this_rank() == 0 and whole is None:
         record_watch(watch, on_problem=warn)
     return watch

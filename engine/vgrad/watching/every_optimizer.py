@@ -52,11 +52,12 @@ class EveryOptimizer:
 
     Attributes:
         guard: Takes errors of ours that must not reach the script.
+        watch: As given.
     """
 
     def __init__(self, watch: Watch, on_part: Callable[[], None] | None = None) -> None:
         self.guard = watch.guard
-        self._watch = watch
+        self.watch = watch
         self._on_part = on_part
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._new: list[weakref.ref[Optimizer]] = []  # in the order in which they were made
@@ -69,11 +70,11 @@ class EveryOptimizer:
 
     def begin(self) -> None:
         """Notice every optimizer that is made or used from now on."""
-        _watches.append(self._watch)
+        _running.append(self)
         self._init = Optimizer.__init__
         Optimizer.__init__ = self._noticing(self._init)  # type: ignore[method-assign]
         listen(self)
-        self._watch.on_close(self.end)
+        self.watch.on_close(self.end)
         when_no_step_runs(self._hook_every_step)  # torch may be iterating over the global hooks
 
     def end(self) -> None:
@@ -81,7 +82,7 @@ class EveryOptimizer:
         if self._has_ended:
             return
         self._has_ended = True
-        _watches.remove(self._watch)
+        _running.remove(self)
         if getattr(Optimizer.__init__, "_is_of_vgrad", False):
             Optimizer.__init__ = self._init  # type: ignore[method-assign]
         stop_listening(self)
@@ -92,9 +93,28 @@ class EveryOptimizer:
         if isinstance(optimizer, UpdatesByHand) or is_wrapper(optimizer) or optimizer in self._known:
             return
         if not is_inside_a_step():
-            self._watch.report()  # the last one may be about to go, and its model with it
+            self.watch.report()  # the last one may be about to go, and its model with it
         self._known.add(optimizer)
         self._new.append(weakref.ref(optimizer))
+
+    def leave(self, optimizers: Sequence[Optimizer]) -> None:
+        """Add ``optimizers`` no more, for the script does so itself; parts that have one of them end."""
+        theirs = set(optimizers)
+        self._known.update(theirs)
+        self._new = [ref for ref in self._new if ref() not in theirs]
+        for part in self.watch.parts:
+            if not theirs.isdisjoint(part.optimizers):
+                self.watch.remove(part)
+
+    def take_back(self, optimizers: Sequence[Optimizer]) -> None:
+        """Add those of ``optimizers`` that step again: the script watches them no more."""
+        for optimizer in optimizers:
+            self._known.discard(optimizer)
+
+    def part_added(self) -> None:
+        """There is one more part."""
+        if self._on_part is not None:
+            self._on_part()
 
     def before_backward(self) -> None:
         """A backward pass begins: watch what has been made since the last one."""
@@ -173,7 +193,7 @@ class EveryOptimizer:
             return
         model = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
         try:
-            self._watch.add(model, optimizers, is_kept=is_kept)
+            self.watch.add(model, optimizers, is_kept=is_kept)
         except ConfigError as error:
             kind = type(optimizers[0]).__name__
             _log.warning("%s is not watched: %s", kind, error)
@@ -181,8 +201,7 @@ class EveryOptimizer:
         self._num_parts += 1
         if self._num_parts == _MOST_PARTS:
             _log.warning("%d optimizers are watched; those made later are not", _MOST_PARTS)
-        if self._on_part is not None:
-            self._on_part()
+        self.part_added()
 
     def _guarded(self, function: Callable[[], None]) -> None:
         try:
@@ -191,12 +210,12 @@ class EveryOptimizer:
             self.guard.caught(error)
 
 
-_watches: list[Watch] = []  # that watch this process as a whole, the oldest first
+_running: list[EveryOptimizer] = []  # begun and not ended, the oldest first
 
 
-def watch_of_this_process() -> Watch | None:
-    """The watch that every optimizer of this process belongs to, if there is one now."""
-    return _watches[0] if _watches else None
+def every_optimizer_of_this_process() -> EveryOptimizer | None:
+    """What watches this process as a whole, if something does now."""
+    return _running[0] if _running else None
 
 
 def _with_gradients() -> list[nn.Parameter]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _HEARD_S = 2.0
 _MOST_WORDS = 500
+_JOINED_MIDWAY = (
+    "this is one of {} ranks, and was attached to while it trained: a command would change it alone, and the "
+    "weights of the ranks would drift apart. Start all ranks with vgrad to steer them"
+)
 
 
 class OtherRanks:
@@ -34,15 +38,17 @@ class OtherRanks:
         part: The part whose step is the first; its numbers are reported.
         hub: Gets the numbers of all ranks, on the first one.
         guard: Takes errors of ours that must not reach the loop.
-        why_not: Why no command can be carried out in this process; empty where it can.
+        joins_midway: Whether this rank is watched since the middle of its training, and others are perhaps
+            not: then no command can be carried out.
     """
 
     def __init__(
-        self, group: RankGroup, part: WatchedPart, hub: Hub, guard: Guard, *, why_not: str = ""
+        self, group: RankGroup, part: WatchedPart, hub: Hub, guard: Guard, *, joins_midway: bool = False
     ) -> None:
         layers = part.tap.layers
         self._group = group
         self._part = part.id
+        why_not = _JOINED_MIDWAY.format(group.size) if joins_midway else ""
         self._same_step = SameStep(group, sum(layers.sizes), why_not=why_not)
         self._report = RankReport(group)
         self._is_lost = False

@@ -158,6 +158,11 @@ class WatchedPart:
         return self.tap.layers.names
 
     @property
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """As given."""
+        return self._optimizers
+
+    @property
     def step(self) -> int:
         """Number of optimizer steps seen."""
         return self.tap.step

@@ -6,8 +6,6 @@ import queue
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vgrad.events.notices import new_command_id
-
 if TYPE_CHECKING:
     from vgrad.controls.controls import Command
 
@@ -19,14 +17,21 @@ class Asked:
     Attributes:
         command_id: Its id, which the answer carries.
         command: The command.
-        part: The part of the run that it is for; None for all.
+        parts: The parts of the run that it is for, all or none of them; None for all that there are.
         refusal: Why it cannot be carried out; empty where it can.
     """
 
     command_id: str
     command: Command
-    part: int | None = None
+    parts: tuple[int, ...] | None = None
     refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandQueued:
+    """A command from another thread waits for the next step; its answer is a notice with this id."""
+
+    command_id: str
 
 
 class SafePoint:
@@ -35,9 +40,8 @@ class SafePoint:
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
 
-    def submit(self, command: Command, *, command_id: str | None = None, part: int | None = None) -> str:
-        """Ask for a command; returns its id, a new one unless given."""
-        asked = Asked(command_id or new_command_id(), command, part)
+    def put(self, asked: Asked) -> str:
+        """Ask for a command; returns its id."""
         self._asked.put(asked)
         return asked.command_id
 

@@ -113,12 +113,15 @@ def _take_all(waiting: SafePoint) -> list[Asked]:
 
 
 def _write(asked: Sequence[Asked]) -> str:
-    return json.dumps([[each.command_id, command_to_data(each.command), each.part] for each in asked])
+    return json.dumps([[each.command_id, command_to_data(each.command), each.parts] for each in asked])
 
 
 def _read(text: str) -> list[Asked]:
-    entries: list[tuple[str, Any, int | None]] = json.loads(text) if text else []
-    return [Asked(command_id, command_from_data(data), part) for command_id, data, part in entries]
+    entries: list[tuple[str, Any, list[int] | None]] = json.loads(text) if text else []
+    return [
+        Asked(command_id, command_from_data(data), None if parts is None else tuple(parts))
+        for command_id, data, parts in entries
+    ]
 
 
 def _here(rank: int) -> str:

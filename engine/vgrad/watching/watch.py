@@ -9,7 +9,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from torch import Tensor
@@ -27,7 +26,7 @@ from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step
 from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
-from vgrad.watching.safe_point import Asked, SafePoint
+from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,19 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("vgrad")
 
-_JOINED_MIDWAY = (
-    "this is one of {} ranks, and was attached to while it trained: a command would change it alone, and the "
-    "weights of the ranks would drift apart. Start all ranks with vgrad to steer them"
-)
-
 CurrentLoss = Callable[[], Tensor | float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class CommandQueued:
-    """A command from another thread waits for the next step; its answer is a notice with this id."""
-
-    command_id: str
 
 
 class Watch:
@@ -65,8 +52,8 @@ class Watch:
         controls: What is done to the gradients of every part from its first step on.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
-        joins_midway: Whether it begins in a process that has trained before. Then other ranks of its process
-            group count their steps from other ones on, and commands are refused.
+        joins_midway: Whether it begins in a process that has trained before: as one of several ranks, it then
+            refuses commands.
     """
 
     def __init__(
@@ -119,7 +106,7 @@ class Watch:
             loss=self._loss,
             controls=self._controls,
             watch_budget=self._watch_budget,
-            id=len(self._parts),
+            id=len(self._totals),
             name=self.name,
             on_verdict=self._tell_verdict,
             joins_midway=self._joins_midway,
@@ -130,6 +117,14 @@ class Watch:
         self._totals.append(part.totals)
         self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
         return part
+
+    def remove(self, part: WatchedPart) -> None:
+        """Watch ``part`` no more. What it has seen stays on the record."""
+        part.take_off()
+        if not self._is_closed:
+            self._report(wait=True)
+            part.publish()
+        self._parts = tuple(ref for ref in self._parts if ref() is not part)
 
     def on_close(self, function: Callable[[], None]) -> None:
         """Call ``function`` when watching has ended and everything has been reported."""
@@ -208,14 +203,7 @@ class Watch:
             part: The part that it is for; all parts unless given, and then all or none.
             command_id: Its id; a new one unless given.
         """
-        if not self._is_closed:
-            if not self.is_of_this_thread or is_inside_a_step():
-                return CommandQueued(self._safe_point.submit(command, command_id=command_id, part=part))
-            for each in self.parts:
-                each.tap.recover()
-            if self._ranks is None:
-                self._apply_asked()  # in the order in which they were asked for
-        return self._carry_out(Asked(command_id or new_command_id(), command, part))
+        return self._ask(Asked(command_id or new_command_id(), command, self._meant(part)))
 
     def submit(self, command: Command, *, command_id: str | None = None, sender: str | None = None) -> str:
         """Ask for a command, which is carried out as the next step begins; from any thread.
@@ -231,7 +219,7 @@ class Watch:
         command_id = command_id or new_command_id()
         if sender is not None:
             self._hub.sent_by(command_id, sender)
-        return self._safe_point.submit(command, command_id=command_id)
+        return self._safe_point.put(Asked(command_id, command, self._meant(None)))
 
     def log(self, *, loss: Tensor | float | None = None, **metrics: Tensor | float) -> None:
         """Add to the step just done. Call it before the next step, and before `records` or `apply`.
@@ -258,7 +246,7 @@ class Watch:
         self._hub.notify(body, step=max((totals.step for totals in self._totals), default=0))
 
     def _stepped_last(self) -> WatchedPart | None:
-        if self._is_closed or not self.parts:
+        if self.is_closed or not self.parts:
             return None
         return max(self.parts, key=lambda part: part.tap.meter.ended_s if part.step else 0.0)
 
@@ -323,8 +311,7 @@ class Watch:
         """The first step begins: by now the process group is there, if there is to be one."""
         group = find_group()
         if group is not None:
-            why_not = _JOINED_MIDWAY.format(group.size) if self._joins_midway else ""
-            self._ranks = OtherRanks(group, part, self._hub, self._guard, why_not=why_not)
+            self._ranks = OtherRanks(group, part, self._hub, self._guard, joins_midway=self._joins_midway)
 
     def _observe(self, part: int, records: Sequence[StepRecord]) -> None:
         if self._ranks is not None:
@@ -337,6 +324,21 @@ class Watch:
             for block in blocks_of(self._late.popleft()):
                 self._hub.put(block)
 
+    def _meant(self, part: int | None) -> tuple[int, ...] | None:
+        """The parts that a command is for which names ``part``, or none; None for all of the run."""
+        return None if part is None else (part,)
+
+    def _ask(self, asked: Asked) -> CommandApplied | CommandRejected | CommandQueued:
+        """Carry out a command now, or as the next step begins."""
+        if not self._is_closed:
+            if not self.is_of_this_thread or is_inside_a_step():
+                return CommandQueued(self._safe_point.put(asked))
+            for each in self.parts:
+                each.tap.recover()
+            if self._ranks is None:
+                self._apply_asked()  # in the order in which they were asked for
+        return self._carry_out(asked)
+
     def _apply_asked(self) -> None:
         while not self._safe_point.is_empty:
             self._carry_out(self._safe_point.take())
@@ -344,17 +346,17 @@ class Watch:
     def _carry_out(self, asked: Asked) -> CommandApplied | CommandRejected:
         """Apply a command to the parts that it is for, or to none of them, and say so over the hub."""
         command, step = asked.command, self.step + 1
-        parts = [part for part in self.parts if asked.part in {None, part.id}]
+        parts = [part for part in self.parts if asked.parts is None or part.id in asked.parts]
         try:
             self._require_parts(parts, asked)
             for part in parts:
                 part.check(command)
         except ConfigError as error:
             refusal = CommandRejected(step, command, str(error))
-            self._hub.notify(refusal, part=asked.part or 0, command_id=asked.command_id)
+            self._hub.notify(refusal, part=min(asked.parts or (0,)), command_id=asked.command_id)
             return refusal
         answers = [part.apply(command) for part in parts]
-        if asked.part is None:
+        if asked.parts is None:
             self._controls = parts[-1].controls
         for part, answer in zip(parts, answers, strict=True):
             self._hub.notify(answer, part=part.id, command_id=asked.command_id)
@@ -366,7 +368,7 @@ class Watch:
         if asked.refusal:
             raise ConfigError(asked.refusal)
         if not parts:
-            raise ConfigError(f"there is no part {asked.part}: there are {len(self._parts)}, from 0")
+            raise ConfigError(f"there is no part {(asked.parts or (0,))[0]} of {len(self._totals)}, from 0")
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         if self._on_verdict is None:
@@ -377,7 +379,7 @@ class Watch:
             _log.exception("on_verdict raised an error; training and watching go on")
 
     def _ended(self, error: BaseException | None, why: str | None) -> RunEnded:
-        totals = self._totals[0] if self._totals else Totals()
+        totals = max(self._totals, key=lambda each: each.step, default=Totals())
         error = self._guard.error or error
         if error is None:
             return totals.ended("done")

@@ -158,3 +158,115 @@ def test_a_process_that_is_watched_as_a_whole_is_recorded_once(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
     [folder] = all_runs()
     assert look(folder).step == 1 and folder.name.startswith("train-")
+
+
+JOINS = """
+import torch, vgrad
+torch.manual_seed(0)
+models = [torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)]
+optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+watches = [vgrad.watch(model, optimizer) for model, optimizer in zip(models, optimizers)]
+
+def train(num_steps):
+    for _ in range(num_steps):
+        for model, optimizer in zip(models, optimizers):
+            optimizer.zero_grad()
+            (model(torch.randn(8, 2)) - 3).square().mean().backward()
+            optimizer.step()
+
+train(3)
+print([len(w.records()) for w in watches], [w.layers for w in watches], [w.step for w in watches])
+watches[0].log(mine=1.0)
+print(type(watches[0].apply(vgrad.Set("clip", vgrad.ClipGradNorm(0.01)))).__name__, watches[1].controls.clip)
+watches[1].submit(vgrad.Set("lr_scale", 0.5))
+train(3)
+print([[round(r.applied_norm, 3) <= 0.01 for r in w.records()] for w in watches])
+print([w.verdict.kind for w in watches], [optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+watches[0].close()
+watches[0].close()
+train(2)
+print(watches[0].is_closed, watches[0].step, [r.step for r in watches[1].records()])
+print(type(watches[0].apply(vgrad.Set("clip", None))).__name__)
+with vgrad.watch(models[0], optimizers[0]) as again:
+    train(2)
+    print([(r.step, r.loss is None) for r in again.records()])
+print([p.tolist() for model in models for p in model.parameters()])
+raise SystemExit(4)
+"""
+
+
+def test_a_watch_joins_that_of_its_process_and_does_the_same(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(JOINS)
+    bare, whole = (
+        subprocess.run([sys.executable, *way, script], capture_output=True, text=True, check=False)
+        for way in ((), ("-m", "vgrad"))
+    )
+    assert whole.returncode == bare.returncode == 4, whole.stderr
+    assert whole.stdout == bare.stdout and "[3, 3]" in bare.stdout
+    folders = all_runs()
+    [folder] = [each for each in folders if each.name.startswith("train-")]
+    assert len(folders) == 4  # the script alone records each of its three watches
+    of_parts = [range(1, 7), range(1, 11), range(1, 3), range(1, 3)]  # what was closed is the process's own
+    assert sorted(recorded_steps(folder)) == sorted(step for steps in of_parts for step in steps)
+
+
+HALVED = """
+import time, torch, vgrad
+from vgrad.store import inbox
+from vgrad.store.folder import all_runs
+torch.manual_seed(0)
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+w = vgrad.watch(model, optimizer)
+
+def step():
+    optimizer.zero_grad()
+    (model(torch.randn(8, 2)) - 3).square().mean().backward()
+    optimizer.step()
+
+step()
+end = time.monotonic() + 60
+while not all_runs() and time.monotonic() < end:
+    time.sleep(0.01)
+[folder] = all_runs()
+inbox.send(folder.inbox, vgrad.Set("lr_scale", 0.5), command_id="one")
+while w.controls.lr_scale != 0.5 and time.monotonic() < end:
+    step()
+w.records()
+step()
+print([(record.lr, record.base_lr) for record in w.records()], len(optimizer._optimizer_step_pre_hooks))
+"""
+
+
+def test_a_command_from_outside_acts_once_on_a_watch_that_has_joined(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(HALVED)
+    whole = subprocess.run(
+        [sys.executable, "-m", "vgrad", script], capture_output=True, text=True, check=False
+    )
+    assert whole.stdout == "[(0.05, 0.1)] 1\n", whole.stderr
+
+
+CLOSED_AND_GONE = """
+import gc, weakref, torch, vgrad
+gone = []
+for fold in range(3):
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer) as w:
+        model(torch.ones(3, 2)).sum().backward()
+        optimizer.step()
+    gone.append(weakref.ref(model))
+del model, optimizer, w
+gc.collect()
+print([ref() is None for ref in gone])
+"""
+
+
+def test_what_a_closed_watch_has_watched_is_not_kept_in_memory(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(CLOSED_AND_GONE)
+    for way in ((), ("-m", "vgrad")):
+        done = subprocess.run([sys.executable, *way, script], capture_output=True, text=True, check=False)
+        assert done.stdout == "[True, True, True]\n", (way, done.stderr)

@@ -30,7 +30,7 @@ from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Set,
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded
 from vgrad.events.verdict import Verdict
 from vgrad.watching import guard
-from vgrad.watching.watch import CommandQueued
+from vgrad.watching.safe_point import CommandQueued
 
 SGD = OPTIMIZERS["sgd"]
 

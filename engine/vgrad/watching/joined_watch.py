@@ -1,0 +1,127 @@
+"""The watch that a script asks for in a process that is watched as a whole: some parts of that one watch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vgrad.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from vgrad.controls.controls import Controls
+    from vgrad.events.hub import Cursor
+    from vgrad.events.notices import CommandApplied, CommandRejected
+    from vgrad.events.step_record import StepRecord
+    from vgrad.events.verdict import Verdict
+    from vgrad.watching.every_optimizer import EveryOptimizer
+    from vgrad.watching.part import WatchedPart
+    from vgrad.watching.safe_point import Asked, CommandQueued
+    from vgrad.watching.watch import CurrentLoss
+
+
+class JoinedWatch(Watch):
+    """The parts that a script has asked for, within the watch of its whole process.
+
+    Each optimizer is watched and recorded once, and a command from outside takes effect once. What the script
+    asks here is about its own parts alone, as in a process that is not watched as a whole. When it is closed,
+    its parts end, and an optimizer that steps after that is a part of the process's own. When the watch of
+    the process ends, because of an error inside vgrad or by ``vgrad-tui release``, this one has ended, too.
+
+    Args:
+        every: What watches the process.
+        loss: As in `Watch`.
+        controls: As in `Watch`; unless given, the parts get those of the process.
+        watch_budget: As in `Watch`.
+        on_verdict: As in `Watch`. The watch of the process is told as well.
+    """
+
+    def __init__(
+        self,
+        every: EveryOptimizer,
+        *,
+        loss: CurrentLoss | None = None,
+        controls: Controls | None = None,
+        watch_budget: float = 0.02,
+        on_verdict: Callable[[Verdict], None] | None = None,
+    ) -> None:
+        whole = every.watch
+        super().__init__(
+            whole.name,
+            loss=loss,
+            controls=whole._controls if controls is None else controls,
+            watch_budget=watch_budget,
+            on_verdict=on_verdict,
+            joins_midway=whole._joins_midway,
+        )
+        self._every = every
+        self._whole = whole
+        self._ids: set[int] = set()
+        self._hub, self._guard, self._safe_point = whole._hub, whole._guard, whole._safe_point
+        self._totals, self._late = whole._totals, whole._late
+        self._cursor = whole.cursor(from_start=False)
+
+    def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
+        """Watch one more optimizer, as `Watch.add` does. A part that the process has made of it ends."""
+        self._every.leave(optimizers)
+        part = super().add(model, optimizers, is_kept=is_kept)
+        self._whole._parts = (*self._whole._parts, self._parts[-1])
+        self._ids.add(part.id)
+        self._every.part_added()
+        return part
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        """Whether the thread that asks began the last step of the process, or began to watch it."""
+        return self._whole.is_of_this_thread
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether watching has ended."""
+        return self._is_closed or self._whole.is_closed
+
+    def records(self) -> list[StepRecord]:
+        """Return all steps of its parts since the last call, as `Watch.records` does."""
+        return [record for record in super().records() if record.part in self._ids]
+
+    def cursor(self, *, from_start: bool = True) -> Cursor:
+        """Another reader of the whole process."""
+        return self._whole.cursor(from_start=from_start)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End watching these optimizers as the script has asked for it. Closing twice is harmless."""
+        if self._is_closed:
+            return
+        self.discard()
+        for function in self._on_close:
+            function()
+
+    def discard(self) -> None:
+        """Take everything off these optimizers; what the parts have seen stays on the record."""
+        super().discard()
+        for part in self.parts:
+            self._whole.remove(part)
+            self._every.take_back(part.optimizers)
+
+    def _meant(self, part: int | None) -> tuple[int, ...]:
+        return tuple(own.id for own in self.parts) if part is None else (part,)
+
+    def _ask(self, asked: Asked) -> CommandApplied | CommandRejected | CommandQueued:
+        return self._whole._ask(replace(asked, refusal="watching has ended") if self._is_closed else asked)
+
+    def _boundary_of(self, part: WatchedPart) -> Callable[[], None]:
+        return self._whole._boundary_of(part)
+
+    def _observe(self, part: int, records: Sequence[StepRecord]) -> None:
+        self._whole._observe(part, records)
+
+    def _report(self, *, wait: bool = False) -> None:
+        self._whole._report(wait=wait)
+
+    def _tell_verdict(self, verdict: Verdict) -> None:
+        super()._tell_verdict(verdict)
+        self._whole._tell_verdict(verdict)
