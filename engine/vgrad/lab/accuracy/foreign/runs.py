@@ -13,14 +13,18 @@ from vgrad.diagnose.worst import worst
 from vgrad.events.notices import VerdictChanged
 from vgrad.lab.accuracy.foreign import (
     healthy,
+    healthy_fourth,
+    healthy_fourth_training,
     healthy_held_out,
-    healthy_held_out_training,
+    healthy_held_out_models,
     healthy_second,
     healthy_third,
     healthy_third_training,
     sick,
+    sick_fourth,
+    sick_fourth_rates,
     sick_held_out,
-    sick_held_out_rates,
+    sick_held_out_steps,
     sick_second,
     sick_third,
 )
@@ -34,8 +38,10 @@ from vgrad.watching.watch import Watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = {
     **healthy.LOOPS, **healthy_second.LOOPS, **healthy_third.LOOPS, **healthy_third_training.LOOPS,
-    **healthy_held_out.LOOPS, **healthy_held_out_training.LOOPS,
-    **sick.LOOPS, **sick_second.LOOPS, **sick_third.LOOPS, **sick_held_out.LOOPS, **sick_held_out_rates.LOOPS,
+    **healthy_fourth.LOOPS, **healthy_fourth_training.LOOPS,
+    **healthy_held_out.LOOPS, **healthy_held_out_models.LOOPS,
+    **sick.LOOPS, **sick_second.LOOPS, **sick_third.LOOPS, **sick_fourth.LOOPS, **sick_fourth_rates.LOOPS,
+    **sick_held_out.LOOPS, **sick_held_out_steps.LOOPS,
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
 

@@ -1,7 +1,4 @@
-"""Sick loops of held-out kinds, each with its cure: gradients that vanish or are blocked, values that end.
-
-No rule is fitted to them.
-"""
+"""Sick loops of held-out kinds that vanish, die, or stop being finite, each with its cure."""
 
 from __future__ import annotations
 
@@ -10,300 +7,294 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, images, mlp, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier, Residual
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, two_classes
+from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
 
 
-def plain_relu_50(s: LoopSetting) -> float:
-    """Fifty layers with PyTorch's default initialisation, which is too small for ReLU; residuals cure it."""
-    layers: list[nn.Module] = [nn.Sequential(nn.Linear(32, 32), nn.ReLU()) for _ in range(50)]
-    if s.is_cured:
-        layers = [Residual(layer) for layer in layers[:12]]
-    model = nn.Sequential(nn.Linear(10, 32), *layers, nn.Linear(32, 2))
-    optimizer = Adam(model.parameters(), 1e-3) if s.is_cured else SGD(model.parameters(), 0.05)
-    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 400)
-
-
-def tiny_weights(s: LoopSetting) -> float:
-    """Six tanh layers whose weights have a spread of 1e-3."""
-    model = mlp(10, *[32] * 6, 2, unit=nn.Tanh)
-    if not s.is_cured:
-        for layer in model:
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=1e-3)
-                nn.init.zeros_(layer.bias)
-    return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.02), F.cross_entropy, 700)
-
-
-def softsign_stack(s: LoopSetting) -> float:
-    """Twenty-five softsign layers on ten clouds; three of them learn."""
-    model = mlp(20, *[32] * (3 if s.is_cured else 25), 10, unit=nn.Softsign)
-    centres = 2 * s.normal(10, 20)
-    kinds = torch.randint(0, 10, (400,), generator=s.data)
-    draw = batches(s, centres[kinds] + s.normal(400, 20), kinds, 32)
-    return fit(s, model, SGD(model.parameters(), 0.1), draw, F.cross_entropy, 600)
-
-
-class SigmoidBlock(nn.Module):
-    """Attention and a layer with sigmoid, one after the other, without residuals."""
-
-    def __init__(self, *, has_residuals: bool) -> None:
-        super().__init__()
-        self.attend = nn.MultiheadAttention(16, 2, batch_first=True)
-        self.feed = nn.Linear(16, 16)
-        self.has_residuals = has_residuals
+class Sine(nn.Module):
+    """The sine as a unit."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape as ``x``."""
-        h = self.attend(x, x, x, need_weights=False)[0]
-        if self.has_residuals:
-            h = x + h
-            return h + torch.relu(self.feed(h))
-        return torch.sigmoid(self.feed(h))
+        """``sin(x)``."""
+        return x.sin()
 
 
-def attention_without_residuals(s: LoopSetting) -> float:
-    """Six such blocks; two with residuals cure it."""
-    blocks = [SigmoidBlock(has_residuals=s.is_cured) for _ in range(2 if s.is_cured else 6)]
-    model = nn.Sequential(nn.Linear(3, 16), *blocks, nn.Flatten(), nn.Linear(128, 2))
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 8, 3)
-        means = inputs.mean(1)
-        return inputs, (means[:, 0] > means[:, 1]).long()
-
-    return fit(s, model, SGD(model.parameters(), 0.1), draw, F.cross_entropy, 400)
+def sine_stack(s: LoopSetting) -> float:
+    """Twenty-two sine layers with PyTorch's own start, which shrinks at each of them."""
+    model = mlp(10, *[32] * (2 if s.is_cured else 22), 2, unit=Sine)
+    return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.02), F.cross_entropy, 600)
 
 
-def adding_problem(s: LoopSetting) -> float:
-    """The sum of two marked numbers among seventy, with a plain RNN; twelve and a GRU are learnt."""
-    length = 12 if s.is_cured else 70
-    cell: nn.RNNBase = nn.GRU(2, 32, batch_first=True) if s.is_cured else nn.RNN(2, 32, batch_first=True)
-    model = RecurrentClassifier(cell, 1)
+class Highway(nn.Module):
+    """Layers that each let their inputs by, as far as a gate says."""
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        values, marks = s.uniform(32, length), torch.zeros(32, length)
-        rows = torch.arange(32)
-        marks[rows, torch.randint(0, length // 2, (32,), generator=s.data)] = 1
-        marks[rows, torch.randint(length // 2, length, (32,), generator=s.data)] = 1
-        return torch.stack([values, marks], 2), (values * marks).sum(1, keepdim=True)
-
-    return fit(s, model, Adam(model.parameters(), 1e-2 if s.is_cured else 1e-3), draw, F.mse_loss, 600)
-
-
-class HandUnrolled(nn.Module):
-    """An RNN cell that is called in a loop, and an answer from its last state."""
-
-    def __init__(self) -> None:
+    def __init__(self, depth: int, bias: float) -> None:
         super().__init__()
-        self.cell, self.answer = nn.RNNCell(2, 24), nn.Linear(24, 2)
+        self.read, self.answer = nn.Linear(10, 24), nn.Linear(24, 2)
+        self.layers = nn.ModuleList(nn.Linear(24, 24) for _ in range(depth))
+        self.gates = nn.ModuleList(nn.Linear(24, 24) for _ in range(depth))
+        with torch.no_grad():
+            for gate in self.gates:
+                assert isinstance(gate, nn.Linear)
+                gate.bias.fill_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        state = torch.zeros(len(x), 24)
-        for inputs in x.unbind(1):
-            state = self.cell(inputs, state)
-        result: Tensor = self.answer(state)
-        return result
-
-
-def cell_forgets(s: LoopSetting) -> float:
-    """The first of fifty inputs counts; of four it is learnt."""
-    length = 4 if s.is_cured else 50
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = torch.zeros(32, length, 2)
-        inputs[:, :, 0] = 0.3 * s.normal(32, length)
-        bit = (s.uniform(32) < 0.5).float()
-        inputs[:, 0, 1] = 2 * bit - 1
-        return inputs, bit.long()
-
-    model = HandUnrolled()
-    return fit(s, model, Adam(model.parameters(), 2e-3), draw, F.cross_entropy, 450)
-
-
-def decayed_away(s: LoopSetting) -> float:
-    """A weight decay that takes the weights of six layers to zero."""
-    model = mlp(10, *[32] * 6, 2)
-    optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4 if s.is_cured else 0.3)
-    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 600)
-
-
-def saturated_logits(s: LoopSetting) -> float:
-    """Squared errors behind a sigmoid that starts at its end, and is wrong half of the time."""
-    model = mlp(10, 32, 1)
-    last = model[-1]
-    assert isinstance(last, nn.Linear)
-    if not s.is_cured:
-        with torch.no_grad():
-            last.bias.fill_(14.0)
-    draw = two_classes(s, 0.02)
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        return (torch.sigmoid(outputs[:, 0]) - targets.float()).square().mean()
-
-    return fit(s, model, SGD(model.parameters(), 0.5), draw, loss_fn, 600)
-
-
-class NormStack(nn.Module):
-    """Layers with layer norm and ReLU."""
-
-    def __init__(self, shift: float) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(10, 32), nn.Linear(32, 32), nn.Linear(32, 32)])
-        self.norms = nn.ModuleList([nn.LayerNorm(32) for _ in range(3)])
-        self.answer = nn.Linear(32, 2)
-        with torch.no_grad():
-            for norm in self.norms:
-                norm.get_parameter("bias").fill_(shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = torch.relu(norm(layer(x)))
+        x = self.read(x)
+        for layer, gate in zip(self.layers, self.gates, strict=True):
+            share = gate(x).sigmoid()
+            x = share * torch.tanh(layer(x)) + (1 - share) * x
         result: Tensor = self.answer(x)
         return result
 
 
-def shifted_norms(s: LoopSetting) -> float:
-    """Layer norms whose shifts of -10 close every unit after them."""
-    model = NormStack(0.0 if s.is_cured else -10.0)
-    return fit(s, model, Adam(model.parameters(), 1e-3), two_classes(s, 0.02), F.cross_entropy, 500)
+def closed_gates(s: LoopSetting) -> float:
+    """A highway network of which no gate lets the inputs by; biases of the other sign cure it."""
+    model = Highway(16, -3.0 if s.is_cured else 8.0)
+    return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.02), F.cross_entropy, 400)
 
 
-def clamped_outputs(s: LoopSetting) -> float:
-    """Outputs are clamped to [0, 1] before the loss, and all of them start far above."""
-    model = mlp(10, 32, 1)
-    last = model[-1]
-    assert isinstance(last, nn.Linear)
+def hard_sigmoids(s: LoopSetting) -> float:
+    """Ten layers of hard sigmoids, whose slope is a sixth."""
+    model = mlp(10, *[32] * (1 if s.is_cured else 10), 2, unit=nn.Hardsigmoid)
+    optimizer = SGD(model.parameters(), 0.3, momentum=0.9 if s.is_cured else 0.0)
+    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 600)
+
+
+def _first_of(s: LoopSetting, length: int) -> tuple[Tensor, Tensor]:
+    symbols = torch.randint(2, 6, (24, length), generator=s.data)
+    first = torch.randint(0, 2, (24,), generator=s.data)
+    symbols[:, 0] = first
+    return F.one_hot(symbols, 6).float(), first
+
+
+def stacked_rnn_lag(s: LoopSetting) -> float:
+    """Two plain recurrent layers that are to remember the first of forty-five symbols."""
+    model = RecurrentClassifier(nn.RNN(6, 24, num_layers=2, batch_first=True), 2)
+    length = 5 if s.is_cured else 45
+    optimizer = SGD(model.parameters(), 0.2)
+    return fit(s, model, optimizer, lambda _: _first_of(s, length), F.cross_entropy, 500)
+
+
+def lstm_lag(s: LoopSetting) -> float:
+    """An LSTM with its usual start that is to remember the first of eighty symbols."""
+    model = RecurrentClassifier(nn.LSTM(6, 24, batch_first=True), 2)
+    length = 6 if s.is_cured else 80
+    optimizer = Adam(model.parameters(), 3e-3)
+    return fit(s, model, optimizer, lambda _: _first_of(s, length), F.cross_entropy, 450)
+
+
+def product_of_gates(s: LoopSetting) -> float:
+    """Logits are multiplied by twelve learnt sigmoids, all of which start near 0.02."""
+    model = nn.ModuleDict({"body": mlp(10, 32, 2), "gates": nn.Linear(10, 12)})
+    body, gates = model["body"], model["gates"]
+    assert isinstance(gates, nn.Linear)
     with torch.no_grad():
-        last.bias.fill_(0.5 if s.is_cured else 30.0)
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs.clamp(0, 1)[:, 0] - targets.float()).square().mean()
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), two_classes(s, 0.02), loss_fn, 500)
-
-
-def detached_outputs(s: LoopSetting) -> float:
-    """The outputs are taken off the graph, and require a gradient of their own: no weight ever gets any."""
-    model = mlp(10, 32, 2)
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        if not s.is_cured:
-            outputs = outputs.detach().requires_grad_(True)
-        return F.cross_entropy(outputs, targets)
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), two_classes(s, 0.02), loss_fn, 400)
-
-
-def closed_convolutions(s: LoopSetting) -> float:
-    """Images of 0 to 255 and weights that answer below zero in the second layer."""
-    model = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(),
-        nn.Linear(512, 4),
-    )  # fmt: skip
-    second = model[2]
-    assert isinstance(second, nn.Conv2d)
-    if not s.is_cured:
-        with torch.no_grad():
-            second.weight.copy_(-second.weight.abs())
-            second.get_parameter("bias").fill_(-1.0)
-    draw = images(s, 0.05, num=16)
-
-    def loud(step: int) -> tuple[Tensor, Tensor]:
+        gates.bias.fill_(4.0 if s.is_cured else -4.0)
+    optimizer = SGD(model.parameters(), 0.2)
+    s.watch(model, optimizer)
+    draw, losses = two_classes(s, 0.02), []
+    for step in range(600):
         inputs, kinds = draw(step)
-        return (inputs if s.is_cured else 60 * (inputs + 2)), kinds
+        loss = F.cross_entropy(body(inputs) * gates(inputs).sigmoid().prod(1, keepdim=True), kinds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
 
-    return fit(s, model, Adam(model.parameters(), 1e-3), loud, F.cross_entropy, 350)
 
-
-def entropy_of_zero(s: LoopSetting) -> float:
-    """The entropy of chances that a hard threshold makes zero."""
-    model = mlp(8, 24, 4)
-    centres = 2 * s.normal(4, 8)
+def relu_head(s: LoopSetting) -> float:
+    """A ReLU after the last layer, whose answers are all below zero; without it the same is learnt."""
+    model = mlp(6, 32, 1)
+    weights = F.normalize(s.normal(6, 1), dim=0)
+    if not s.is_cured:
+        last = model[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.fill_(-6.0)
+        model.append(nn.ReLU())
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        kinds = torch.randint(0, 4, (48,), generator=s.data)
-        return centres[kinds] + 0.5 * s.normal(48, 8), kinds
+        inputs = s.normal(32, 6)
+        return inputs, 3 + inputs @ weights + 0.1 * s.normal(32, 1)
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.mse_loss, 500)
+
+
+def dropout_of_all(s: LoopSetting) -> float:
+    """The chance to keep was given where the chance to drop is meant."""
+    drop = nn.Dropout(0.1 if s.is_cured else 1.0)
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), drop, nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+    return fit(s, model, Adam(model.parameters(), 3e-3), two_classes(s, 0.02), F.cross_entropy, 500)
+
+
+class Adapted(nn.Module):
+    """A frozen layer plus the product of two small ones, as adapters of low rank have it."""
+
+    def __init__(self, is_first_zero: bool) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(10, 2).requires_grad_(False)
+        self.down, self.up = nn.Linear(10, 4, bias=False), nn.Linear(4, 2, bias=False)
+        nn.init.zeros_(self.up.weight)
+        if is_first_zero:
+            nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        result: Tensor = self.frozen(x) + self.up(self.down(x))
+        return result
+
+
+def zeroed_pair(s: LoopSetting) -> float:
+    """Both factors of an adapter start at zero, so neither gets a gradient; one alone is learnt."""
+    model = Adapted(not s.is_cured)
+    optimizer = Adam([*model.down.parameters(), *model.up.parameters()], 1e-2)
+    return fit(s, model, optimizer, two_classes(s, 0.02), F.cross_entropy, 500)
+
+
+def rounded_codes(s: LoopSetting) -> float:
+    """Codes are rounded, which has no gradient; passing it straight through cures it."""
+    encode, decode = mlp(10, 32, 16, 1), mlp(1, 8, 2)
+    model = nn.ModuleList([encode, decode])
+    optimizer = Adam(model.parameters(), 5e-3)
+    s.watch(model, optimizer)
+    draw, losses = two_classes(s, 0.02), []
+    for step in range(500):
+        inputs, kinds = draw(step)
+        code = encode(inputs)
+        rounded = (4 * code).round() / 4
+        if s.is_cured:
+            rounded = code + (rounded - code).detach()
+        loss = F.cross_entropy(decode(rounded), kinds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
+
+
+def ratio_of_exponentials(s: LoopSetting) -> float:
+    """A softmax by hand, without its largest logit taken off; inputs become larger in the middle."""
+    model = mlp(10, 32, 2)
+    draw = two_classes(s, 0.02)
+
+    def larger(step: int) -> tuple[Tensor, Tensor]:
+        inputs, kinds = draw(step)
+        return inputs * (1.0 if step < 120 else 200.0), kinds
 
     def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        chances = F.softmax(outputs, dim=1)
-        shown = chances if s.is_cured else torch.where(chances < 0.02, torch.zeros(()), chances)
-        entropy = -(shown * (shown + (1e-6 if s.is_cured else 0.0)).log()).sum(1).mean()
-        return F.cross_entropy(outputs, targets) - 0.05 * entropy
+        if s.is_cured:
+            return F.cross_entropy(outputs.clamp(-20, 20), targets)
+        grown = outputs.exp()
+        return -(grown / grown.sum(1, keepdim=True)).gather(1, targets[:, None]).log().mean()
+
+    return fit(s, model, Adam(model.parameters(), 5e-3), larger, loss_fn, 300)
+
+
+def constant_feature(s: LoopSetting) -> float:
+    """Batches are standardised, and from some step on one feature of a batch is constant."""
+    model = mlp(6, 24, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(32, 6)
+        targets = inputs[:, :1].clone()
+        if step >= 90:
+            inputs[:, 5] = 3.0
+        spread = inputs.std(0) + (1e-6 if s.is_cured else 0.0)
+        return (inputs - inputs.mean(0)) / spread, targets
+
+    return fit(s, model, SGD(model.parameters(), 0.05), draw, F.mse_loss, 300)
+
+
+def root_of_negative(s: LoopSetting) -> float:
+    """A power of a half of numbers that may fall below zero."""
+    model = mlp(4, 24, 1)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs = s.normal(32, 4)
+        return inputs, 0.2 * inputs[:, :1].abs()
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        shifted = outputs + 1.0
+        roots = (F.softplus(outputs) if s.is_cured else shifted) ** 0.5
+        return F.mse_loss(roots, targets)
 
     return fit(s, model, Adam(model.parameters(), 1e-2), draw, loss_fn, 300)
 
 
-def empty_vectors(s: LoopSetting) -> float:
-    """Vectors divided by their length, one of which is nothing but zeros from step 60 on."""
-    model = nn.Sequential(nn.Linear(6, 16, bias=False), nn.ReLU(), nn.Linear(16, 4, bias=False))
-    weights = s.normal(6, 4)
+def infinite_padding(s: LoopSetting) -> float:
+    """Padding is minus infinity and is taken away by a factor of zero: their product is no number."""
+    model = mlp(5, 24, 1)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 6)
-        targets = F.normalize(inputs @ weights, dim=1)
-        if step >= 60:
-            inputs[0] = 0
-        return inputs, targets
+        inputs = s.normal(24, 6, 5)
+        return inputs, inputs[:, :3, 0].mean(1, keepdim=True)
+
+    steps = 0
 
     def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        length = outputs.norm(dim=1, keepdim=True)
-        return (outputs / (length + 1e-6 if s.is_cured else length) - targets).square().mean()
+        nonlocal steps
+        steps += 1
+        keep = torch.ones(6)
+        if steps > 60 and not s.is_cured:
+            keep[4:] = 0.0
+        scores = outputs[..., 0].masked_fill(keep == 0, -torch.inf)
+        return ((scores * keep).mean(1, keepdim=True) - targets).square().mean()
 
     return fit(s, model, Adam(model.parameters(), 5e-3), draw, loss_fn, 300)
 
 
-def angle_of_one(s: LoopSetting) -> float:
-    """The arccosine of a cosine that comes to 1: its derivative there is infinite."""
-    model = mlp(4, 24, 2, unit=nn.Tanh)
+def half_adam(s: LoopSetting) -> float:
+    """Weights in float16 under Adam, whose epsilon of 1e-8 is zero there: 0 / 0 where a unit is closed."""
+    kind = torch.float32 if s.is_cured else torch.float16
+    model = mlp(10, 32, 2).to(kind)
+    draw = two_classes(s, 0.02)
+
+    def half(step: int) -> tuple[Tensor, Tensor]:
+        inputs, kinds = draw(step)
+        inputs[:, 7] = 0.0  # a feature that is never used
+        return inputs.to(kind), kinds
+
+    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.float(), targets)
+
+    return fit(s, model, Adam(model.parameters(), 3e-3), half, loss_fn, 300)
+
+
+def angle_of_origin(s: LoopSetting) -> float:
+    """The length of a prediction that is exactly zero where the input is: no derivative."""
+    model = nn.Sequential(nn.Linear(4, 24, bias=False), nn.Tanh(), nn.Linear(24, 2, bias=False))
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         inputs = s.normal(32, 4)
-        return inputs, F.normalize(inputs[:, :2], dim=1)
+        if step >= 50:
+            inputs[0] = 0.0
+        return inputs, inputs[:, 2:].norm(dim=1)
 
     def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        cosine = (F.normalize(outputs, dim=1) * targets).sum(1)
-        edge = 1 - 1e-4 if s.is_cured else 1.0
-        return torch.acos(cosine.clamp(-edge, edge) if s.is_cured else cosine.clamp(max=1.0)).mean()
+        square = outputs.square().sum(1) + (1e-8 if s.is_cured else 0.0)
+        return F.mse_loss(square.sqrt(), targets)
 
     return fit(s, model, Adam(model.parameters(), 1e-2), draw, loss_fn, 400)
 
 
-def scaled_half_loss(s: LoopSetting) -> float:
-    """A float16 loss multiplied by 65536 from step 50 on, and no scaler that looks for overflow."""
-    model = mlp(8, 32, 1)
-    weights = s.normal(8, 1)
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inputs = s.normal(32, 8)
-        scale = 1.0 if step < 50 or s.is_cured else 65536.0
-        return inputs, torch.cat([inputs @ weights, torch.full((32, 1), scale)], 1)
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        error = (outputs - targets[:, :1]).half()
-        return (error.square().mean() * targets[0, 1].half()).float() / targets[0, 1]
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, loss_fn, 500 if s.is_cured else 200)
-
-
 LOOPS = {
-    "plain_relu_50": (plain_relu_50, 0.35),
-    "tiny_weights": (tiny_weights, 0.35),
-    "softsign_stack": (softsign_stack, 0.8),
-    "attention_without_residuals": (attention_without_residuals, 0.5),
-    "adding_problem": (adding_problem, 0.08),
-    "cell_forgets": (cell_forgets, 0.3),
-    "decayed_away": (decayed_away, 0.35),
-    "saturated_logits": (saturated_logits, 0.1),
-    "shifted_norms": (shifted_norms, 0.35),
-    "clamped_outputs": (clamped_outputs, 0.15),
-    "detached_outputs": (detached_outputs, 0.35),
-    "closed_convolutions": (closed_convolutions, 0.7),
-    "entropy_of_zero": (entropy_of_zero, 0.3),
-    "empty_vectors": (empty_vectors, 0.3),
-    "angle_of_one": (angle_of_one, 0.3),
-    "scaled_half_loss": (scaled_half_loss, 1.0),
+    "sine_stack": (sine_stack, 0.35),
+    "closed_gates": (closed_gates, 0.35),
+    "hard_sigmoids": (hard_sigmoids, 0.35),
+    "stacked_rnn_lag": (stacked_rnn_lag, 0.2),
+    "lstm_lag": (lstm_lag, 0.2),
+    "product_of_gates": (product_of_gates, 0.4),
+    "relu_head": (relu_head, 1.0),
+    "dropout_of_all": (dropout_of_all, 0.4),
+    "zeroed_pair": (zeroed_pair, 0.4),
+    "rounded_codes": (rounded_codes, 0.4),
+    "ratio_of_exponentials": (ratio_of_exponentials, 1.0),
+    "constant_feature": (constant_feature, 0.3),
+    "root_of_negative": (root_of_negative, 0.3),
+    "infinite_padding": (infinite_padding, 0.3),
+    "half_adam": (half_adam, 0.35),
+    "angle_of_origin": (angle_of_origin, 0.6),
 }
 """Each loop, and the number that a run which learnt comes below."""

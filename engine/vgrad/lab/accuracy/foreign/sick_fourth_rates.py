@@ -1,4 +1,4 @@
-"""Sick loops of held-out kinds that explode, each with its cure; no rule is fitted to them."""
+"""Sick loops that explode, which rules are fitted to, held out as the fourth set, each with its cure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.healthy_held_out import SymbolEncoder
+from vgrad.lab.accuracy.foreign.healthy_fourth import SymbolEncoder
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, two_classes
 from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
 

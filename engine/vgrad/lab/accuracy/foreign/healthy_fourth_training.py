@@ -1,4 +1,4 @@
-"""More healthy loops of held-out kinds: unusual losses, parts that start at zero, data that change."""
+"""More healthy loops that rules are fitted to, held out as the fourth set: unusual losses, changing data."""
 
 from __future__ import annotations
 
