@@ -146,8 +146,8 @@ class CheckpointSaved:
         step: Optimizer steps done.
         reason: Why it was saved: ``start time command asked end``.
         num_bytes: Size on disk.
-        num_kept: Checkpoints of the run that are kept now, this one included.
-        kept_bytes: Size of all of them.
+        kept_bytes: Size of all checkpoints of the run that are kept now, this one included.
+        kept_steps: Steps at which they were saved, oldest first; empty in records of before it was kept.
         max_bytes: What all of them may take; None for no limit.
         num_dropped: Older ones that were deleted now because they took more.
     """
@@ -155,8 +155,8 @@ class CheckpointSaved:
     step: int
     reason: str
     num_bytes: int
-    num_kept: int
     kept_bytes: int
+    kept_steps: tuple[int, ...] = ()
     max_bytes: int | None = None
     num_dropped: int = 0
 

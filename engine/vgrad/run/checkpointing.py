@@ -123,7 +123,13 @@ class Checkpointing:
         size = checkpoint.num_bytes()
         limit = int(kept.max_bytes) if math.isfinite(kept.max_bytes) else None
         saved = CheckpointSaved(
-            checkpoint.step, checkpoint.reason, size, kept.num, kept.num_bytes, limit, kept.num_dropped
+            checkpoint.step,
+            checkpoint.reason,
+            num_bytes=size,
+            kept_bytes=kept.num_bytes,
+            kept_steps=kept.steps,
+            max_bytes=limit,
+            num_dropped=kept.num_dropped,
         )
         self._hub.notify(saved)
 

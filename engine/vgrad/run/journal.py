@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ from vgrad.events.notices import (
     RunStarted,
     VerdictChanged,
 )
+from vgrad.store.size_limit import size_words
 
 if TYPE_CHECKING:
     from vgrad.events.notices import Notice
@@ -43,6 +45,7 @@ class Entry:
         kind: What sort of event it is.
         text: What happened, in words.
         command_id: Id of the command that it answers, or None.
+        replaces_its_like: Whether it takes the place of such an entry just before it.
     """
 
     time_s: float
@@ -51,11 +54,23 @@ class Entry:
     kind: Kind
     text: str
     command_id: str | None = None
+    replaces_its_like: bool = False
 
 
 def new_journal() -> deque[Entry]:
     """An empty journal, which forgets its oldest entries when it gets long."""
     return deque(maxlen=_MAX_ENTRIES)
+
+
+def add_to(journal: deque[Entry], entries: Iterable[Entry]) -> None:
+    """Add entries to a journal. Of checkpoints saved by time, one after the other, the newest stays.
+
+    They come every minute and would hide what happened.
+    """
+    for entry in entries:
+        if entry.replaces_its_like and journal and journal[-1].replaces_its_like:
+            journal.pop()
+        journal.append(entry)
 
 
 def entry_of(notice: Notice) -> Entry | None:
@@ -82,7 +97,9 @@ def entry_of(notice: Notice) -> Entry | None:
             text = f"{ended}: {error}" if error else ended
         case _:
             return None
-    return Entry(notice.time_s, notice.step, notice.part, kind, text + _by(notice), notice.command_id)
+    is_by_time = isinstance(notice.body, CheckpointSaved) and notice.body.reason == "time"
+    text += _by(notice)
+    return Entry(notice.time_s, notice.step, notice.part, kind, text, notice.command_id, is_by_time)
 
 
 def _by(notice: Notice) -> str:
@@ -108,14 +125,9 @@ def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -
         return "recording goes on" if news.problem is None else f"not recorded: {news.problem}"
     if isinstance(news, CheckpointFailed):
         return f"no checkpoint @ {news.step:,}: {news.reason}"
-    sizes = f"{_megabytes(news.num_bytes)}; {news.num_kept} kept, {_megabytes(news.kept_bytes)}"
+    sizes = f"{size_words(news.num_bytes)}; {len(news.kept_steps)} kept, {size_words(news.kept_bytes)}"
     if news.max_bytes is not None:
-        sizes += f" of at most {_megabytes(news.max_bytes)}"
+        sizes += f" of at most {size_words(news.max_bytes)}"
     if news.num_dropped:
         sizes += f"; {news.num_dropped} older deleted, beyond that size (VGRAD_MAX_CHECKPOINTS_GIB)"
     return f"checkpoint @ {news.step:,}: {sizes}"
-
-
-def _megabytes(num_bytes: int) -> str:
-    size = num_bytes / 1e6
-    return f"{size:,.1f} MB" if size < 10 else f"{size:,.0f} MB"

@@ -26,7 +26,7 @@ from vgrad.events.notices import (
     VerdictChanged,
 )
 from vgrad.events.totals import Totals
-from vgrad.run.journal import entry_of, new_journal
+from vgrad.run.journal import add_to, entry_of, new_journal
 from vgrad.run.part_history import PartHistory
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
 
 _MAX_MARKS = 64
-_MAX_SAVED = 12
 _MAX_VALIDATIONS = 2_000
 
 
@@ -65,7 +64,7 @@ class RunHistory:
         checking: How far a gradient check has come: entries done, and in all.
         checked: The newest gradient check.
         marks: Where commands took effect: step and label, oldest first.
-        saved_at: Steps of which the whole state is saved, oldest first, the newest ones.
+        saved_at: Steps of which the whole state is kept, oldest first.
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
         totals: The first and the newest numbers of part 0.
@@ -87,7 +86,7 @@ class RunHistory:
         self.checking: Checking | None = None
         self.checked: GradientsChecked | None = None
         self.marks: deque[tuple[int, str]] = deque(maxlen=_MAX_MARKS)
-        self.saved_at: deque[int] = deque(maxlen=_MAX_SAVED)
+        self.saved_at: tuple[int, ...] = ()
         self.validations: list[tuple[int, float]] = []
         self.journal = new_journal()
         self.totals = Totals()
@@ -104,7 +103,7 @@ class RunHistory:
             self._begin_with(batch.before)
         for notice in batch.notices:
             self._take_notice(notice)
-        self.journal.extend(entry for notice in batch.notices if (entry := entry_of(notice)))
+        add_to(self.journal, filter(None, map(entry_of, batch.notices)))
         self.num_dropped += batch.num_dropped
         self.ranks = batch.ranks or self.ranks
         for part, snapshot in batch.snapshots.items():
@@ -132,8 +131,8 @@ class RunHistory:
         for notice in before.notices:
             self._take_notice(notice)
         if not has_seen_them:
-            self.journal.extend(entry for notice in before.notices if (entry := entry_of(notice)))
-        self.journal.extend(journal)
+            add_to(self.journal, filter(None, map(entry_of, before.notices)))
+        add_to(self.journal, journal)
 
     def _take_notice(self, notice: Notice) -> None:
         match notice.body:
@@ -143,8 +142,8 @@ class RunHistory:
                 self._take_start(start, notice.part)
             case CommandApplied() | CommandRejected() as answer:
                 self._take_answer(answer)
-            case CheckpointSaved(step=step) if step not in self.saved_at:
-                self.saved_at.append(step)
+            case CheckpointSaved(step=step, kept_steps=kept):
+                self.saved_at = kept or (step,)
             case Validated(step=step, loss=loss):
                 self._take_validation(step, loss)
             case Checking() | GradientsChecked() as check:

@@ -85,13 +85,13 @@ class Kept:
     """What is kept of a run's checkpoints, after one was saved.
 
     Attributes:
-        num: How many there are.
+        steps: Steps at which they were saved, oldest first.
         num_bytes: Bytes of all of them.
         max_bytes: Bytes that they may take; infinity for no limit.
         num_dropped: Older ones that were deleted now because they took more.
     """
 
-    num: int
+    steps: tuple[int, ...]
     num_bytes: int
     max_bytes: float
     num_dropped: int
@@ -202,4 +202,5 @@ class CheckpointWriter:
                 shutil.rmtree(checkpoint.path)
                 del sizes[checkpoint]
                 num_dropped += 1
-        return Kept(len(sizes), sum(sizes.values()), limit, num_dropped)
+        steps = tuple(checkpoint.step for checkpoint in reversed(sizes))
+        return Kept(steps, sum(sizes.values()), limit, num_dropped)

@@ -37,6 +37,14 @@ def checkpoints_limit_bytes() -> float:
     return _bytes_of(_CHECKPOINTS, USUAL_CHECKPOINTS_GIB)
 
 
+def size_words(num_bytes: float) -> str:
+    """A size as people read it: ``0.2 MiB``, ``5.0 GiB``."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:.1f} {unit}"
+    return f"{num_bytes:.0f} B"
+
+
 def _bytes_of(variable: str, usual_gib: float) -> float:
     text = os.environ.get(variable)
     try:
@@ -73,8 +81,8 @@ def make_room(*, keep: str | None = None) -> list[str]:
         if folder.name != keep and _is_removed(folder):
             total -= size
             said.append(
-                f"removed the run {folder.name} ({size / 2**20:,.1f} MiB): all runs together took more than "
-                f"{limit / 2**30:g} GiB ({_VARIABLE})"
+                f"removed the run {folder.name} ({size_words(size)}): all runs together took more than "
+                f"{size_words(limit)} ({_VARIABLE})"
             )
     return said
 

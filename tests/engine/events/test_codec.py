@@ -132,7 +132,7 @@ bodies: dict[type[Any], st.SearchStrategy[Any]] = {
     LayersChanged: st.builds(LayersChanged, counts, infos),
     CheckpointSaved: st.builds(
         CheckpointSaved, counts, st.sampled_from(["start", "time", "command", "asked", "end"]),
-        counts, counts, counts, st.none() | counts, counts,
+        counts, counts, st.lists(counts, max_size=3).map(tuple), st.none() | counts, counts,
     ),
     CheckpointFailed: st.builds(CheckpointFailed, counts, text),
     RecordingChanged: st.builds(RecordingChanged, st.none() | text, st.none() | text),

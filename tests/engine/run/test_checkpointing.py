@@ -59,7 +59,7 @@ def test_one_is_saved_before_each_command_that_changes_weights_and_at_the_end(tm
     ]
     told = listener.of(CheckpointSaved)
     assert [(each.step, each.reason) for each in told] == [(0, "command"), (0, "command"), (3, "end")]
-    assert told[-1].num_kept == 3
+    assert told[-1].kept_steps == (0, 0, 3)
 
 
 def test_saving_changes_nothing(tmp_path: Path) -> None:

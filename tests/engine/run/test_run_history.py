@@ -17,6 +17,7 @@ from vgrad.controls.controls import Controls, Pause, Set
 from vgrad.diagnose.layer_marks import NON_FINITE, OK, ZERO
 from vgrad.events.batch import Batch
 from vgrad.events.notices import (
+    CheckpointSaved,
     CommandApplied,
     LayersChanged,
     MetricsLogged,
@@ -118,6 +119,34 @@ def test_the_effect_of_a_command_is_that_of_the_losses_on_both_sides() -> None:
 def test_a_pause_changes_no_training_and_leaves_no_mark() -> None:
     history = history_of(make_batch(notices=(CommandApplied(3, Pause(), Controls(paused=True)),)))
     assert not history.marks and history.effect() is None and history.applied_at == {"run": 3}
+
+
+def saved(step: int, reason: str, *kept: int) -> CheckpointSaved:
+    return CheckpointSaved(step, reason, 2**20, 2**20 * len(kept), kept, max_bytes=5 * 2**30)
+
+
+def test_only_the_newest_of_checkpoints_saved_by_time_stands_in_the_journal() -> None:
+    clip = CommandApplied(21, Set("clip", "norm:1"), Controls())
+    notices = (
+        *(saved(step, "time", step) for step in (10, 20)), clip,
+        saved(30, "asked", 20, 30), *(saved(step, "time", 20, 30, step) for step in (40, 50)),
+    )  # fmt: skip
+    history = RunHistory()
+    for notice in notices:
+        history.take(make_batch(notices=(notice,)))
+    assert [entry.text.partition(":")[0] for entry in history.journal] == [
+        "checkpoint @ 20", "clip norm 1  @ 21", "checkpoint @ 30", "checkpoint @ 50",
+    ]  # fmt: skip
+    assert history.journal[-1].text.endswith(": 1.0 MiB; 3 kept, 3.0 MiB of at most 5.0 GiB")
+
+
+def test_a_run_is_rewound_to_what_is_still_kept() -> None:
+    history = history_of(
+        make_batch(notices=(RunStarted(info()), *(saved(step, "time", step - 10, step) for step in (10, 20))))
+    )
+    assert history.rewind_steps == (20, 10, 0)
+    history.take(make_batch(notices=(saved(30, "time", 20, 30),)))
+    assert history.rewind_steps == (30, 20, 0)
 
 
 def test_layers_are_marked() -> None:

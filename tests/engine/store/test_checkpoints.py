@@ -64,7 +64,7 @@ def test_a_few_of_each_reason_are_kept_and_their_sizes_are_told(tmp_path: Path) 
     _, kept_now = told.saved[-1]
     files = [path for path in folder.checkpoints.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    assert kept_now == Kept(5, size, 5 * 2**30, 0)
+    assert kept_now == Kept((0, 3, 4, 5, 6), size, 5 * 2**30, 0)
     assert [each.load().step for each in kept] == [0, 3, 4, 5, 6]
 
 
@@ -83,9 +83,12 @@ def test_more_than_the_limit_of_bytes_is_not_kept_and_that_is_said(
     told = save_all(folder, [(5, 1, "asked")])
     assert [each.step for each in checkpoints_of(folder)] == [0, 5], "the newest stays, whatever it takes"
     _, kept = told.saved[-1]
-    saved = CheckpointSaved(5, "asked", 100, kept.num, kept.num_bytes, int(kept.max_bytes), kept.num_dropped)
+    assert kept.steps == (0, 5)
+    saved = CheckpointSaved(
+        5, "asked", 100, kept.num_bytes, kept.steps, int(kept.max_bytes), num_dropped=kept.num_dropped
+    )
     entry = entry_of(Notice(0, 0.0, 5, 0, saved))
-    assert entry is not None and "of at most 0.0 MB; 2 older deleted" in entry.text
+    assert entry is not None and "of at most 1 B; 2 older deleted" in entry.text
     monkeypatch.setenv("VGRAD_MAX_CHECKPOINTS_GIB", "much")
     with pytest.raises(ConfigError, match="VGRAD_MAX_CHECKPOINTS_GIB"):
         make_room()

@@ -13,7 +13,7 @@ from vgrad.controls.controls import (
     Set,
     StepOnce,
 )
-from vgrad.events.notices import CommandApplied, CommandRejected, RunStarted, VerdictChanged
+from vgrad.events.notices import CheckpointSaved, CommandApplied, CommandRejected, RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
@@ -381,6 +381,24 @@ async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
             text = " ".join("".join(part for part, _ in row[1:]) for row in journal._rows)
             assert f"dead: {evidence}" in text
             assert all(width_of(row) <= journal.size.width for row in journal._rows)
+
+
+async def test_a_checkpoint_saved_by_time_takes_the_place_of_the_one_before_it() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 40)) as pilot:
+        await play(pilot, source)
+        await pilot.press("j")
+        for step in (310, 320, 330):
+            saved = CheckpointSaved(step, "time", 2**20, 2**20, (step,))
+            await pull(pilot, source, make_batch(notices=(saved,)))
+        journal = app.screen.query_one(Journal)
+        shown = ["".join(part for part, _ in row[1:]) for row in journal._rows]
+        assert [row for row in shown if "checkpoint" in row] == [shown[-1]]
+        assert shown[-1].startswith("checkpoint @ 330")
+        rows = list(journal._rows)
+        journal.on_resize()  # wraps all entries again
+        assert list(journal._rows) == rows
 
 
 async def test_help_shows_every_key() -> None:

@@ -57,12 +57,13 @@ def runs(context: click.Context, as_json: bool) -> int:
 def rm(names: tuple[str, ...]) -> int:
     """Delete the folders of runs; one that is alive stays, and is named."""
     from vgrad.store.folder import RunFolder
+    from vgrad.store.size_limit import size_words
 
     folders = [RunFolder.find(name) for name in names]  # a wrong name deletes nothing
     for folder in folders:
         size = folder.num_bytes()
         folder.remove()
-        click.echo(f"removed {printable(folder.name)} ({_size(size)})")
+        click.echo(f"removed {printable(folder.name)} ({size_words(size)})")
     return 0
 
 
@@ -80,15 +81,17 @@ def _table(found: list[ListedRun]) -> list[str]:
 
 
 def _total(found: list[ListedRun]) -> str:
-    from vgrad.store.size_limit import limit_bytes
+    from vgrad.store.size_limit import limit_bytes, size_words
 
-    size, limit = _size(sum(run.size for run in found)), limit_bytes()
+    size, limit = size_words(sum(run.size for run in found)), limit_bytes()
     if math.isinf(limit):
         return f"{size} in all, without a limit"
-    return f"{size} of {_size(int(limit))}: beyond that, a new run removes the oldest that have ended"
+    return f"{size} of {size_words(limit)}: beyond that, a new run removes the oldest that have ended"
 
 
 def _row(run: ListedRun) -> tuple[str, ...]:
+    from vgrad.store.size_limit import size_words
+
     started = "–" if run.started_s is None else time.strftime("%m-%d %H:%M", time.localtime(run.started_s))
     return (
         printable(run.name),
@@ -97,16 +100,9 @@ def _row(run: ListedRun) -> tuple[str, ...]:
         "–" if run.loss is None else f"{run.loss:.4g}",
         printable(run.verdict or run.problem or "–"),
         started,
-        _size(run.size),
+        size_words(run.size),
     )
 
 
 def _aligned(heading: str, text: str, width: int) -> str:
     return text.rjust(width) if heading in _NUMBERS else text.ljust(width)
-
-
-def _size(num_bytes: int) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if num_bytes >= factor:
-            return f"{num_bytes / factor:.1f} {unit}"
-    return f"{num_bytes} B"

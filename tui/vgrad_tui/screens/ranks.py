@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.widgets import Static
 
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.rank_table import rank_rows
@@ -29,6 +31,7 @@ class RanksScreen(Dialog[bool]):
         """Show the rows."""
         with VerticalScroll(classes="box", id="ranks-box"):
             yield Lines(id="ranks")
+            yield Static(Text("esc closes this"), classes="hint")
 
     def on_mount(self) -> None:
         """Fill it once its size is known."""

@@ -29,6 +29,8 @@ class Journal(Roles, ScrollView, can_focus=False):
         super().__init__(id=id)
         self._entries: Sequence[Entry] = ()
         self._last: Entry | None = None
+        self._before_last: Entry | None = None
+        self._rows_of_last = 0
         self._rows: deque[Runs] = deque(maxlen=_MOST_ROWS)
         self._strips: dict[int, Strip] = {}
 
@@ -42,13 +44,19 @@ class Journal(Roles, ScrollView, can_focus=False):
         for entry in reversed(entries):
             if entry is self._last:
                 break
+            if entry is self._before_last:  # a newer one has taken the place of the last
+                for _ in range(self._rows_of_last):
+                    self._rows.pop()
+                break
             new.append(entry)
         else:
             self._rows.clear()  # the one that was last is gone: the history has begun again
         for entry in reversed(new):
-            self._rows.extend(_rows(entry, self.size.width))
+            rows = _rows(entry, self.size.width)
+            self._rows.extend(rows)
+            self._rows_of_last = len(rows)
         self.forget_strips()  # the oldest rows may be gone, and all others one further up
-        self._last = entries[-1]
+        self._last, self._before_last = entries[-1], entries[-2] if len(entries) > 1 else None
         self.virtual_size = Size(0, len(self._rows))
         if follow:
             self.scroll_end(animate=False)
@@ -58,7 +66,7 @@ class Journal(Roles, ScrollView, can_focus=False):
         """Wrap the lines for the new width."""
         self._rows.clear()
         self.forget_strips()
-        self._last = None
+        self._last = self._before_last = None
         self.update(self._entries)
 
     def row(self, y: int, width: int) -> Strip:

@@ -66,14 +66,16 @@ class LayerTable(View):
     def title(self) -> list[Field]:
         """The scale of the sparklines, how many layers there are, and how they are sorted."""
         num_shown, num_layers = len(self.order.shown), len(self.order.names)
-        layers = f"{num_shown:,} of {num_layers:,} layers" if self.order.filter else f"{num_shown:,} layers"
+        layers = (
+            f"{num_shown:,} of {num_layers:,} layers" if self.order.filter else f"all {num_shown:,} layers"
+        )
         steps = self._resolution.width
         scale = "each its own" if not self._shares_scale else str(self._scale or "…")
         is_narrow = self._columns.age > 0 and not self._columns.update
         what = scale.replace(" to ", "..") if is_narrow else f"log ‖g‖ {scale}"
         return [
             (11 if is_narrow else 8, [(what, "dim")]),
-            (10 if self.order.filter else 7, [(layers, "dim")]),
+            (10 if self.order.filter else 7, [(layers, "dim")] if num_layers else []),
             (5, [(f"column {count(steps)} step{'s' if steps > 1 else ''}", "dim")]),
             (9, [(f"by {SORTS[self.order.sort]}", "dim")] if self.order.sort else []),
         ]
