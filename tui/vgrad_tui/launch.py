@@ -139,7 +139,7 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
         from vgrad.store.attached_run import AttachedRun
 
         run = AttachedRun(folder)
-        run.read_ahead()
+        run.read_ahead()  # goes on while the screen is built
         return run
 
     def app_type() -> type[VgradApp]:

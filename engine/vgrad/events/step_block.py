@@ -115,7 +115,7 @@ class StepBlock:
         if len(blocks) == 1:
             return blocks[0]
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(block, name) for block in blocks])
+            name: _concatenated([getattr(block, name) for block in blocks])
             for name in COLUMN_TYPES
             if getattr(blocks[0], name) is not None
         }
@@ -223,3 +223,12 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     """Several columns of one type by name: made in one go, which takes half the time."""
     return dict(zip(names, np.array([get(record) for record in records], dtype=dtype).T.copy(), strict=True))
+
+
+def _concatenated(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Columns one after the other; where one row stands for all of each, and the same, it still does."""
+    first = columns[0]
+    is_one_row = all(column.strides[0] == 0 and len(column) for column in columns)
+    if is_one_row and len({column[:1].tobytes() for column in columns}) == 1:
+        return np.broadcast_to(first[:1], (sum(map(len, columns)), *first.shape[1:]))
+    return np.concatenate(columns)

@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ class AttachedRun:
         self._step = self._num_notices = 0
         self._takes_stop = True
         self._ranks: tuple[RankStats, ...] = ()
-        self._first: Batch | None = None
+        self._reading: Future[Batch] | None = None
 
     @property
     def exception(self) -> BaseException | None:
@@ -70,12 +71,10 @@ class AttachedRun:
         return self.folder.pid() is not None
 
     def read_ahead(self) -> None:
-        """Read the whole history now, in whichever thread, for the first drain to give.
-
-        Raises:
-            DataError: If the record is damaged.
-        """
-        self._first = self._look()
+        """Begin to read the whole history, in a thread of its own; until it is read a drain gives nothing."""
+        beside = ThreadPoolExecutor(1, "vgrad-reader")
+        self._reading = beside.submit(self._look)
+        beside.shutdown(wait=False)
 
     def start(self) -> None:
         """It runs, or has run, already."""
@@ -94,15 +93,17 @@ class AttachedRun:
         A run whose process is gone without having said how it ended has failed, and so has one whose record
         cannot be read: the last notice says so.
         """
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        if self._has_ended:
+        reading = self._reading
+        if reading is not None and not reading.done():
+            return Batch()
+        if reading is None and self._has_ended:
             self._follow()
             return Batch()
-        is_alive = self.is_alive  # asked first: whatever it wrote before its end is read below
+        # Asked first: whatever it wrote before its end is read below, now or with the next drain.
+        is_alive = reading is not None or self.is_alive
+        self._reading = None
         try:
-            batch = self._look()
+            batch = self._look() if reading is None else reading.result()
         except DataError as error:
             return self._end(Batch(), str(error))
         if is_alive or batch.blocks or batch.notices:
@@ -144,6 +145,8 @@ class AttachedRun:
 
     def close(self) -> None:
         """Leave. The run goes on."""
+        if self._reading is not None:
+            wait([self._reading])
         self._reader.close()
 
     def stop(self) -> None:

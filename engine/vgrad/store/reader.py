@@ -40,6 +40,7 @@ Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
 ROWS_PER_LEVEL = 512
 """Steps of each level whose norms per layer are in an overview: more than a screen has columns."""
 _NEVER = 2**62
+_MOST_STEPS = 2**18  # in a block of an overview
 _ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped": "stopped"}
 
 
@@ -114,7 +115,8 @@ class RunReader:
         """The whole history, in a form that is quickly read and folded however long the run.
 
         All steps come in few blocks, the newest with their norms per layer. Of older steps those norms come
-        at each level for ``rows_per_level`` of them. What follows is given by `take` with layers.
+        at each level for ``rows_per_level`` of them, and durations are NaN. What follows is given by `take`
+        with layers.
 
         Raises:
             DataError: If the record is damaged.
@@ -131,7 +133,9 @@ class RunReader:
                 for level in range(NUM_LEVELS - 1, 0, -1)
             ]
             layer_norms += _merged(part, [_before(block, first) for rows in levels for block in rows])
-            blocks += joined([*(_before(block, first) for block in self.steps(part)), *recent])
+            blocks += joined(
+                [*(_before(block, first) for block in self.steps(part, with_durations=False)), *recent]
+            )
             if recent:
                 self._last_step[part] = int(recent[-1].step[-1])
         self._read_up_to["layers"] = newest
@@ -155,14 +159,18 @@ class RunReader:
             raise self._damaged(error) from None
         return found
 
-    def steps(self, part: int) -> Iterator[StepBlock]:
+    def steps(self, part: int, *, with_durations: bool = True) -> Iterator[StepBlock]:
         """Yield all steps of a part, without norms per layer, oldest first.
+
+        Args:
+            part: Part of the run.
+            with_durations: Whether the seconds of each step are wanted, which cost half of the time.
 
         Raises:
             DataError: If the record is damaged.
         """
         rows = self._rows("SELECT data FROM steps WHERE part = ? ORDER BY number", part)
-        yield from _increasing(_block(data, part) for (data,) in rows)
+        yield from _increasing(_block(data, part, with_durations=with_durations) for (data,) in rows)
 
     def layers(self, part: int, level: int = 0) -> Iterator[StepBlock]:
         """Yield the steps whose norms per layer are kept at a level, oldest first.
@@ -237,10 +245,22 @@ class RunReader:
 
 
 def joined(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
-    """Yield the same steps in as few blocks as can be; empty blocks are left out."""
+    """Yield the same steps in few blocks, of 2**18 steps or a little more; empty blocks are left out.
+
+    One block of a million steps would be folded half as fast: its columns are new memory again and again.
+    """
     filled = (block for block in blocks if len(block))
     for _, group in groupby(filled, key=attrgetter("kind")):
-        yield StepBlock.concatenate(list(group))
+        waiting: list[StepBlock] = []
+        num_steps = 0
+        for block in group:
+            waiting.append(block)
+            num_steps += len(block)
+            if num_steps >= _MOST_STEPS:
+                yield StepBlock.concatenate(waiting)
+                waiting, num_steps = [], 0
+        if waiting:
+            yield StepBlock.concatenate(waiting)
 
 
 def _increasing(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
@@ -272,10 +292,10 @@ def _merged(part: int, blocks: Sequence[StepBlock]) -> Iterator[LayerNorms]:
         yield LayerNorms(part, np.array(same), np.stack([rows[step] for step in same]))
 
 
-def _block(data: object, part: object) -> StepBlock:
+def _block(data: object, part: object, *, with_durations: bool = True) -> StepBlock:
     if not isinstance(data, bytes):
         raise DataError("a chunk of steps is no data")
-    block = unpack_block(data)
+    block = unpack_block(data, with_durations=with_durations)
     if block.part != part:
         raise DataError("a chunk of steps is of another part")
     return block

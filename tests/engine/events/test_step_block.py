@@ -42,6 +42,20 @@ def test_what_was_cut_can_be_joined(steps: list[StepRecord], data: st.DataObject
         )
 
 
+def test_a_column_of_one_value_takes_no_memory_when_blocks_are_joined() -> None:
+    [block] = blocks_of(step_records(3))
+
+    def constant(num_steps: int, value: float) -> StepBlock:
+        step = np.arange(num_steps) + 1
+        rows = np.resize(np.arange(len(block)), num_steps)
+        return dataclasses.replace(block[rows], step=step, lr=np.broadcast_to(np.float64(value), num_steps))
+
+    same = StepBlock.concatenate([constant(2, math.nan), constant(3, math.nan)])
+    assert same.lr.strides == (0,) and np.isnan(same.lr).all() and len(same.lr) == 5
+    other = StepBlock.concatenate([constant(2, 0.5), constant(3, 0.25)])
+    assert other.lr.tolist() == [0.5, 0.5, 0.25, 0.25, 0.25]
+
+
 def test_a_loss_that_is_not_known_is_not_nan() -> None:
     [first, second] = step_records(2, loss=None)[:1] + step_records(2, loss=math.nan)[1:]
     [block] = blocks_of([first, second])

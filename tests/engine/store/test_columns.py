@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vgrad.errors import DataError
 from vgrad.events.step_block import COLUMN_TYPES, StepBlock
 from vgrad.events.step_record import ChainLink, StepRecord
-from vgrad.store.columns import pack_block, unpack_block
+from vgrad.store.columns import DURATIONS, pack_block, unpack_block
 
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64) | st.just(-0.0) | st.just(0.0)
 single = st.floats(width=32)
@@ -80,6 +80,16 @@ def test_without_the_layers_everything_else_is_there(block: StepBlock) -> None:
     assert read.grad_norms.shape == (len(block), 0)
     expected, found = bits(block), bits(read)
     del expected["grad_norms"], found["grad_norms"]
+    assert found == expected
+
+
+@given(block=blocks())
+def test_without_durations_everything_else_is_there(block: StepBlock) -> None:
+    read = unpack_block(pack_block(block), with_durations=False)
+    expected, found = bits(block), bits(read)
+    for name in DURATIONS:
+        assert np.isnan(getattr(read, name)).all() and len(getattr(read, name)) == len(block)
+        del expected[name], found[name]
     assert found == expected
 
 

@@ -204,6 +204,14 @@ def test_plotext_is_not_imported_before_it_draws() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_plotext_comes_without_its_documentation_which_takes_longer_than_the_rest() -> None:
+    code = "import sys; from vgrad_tui.draw.charts import warm_up; warm_up(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert "plotext._kernel.api" in modules
+    assert not [name for name in modules if name.startswith("plotext._doc.sections")]
+
+
 def test_what_is_zero_has_no_place_on_a_logarithmic_axis_and_is_told() -> None:
     zeros = chart([0.0] * 20, log=True, last=20)
     rows = draw_loss(zeros, 40, 10)

@@ -79,6 +79,8 @@ class VgradApp(ViewActions):
         self.can_detach = False
         self.detaches = False
         self.leaves_at_once = False
+        if source.outlives_screen:
+            self.state.preparing = "reading its record"
 
     async def on_mount(self) -> None:
         """Start the run once there is a screen to watch it on."""

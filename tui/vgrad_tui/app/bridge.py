@@ -45,6 +45,7 @@ class Bridge(Widget):
         self._source = source
         self._refresh_rate = refresh_rate
         self._hurries = 0
+        self._has_begun = False
 
     def on_mount(self) -> None:
         """Start asking."""
@@ -52,11 +53,15 @@ class Bridge(Widget):
 
     def _tick(self) -> None:
         self.pull()
-        self.set_timer(self._refresh_rate.next_interval_s(), self._tick)
+        # A long record that is still being read is shown as soon as it is there.
+        interval_s = self._refresh_rate.next_interval_s() if self._has_begun else _HURRY_S
+        self.set_timer(interval_s, self._tick)
 
     def pull(self) -> None:
         """Drain the source now and post the batch."""
-        self.post_message(self.Arrived(self._source.drain(), hurried=False))
+        batch = self._source.drain()
+        self._has_begun |= bool(batch.notices)
+        self.post_message(self.Arrived(batch, hurried=not self._has_begun))
 
     def hurry(self) -> None:
         """Look for the answer to a command before the next refresh."""
