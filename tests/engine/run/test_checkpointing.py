@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from tests.engine.toys import sgd, toy_trainer
 from torch import nn
 
 import vgrad
-from vgrad.controls.controls import Command, Reinit, SaveCheckpoint, Set, Stop, UndoReinit
-from vgrad.events.hub import Hub
+from vgrad.controls.controls import Command, Pause, Reinit, SaveCheckpoint, Set, StepOnce, Stop, UndoReinit
+from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import (
     CheckpointFailed,
     CheckpointSaved,
@@ -23,6 +25,7 @@ from vgrad.events.notices import (
     RunEnded,
 )
 from vgrad.run.checkpointing import Checkpointing
+from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder
@@ -36,6 +39,15 @@ def session_in(tmp_path: Path, trainer: Trainer | None = None, **settings: Any) 
     session = Session(trainer or toy_trainer(**settings))
     session.folder = folder
     return session, folder
+
+
+def until(history: RunHistory, cursor: Cursor, is_so: Callable[[], bool]) -> None:
+    """Follow a session until something is so."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        history.take(cursor.take())
+        time.sleep(0.001)
 
 
 def losses(listener: Listener) -> list[float | None]:
@@ -60,6 +72,24 @@ def test_one_is_saved_before_each_command_that_changes_weights_and_at_the_end(tm
     told = listener.of(CheckpointSaved)
     assert [(each.step, each.reason) for each in told] == [(0, "command"), (0, "command"), (3, "end")]
     assert told[-1].kept_steps == (0, 0, 3)
+
+
+def test_the_steps_to_rewind_to_are_those_whose_state_is_still_there(tmp_path: Path) -> None:
+    session, folder = session_in(tmp_path, eval_every=0)
+    history, cursor = RunHistory(), session.cursor()
+    session.submit(Pause())
+    session.start()
+    for step in range(6):
+        session.submit(SaveCheckpoint())
+        until(history, cursor, lambda step=step: step in history.saved_at)  # one by one: no disk is too slow
+        session.submit(StepOnce())
+        until(history, cursor, lambda step=step: history.step > step)
+    session.stop()
+    until(history, cursor, lambda: history.ended is not None)
+    kept = [each.step for each in checkpoints_of(folder)]
+    assert kept == [3, 4, 5, 6], "3 of those that were asked for, and the end"
+    assert history.saved_at == tuple(kept)
+    assert history.rewind_steps == (6, 5, 4, 3, 0), "and the first, which is computed again"
 
 
 def test_saving_changes_nothing(tmp_path: Path) -> None:
