@@ -101,6 +101,7 @@ import torch, torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 import vgrad
+from gloo_threads import wait_until_idle
 dist.init_process_group("gloo")
 torch.set_num_threads(1)
 model = DistributedDataParallel(nn.Linear(6, 1))
@@ -116,6 +117,7 @@ while not stop:
     dist.broadcast(stop, 0)
 if dist.get_rank() == 0:
     watch.close()
+wait_until_idle()
 dist.destroy_process_group()
 """
 

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 import torch.nn.functional as F
+from tests.scripts.gloo_threads import wait_until_idle
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -40,6 +41,7 @@ def process(rank: int, folder: str, work: Callable[..., Any], arguments: tuple[A
     try:
         torch.save(work(rank, *arguments), f"{folder}/{rank}.pt")
     finally:
+        wait_until_idle()
         dist.destroy_process_group()
 
 
