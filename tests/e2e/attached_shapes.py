@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.test_detached import until
+from tests.waiting import until
 
 _FRAME = """
 import hashlib, pathlib, sys, threading, time, torch

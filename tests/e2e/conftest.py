@@ -1,4 +1,4 @@
-"""No run outlives the test that started it."""
+"""A run to steer; and no run outlives the test that started it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.e2e.command_line import SMALL, vgrad_tui
 
 from vgrad.store.folder import RunFolder
 
@@ -22,3 +23,11 @@ def no_run_outlives_its_test(own_home: Path) -> Iterator[None]:
         if pid is not None and pid != os.getpid():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def run() -> RunFolder:
+    """A run in a process of its own."""
+    started = vgrad_tui("run", "charlm-rnn", "--detach", *SMALL)
+    assert started.returncode == 0, started.stderr
+    return RunFolder.find(started.stdout.splitlines()[-1])

@@ -6,14 +6,13 @@ import re
 import signal
 
 import pytest
+from tests.e2e.command_line import vgrad_tui
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.e2e.test_detached import run, until, vgrad_tui
 from tests.engine.store.recorded import record
+from tests.waiting import until
 
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
-
-__all__ = ["run"]  # the fixture: a run in a process of its own
 
 
 def attach(folder: RunFolder, *, columns: int = 120, lines: int = 36) -> Terminal:

@@ -15,8 +15,9 @@ import pytest
 import torch
 from tests.conftest import RequireTool
 from tests.e2e.attached_shapes import SHAPES, Training
-from tests.e2e.test_detached import until, vgrad_tui
+from tests.e2e.command_line import vgrad_tui
 from tests.soak import times
+from tests.waiting import until
 
 from vgrad.errors import ConfigError
 from vgrad.run.attach_pid import attach_process, folder_of, release_process

@@ -7,42 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
+from tests.e2e.command_line import SMALL, vgrad_tui
+from tests.waiting import until
 
 from vgrad.store.folder import RunFolder
-
-SMALL = ("--batch-size", "2", "--set", "hidden=8", "--set", "seq_len=8")
-
-
-def vgrad_tui(*args: str) -> subprocess.CompletedProcess[str]:
-    code = "from vgrad_tui.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-def until(condition: Callable[[], object], *, timeout_s: float = 120.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def run() -> Iterator[RunFolder]:
-    """A run in a process of its own; whatever a test does, it is gone afterwards."""
-    started = vgrad_tui("run", "charlm-rnn", "--detach", *SMALL)
-    assert started.returncode == 0, started.stderr
-    folder = RunFolder.find(started.stdout.splitlines()[-1])
-    yield folder
-    pid = folder.pid()
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: folder.pid() is None)
 
 
 def listed(folder: RunFolder) -> dict[str, object]:

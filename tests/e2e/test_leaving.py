@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.e2e.command_line import SMALL, vgrad_tui
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.e2e.test_detached import SMALL, until, vgrad_tui
+from tests.waiting import until
 
 from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder, all_runs

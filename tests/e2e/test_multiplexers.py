@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.conftest import RequireTool
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.e2e.test_detached import run, until
+from tests.waiting import until
 
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
-
-__all__ = ["run"]  # the fixture: a run in a process of its own
 
 PATIENCE_S = 120.0
 

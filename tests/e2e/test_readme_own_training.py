@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from tests.conftest import RequireTool
 from tests.e2e.attached_shapes import Training
+from tests.e2e.command_line import vgrad_tui
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.e2e.test_detached import until, vgrad_tui
+from tests.waiting import until
 
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look

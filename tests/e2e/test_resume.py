@@ -6,14 +6,13 @@ import json
 import os
 import signal
 
-from tests.e2e.test_detached import run, until, vgrad_tui
+from tests.e2e.command_line import vgrad_tui
+from tests.waiting import until
 
 from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
 from vgrad.store.run_record import RunRecord
-
-__all__ = ["run"]  # the fixture: a run in a process of its own
 
 
 def end(folder: RunFolder, number: signal.Signals) -> None:

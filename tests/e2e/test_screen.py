@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
+from tests.waiting import until
+
+from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
 
 SMALL = ("charlm-rnn", "--set", "hidden=32", "--set", "seq_len=16", "--batch-size", "4", "--eval-every", "50")
 
@@ -58,10 +62,8 @@ def test_pause_holds_the_step_and_a_single_step_moves_it_by_one() -> None:
         terminal.wait_for("● training")
         terminal.press(" ")
         terminal.wait_for("‖ paused")
-        time.sleep(0.6)
+        terminal.wait_until_quiet()
         step = number_after("step", terminal.text())
-        time.sleep(0.6)
-        assert number_after("step", terminal.text()) == step
         terminal.press(".")
         terminal.wait_for(rf"step {step + 1:,}\b")
         terminal.press(" ")
@@ -81,10 +83,7 @@ def test_a_paused_screen_writes_nothing() -> None:
         terminal.wait_for("● training")
         terminal.press(" ")
         terminal.wait_for("‖ paused")
-        time.sleep(2.5)
-        before = terminal.num_bytes
-        time.sleep(2.0)
-        assert terminal.num_bytes == before
+        terminal.wait_until_quiet(2.0)
 
 
 def test_a_stalled_terminal_stops_neither_training_nor_the_program() -> None:
@@ -93,14 +92,12 @@ def test_a_stalled_terminal_stops_neither_training_nor_the_program() -> None:
         terminal.wait_for("● training")
         terminal.wait_for(r"step \d{3}|step \d,")
         before = number_after("step", terminal.text())
+        [run] = all_runs()
         terminal.is_stalled = True
-        time.sleep(6.0)
+        until(lambda: look(run).step > before + 200)
         written = terminal.num_bytes
         terminal.is_stalled = False
-        deadline = time.monotonic() + 20
-        while number_after("step", terminal.text()) < before + 200:
-            assert time.monotonic() < deadline, terminal.text()
-            time.sleep(0.05)
+        until(lambda: number_after("step", terminal.text()) > before + 200, shown=terminal.text)
         # What the pseudo-terminal itself holds, a frame or two under way, and one whole screen.
         assert terminal.num_bytes - written < 100_000
         terminal.press("c")
@@ -247,10 +244,7 @@ def test_it_leaves_when_its_terminal_is_gone_though_nobody_says_so(tmp_path: Pat
             pytest.skip("this system does not say whose child a process is")
         assert parent.read_text().split()
         terminal.hang_up()
-        deadline = time.monotonic() + 60
-        while parent.read_text().split():
-            assert time.monotonic() < deadline, "it trains on for nobody"
-            time.sleep(0.1)
+        until(lambda: not parent.read_text().split(), shown=lambda: "it trains on for nobody")
     assert json.loads(summary.read_text())["steps"] > 0
 
 
@@ -266,13 +260,12 @@ def test_tmux_shows_it(require_tool: object) -> None:
     command = " ".join(str(part) for part in (VGRAD_TUI, "run", *SMALL))
     run("-u", "new-session", "-d", "-x", "80", "-y", "24", command)
     try:
-        deadline = time.monotonic() + 60
-        while "● training" not in (screen := run("-u", "capture-pane", "-p")):
-            assert time.monotonic() < deadline, screen
-            time.sleep(0.1)
+
+        def screen() -> str:
+            return run("-u", "capture-pane", "-p")
+
+        until(lambda: "● training" in screen(), shown=screen)
         run("send-keys", "c")
-        while not re.search(r"clip +norm 1  @ [\d,]+", screen := run("capture-pane", "-p")):
-            assert time.monotonic() < deadline, screen
-            time.sleep(0.1)
+        until(lambda: re.search(r"clip +norm 1  @ [\d,]+", screen()), shown=screen)
     finally:
         run("kill-server")

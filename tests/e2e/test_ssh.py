@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.command_line import SMALL
 from tests.e2e.terminal import Terminal
-from tests.e2e.test_detached import SMALL, until
+from tests.waiting import until
 
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.command_line import vgrad_tui
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.e2e.test_detached import until, vgrad_tui
 from tests.e2e.test_watch import leave
+from tests.waiting import until
 
 from vgrad.store.attached_run import AttachedRun
 from vgrad.store.folder import RunFolder, all_runs

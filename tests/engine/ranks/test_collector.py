@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch.distributed as dist
+from tests.waiting import until
 
 from vgrad.errors import ConfigError
 from vgrad.events.hub import Hub
@@ -50,10 +50,7 @@ class Ranks:
         return [(body.rank, body.step, body.what) for body in self.said]
 
     def wait_for(self, words: str) -> None:
-        end = time.monotonic() + 60
-        while not any(words in what for _, _, what in self.heard()):
-            assert time.monotonic() < end, f"never said: {words}"
-            time.sleep(0.01)
+        until(lambda: any(words in what for _, _, what in self.heard()), shown=lambda: f"never said: {words}")
 
 
 @contextmanager
@@ -91,10 +88,8 @@ def test_a_rank_that_is_not_heard_of_and_one_whose_process_is_gone(monkeypatch: 
         group.wait_for("not watched")
         group.wait_for("without a word")
         group.say(alive(2))  # it has come after all
-        deadline = time.monotonic() + 60
-        while (found := group.collector._ranks[2]).problem or not found.pid:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        found = group.collector._ranks
+        until(lambda: found[2].pid and not found[2].problem)
     assert {(rank, what.split(":")[0][:14]) for rank, _, what in group.heard()} == {
         (1, "its process ha"),
         (2, "it is not watc"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tests.engine.ranks.torchrun import torchrun, until
+from tests.engine.ranks.torchrun import torchrun
+from tests.waiting import until
 from torch import nn
 
 import vgrad

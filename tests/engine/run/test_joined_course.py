@@ -6,13 +6,13 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from tests.engine.run.test_resume import COMMANDS, run, small, trained
+from tests.waiting import until
 
 from vgrad.controls.controls import Command, Rewind, Set
 from vgrad.events.batch import Batch
@@ -141,18 +141,15 @@ def test_a_screen_in_the_same_process_keeps_the_curve_when_the_run_is_rewound() 
     with RewindableRun(Session.from_config(small("depth-tanh")), "wound") as rewindable:
         screen, history = rewindable.attach(), RunHistory()
         screen.start()
-        deadline = time.monotonic() + 60
 
-        def until(condition: Callable[[], object]) -> None:
-            while not condition():
-                assert time.monotonic() < deadline
-                history.take(screen.drain())
+        def wait_for(condition: Callable[[], object]) -> None:
+            until(condition, look=lambda: history.take(screen.drain()))
 
-        until(lambda: history.step > 12)
+        wait_for(lambda: history.step > 12)
         screen.submit(Set("lr_scale", 0.5))
-        until(lambda: history.controls.lr_scale == 0.5)
+        wait_for(lambda: history.controls.lr_scale == 0.5)
         screen.submit(Rewind(6))
-        until(lambda: history.info and history.info.parent and history.step > 9)
+        wait_for(lambda: history.info and history.info.parent and history.step > 9)
         buckets = history.scalars.window(1, 10, 9)
         assert (buckets.count == 1).all() and np.isfinite(buckets.mean[:, 0]).all()
         assert history.marks == type(history.marks)(), "the command after step 6 is of another course"
@@ -168,15 +165,11 @@ def test_tail_follows_a_run_that_is_rewound() -> None:
         rewindable.start()
         first = rewindable.folder
         assert first is not None
-        deadline = time.monotonic() + 120
 
-        def until(condition: Callable[[], object]) -> None:
-            while not condition():
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-                history.take(cursor.take())
+        def wait_for(condition: Callable[[], object]) -> None:
+            until(condition, look=lambda: history.take(cursor.take()))
 
-        until(lambda: history.step > 8 and first.database.exists())
+        wait_for(lambda: history.step > 8 and first.database.exists())
         code = "from vgrad_tui.cli import main; main()"
         with subprocess.Popen(
             [sys.executable, "-c", code, "tail", first.name, "--follow"], stdout=subprocess.PIPE, text=True
@@ -184,9 +177,9 @@ def test_tail_follows_a_run_that_is_rewound() -> None:
             assert follower.stdout is not None
             follower.stdout.readline()  # it reads
             rewindable.submit(Rewind(5))
-            until(lambda: history.info and history.info.parent)
+            wait_for(lambda: history.info and history.info.parent)
             rewindable.submit(Set("lr_scale", 0.25))
-            until(lambda: history.controls.lr_scale == 0.25)
+            wait_for(lambda: history.controls.lr_scale == 0.25)
             rewindable.stop()
             assert rewindable.join(60)
             printed, _ = follower.communicate(timeout=60)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from tests.engine.run.test_resume import losses, small
+from tests.waiting import PATIENCE_S, until
 
 from vgrad.controls.controls import Command, Pause, Reinit, Rewind, Set, Stop
 from vgrad.events.notices import CommandApplied, CommandRejected, NoticeBody, RunEnded, RunStarted
@@ -19,8 +19,6 @@ from vgrad.run.session import Session
 from vgrad.store.attached_run import AttachedRun
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.run_record import RunRecord
-
-PATIENCE_S = 60.0
 
 
 class Driver:
@@ -36,30 +34,28 @@ class Driver:
         self.history.take(batch)
         self.notices += [notice.body for notice in batch.notices]
 
+    def until(self, condition: Callable[[], object]) -> None:
+        until(condition, look=self.look, shown=lambda: self.notices)
+
     def until_step(self, step: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self.history.step < step:
-            assert time.monotonic() < deadline, self.notices
-            time.sleep(0.001)
-            self.look()
+        self.until(lambda: self.history.step >= step)
 
     def ask(self, command: Command) -> CommandApplied | CommandRejected:
         self.run.submit(command)
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            for body in self.notices:
-                if isinstance(body, CommandApplied | CommandRejected) and body.command == command:
-                    return body
-            assert time.monotonic() < deadline, self.notices
-            time.sleep(0.001)
-            self.look()
+
+        def answers() -> list[CommandApplied | CommandRejected]:
+            kinds = CommandApplied | CommandRejected
+            return [body for body in self.notices if isinstance(body, kinds) and body.command == command]
+
+        self.until(answers)
+        return answers()[0]
 
     def until_parent(self, name: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (self.history.info and self.history.info.parent and self.history.info.parent.run == name):
-            assert time.monotonic() < deadline, self.notices
-            time.sleep(0.001)
-            self.look()
+        def has_parent() -> bool:
+            info = self.history.info
+            return info is not None and info.parent is not None and info.parent.run == name
+
+        self.until(has_parent)
 
     def finish(self) -> None:
         self.run.stop()
@@ -108,17 +104,15 @@ def test_a_screen_that_is_attached_follows() -> None:
         first = driver.run.folder
         assert first is not None
         driver.until_step(5)
-        deadline = time.monotonic() + PATIENCE_S
-        while not first.database.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(first.database.exists)
         attached, seen = AttachedRun(first), RunHistory()
         seen.take(attached.drain())
         attached.submit(Rewind(3))
-        while seen.info is None or seen.info.parent is None or seen.step < 10:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-            seen.take(attached.drain())
+        until(
+            lambda: seen.info and seen.info.parent and seen.step >= 10,
+            look=lambda: seen.take(attached.drain()),
+        )
+        assert seen.info is not None and seen.info.parent is not None
         assert seen.info.parent.run == first.name and attached.is_alive
         attached.submit(Stop())
         assert attached.join(PATIENCE_S)
@@ -132,21 +126,19 @@ def test_a_rewind_that_cannot_be_carried_out_ends_the_run_with_its_reason_on_eve
         assert first is not None
         driver.ask(Pause())
         attached, seen = AttachedRun(first), RunHistory()
-        deadline = time.monotonic() + PATIENCE_S
-        while not (seen.controls.paused and seen.step == driver.history.step):
-            assert time.monotonic() < deadline
+
+        def look() -> None:
             seen.take(attached.drain())
             driver.look()
+
+        until(lambda: seen.controls.paused and seen.step == driver.history.step, look=look)
         with closing(sqlite3.connect(first.database, timeout=PATIENCE_S)) as connection:
             connection.execute("DELETE FROM steps")  # as where the disk was full for a while
             connection.commit()
         assert isinstance(driver.ask(Rewind(8)), CommandApplied)
-        for history, look in ((driver.history, driver.look), (seen, lambda: seen.take(attached.drain()))):
-            deadline = time.monotonic() + PATIENCE_S
-            while history.ended is None or history.ended.reason != "failed":
-                assert time.monotonic() < deadline, history.ended
-                look()
-            assert "has no step 8" in str(history.ended.error)
+        for history in (driver.history, seen):
+            until(lambda: history.phase == "failed", look=look, shown=lambda: history.ended)  # noqa: B023
+            assert history.ended is not None and "has no step 8" in str(history.ended.error)
         attached.close()
 
 
@@ -219,11 +211,7 @@ def test_what_was_paused_stays_paused_and_its_settings_are_those_of_the_step() -
         driver.ask(Pause())
         driver.ask(Rewind(2))
         driver.until_parent(first.name)
-        deadline = time.monotonic() + PATIENCE_S
-        while not driver.history.controls.paused:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-            driver.look()
+        driver.until(lambda: driver.history.controls.paused)
         assert driver.history.controls.lr_scale == 1.0
 
 

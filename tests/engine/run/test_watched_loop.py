@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from tests.waiting import until
 from torch import nn
 
 import vgrad
@@ -19,13 +18,6 @@ from vgrad.store import inbox
 from vgrad.store.folder import RunFolder, all_runs
 from vgrad.store.listing import look
 from vgrad.store.reader import RunReader
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def make_model() -> nn.Module:

@@ -16,7 +16,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from tests.engine.store.recorded import record, story
-from tests.engine.store.test_recorder import TRAIN, killed_at_last, small_run, until
+from tests.engine.store.test_recorder import TRAIN, killed_at_last, small_run
+from tests.waiting import until
 from torch import nn
 
 import vgrad

@@ -10,14 +10,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.soak import times
+from tests.waiting import until
 
 import vgrad
 from vgrad.errors import DataError
@@ -30,14 +30,6 @@ from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
 from vgrad.store.reader import RunReader
 from vgrad.store.recorder import Recorder
-
-
-def until(condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
-    """Wait for a condition, and fail if it never comes."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.01)
 
 
 def small_run(steps: int | None = 40) -> Session:

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.engine.store.recorded import record, story
-from tests.engine.store.test_recorder import small_run, until
+from tests.engine.store.test_recorder import small_run
+from tests.waiting import until
 
 import vgrad
 from vgrad.controls.controls import Set
@@ -226,9 +226,7 @@ def test_a_screen_on_a_run_that_is_killed_says_so(tmp_path: Path) -> None:
     folder.log.write_text("step 299\nSegmentation fault\x1b[2J\n")
     run = AttachedRun(folder)
     history = RunHistory()
-    end = time.monotonic() + 10
-    while history.ended is None and time.monotonic() < end:
-        history.take(run.drain())
+    until(lambda: history.ended is not None, look=lambda: history.take(run.drain()))
     assert history.ended is not None and history.phase == "failed" and history.ended.step == 300
     assert "without a word" in str(history.ended.error)
     assert "Segmentation fault" in str(history.ended.traceback_text)
