@@ -39,11 +39,18 @@ _held: dict[Path, int] = {}
 
 
 def home() -> Path:
-    """The folder of all runs of this account; it need not exist yet."""
-    if chosen := os.environ.get("VGRAD_HOME"):
-        return Path(chosen).expanduser()
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "vgrad"
+    """The folder of all runs of this account; it need not exist yet.
+
+    Raises:
+        ConfigError: If none is chosen and the account has no home.
+    """
+    try:
+        if chosen := os.environ.get("VGRAD_HOME"):
+            return Path(chosen).expanduser()
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return Path(state).expanduser() / "vgrad"
+    except RuntimeError:  # a container may run under a number that no account has
+        raise ConfigError("this account has no home: say in VGRAD_HOME where runs are to be kept") from None
 
 
 @dataclass(frozen=True, slots=True)

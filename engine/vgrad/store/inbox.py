@@ -146,4 +146,8 @@ def _read(command_id: object, time_s: object, sender: object, text: object) -> S
 
 
 def _who() -> str:
-    return f"{pwd.getpwuid(os.getuid()).pw_name}@{os.environ.get('SSH_CLIENT', 'here').partition(' ')[0]}"
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number that no account has
+        name = str(os.getuid())
+    return f"{name}@{os.environ.get('SSH_CLIENT', 'here').partition(' ')[0]}"

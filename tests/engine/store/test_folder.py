@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,3 +147,35 @@ def test_the_newest_run_comes_first(own_home: Path) -> None:
         names.append(folder.name)
     (own_home / "runs" / "not-a-run").mkdir()
     assert [folder.name for folder in all_runs()] == names[::-1]
+
+
+NOBODYS = """
+import os
+from pathlib import Path
+from vgrad.controls.controls import Pause
+from vgrad.errors import ConfigError
+from vgrad.store import inbox
+from vgrad.store.folder import home
+os.setuid(987654)  # a number that no account has, as in many containers
+inbox.send(Path("inbox.sqlite"), Pause())
+[sent] = inbox.Inbox(Path("inbox.sqlite")).take()
+print(sent.sender)
+try:
+    home()
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_number_that_no_account_has_can_steer_and_is_asked_where_runs_are_to_be_kept() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another account")
+    known = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", NOBODYS], cwd=place, env=known, capture_output=True, text=True, check=True
+        )
+    sender, problem = done.stdout.splitlines()
+    assert sender == "987654@here"
+    assert problem.startswith("this account has no home") and "VGRAD_HOME" in problem

@@ -78,7 +78,7 @@ class ViewActions(DiffApp):
         if chart:
             self._refresh_rate.chart_was_drawn()
         self.main.refresh_view(chart=chart)
-        if isinstance(self.screen, Follower):
+        if isinstance(self.screen, Follower) and self.screen.is_mounted:  # just opened it has no widgets yet
             self.screen.refresh_view()
 
     def on_resize(self) -> None:
