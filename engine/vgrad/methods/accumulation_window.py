@@ -5,7 +5,7 @@ How many microbatches make a window, and whether it gives their mean or their su
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,13 +28,13 @@ class Announced:
         loss: Mean loss, 0-d on its device or a float; None where it is not known.
         num_tokens: Tokens that it is the mean over.
         num_samples: Samples, where there are no tokens.
-        extras: Gradients of a regulariser, averaged like the others and kept apart from them.
+        extras: Gradients of a regulariser, averaged like the others and kept apart from them; None for none.
     """
 
     loss: LossValue | None
     num_tokens: int = 0
     num_samples: int = 0
-    extras: Mapping[nn.Parameter, Tensor] = field(default_factory=dict)
+    extras: Mapping[nn.Parameter, Tensor] | None = None
 
 
 class AccumulationWindow:
@@ -182,13 +182,17 @@ class AccumulationWindow:
         self.loss = (
             microbatch.loss if self.num_microbatches == 1 else _mixed(self.loss, microbatch.loss, share)
         )
-        for param, extra in microbatch.extras.items():
+        if microbatch.extras:
+            self._add_extras(microbatch.extras, share)
+        return share
+
+    def _add_extras(self, extras: Mapping[nn.Parameter, Tensor], share: float) -> None:
+        for param, extra in extras.items():
             so_far = self._extras.get(param)
             if so_far is None:
                 self._extras[param] = extra
             else:
                 self._extras[param] = so_far + extra if self._is_sum else so_far.lerp(extra, share)
-        return share
 
     def _put_aside_(self, keep: float, weight: float) -> None:
         """Mix ``p.grad`` into the window, and leave None in its place."""

@@ -204,7 +204,7 @@ class OptimizerTap:
         if isinstance(loss, Tensor):
             loss = loss.detach()
         self.meter.loss_scale = loss_scale
-        self._window.announce(Announced(loss, num_tokens, num_samples, extras or {}), closes=closes_window)
+        self._window.announce(Announced(loss, num_tokens, num_samples, extras), closes=closes_window)
 
     def close_window(self) -> None:
         """Make the next ``optimizer.step()`` use the open window as it is: the data has ended."""

@@ -249,6 +249,13 @@ class WatchedPart:
             if self.on_records is not None:
                 self.on_records(self.id, records)
             self._reporter.report(records)
+            self._remark()
+
+    def _remark(self) -> None:
+        """Say what a person should know of the loop's own settings, as of the newest step."""
+        if self._remarks is not None:
+            for text in self._remarks.new(self.controls, self.losses.num_passes):
+                self._hub.notify(LoopNoted(self.step, text), part=self.id)
 
     def take_off(self) -> None:
         """Take all hooks off again."""
@@ -268,9 +275,6 @@ class WatchedPart:
         self._through_time.at_step(self.step + 1)
         self._look_for_new_params()
         self.report()
-        if self._remarks is not None:
-            for text in self._remarks.new(self.controls, self.losses.num_passes):
-                self._hub.notify(LoopNoted(self.step, text), part=self.id)
 
     def _look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
@@ -278,7 +282,8 @@ class WatchedPart:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 num_held += len(group["params"])
-        if num_held == self._num_held and not any(param.requires_grad for param in self._frozen):
+        has_new = num_held != self._num_held
+        if not has_new and not (self._frozen and any(param.requires_grad for param in self._frozen)):
             return
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)

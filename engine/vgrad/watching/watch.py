@@ -23,7 +23,7 @@ from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
 from vgrad.ranks.group import find_group
 from vgrad.watching.guard import Guard
-from vgrad.watching.hooks import is_inside_a_step
+from vgrad.watching.hooks import is_inside_a_step, run_deferred
 from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
@@ -257,6 +257,7 @@ class Watch:
             error: What ended the training, if an error did, for the record.
         """
         if self._is_closed:
+            run_deferred()  # an error inside a step has ended it, and the hooks waited for the step to end
             return
         parts = self.parts
         self.discard()

@@ -304,6 +304,20 @@ def test_an_error_of_ours_ends_watching_and_not_the_training(
     assert "ZeroDivisionError" in (ended.error or "")
 
 
+def test_an_error_in_the_last_step_leaves_no_hook_behind_once_the_watch_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard, "is_off", False)
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        monkeypatch.setattr(watch.parts[0].tap.meter, "read", lambda *_: 1 / 0)
+        plain(model, optimizer, batches(1))
+        assert watch.is_closed
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
 def test_many_watches_leave_nothing_behind() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
