@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vgrad.store.ancestry import with_ancestors
 
@@ -11,9 +11,36 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command
     from vgrad.events.batch import Batch
-    from vgrad.events.hub import Cursor
-    from vgrad.run.rewindable import FollowingCursor, RewindableRun
-    from vgrad.run.session import Session
+
+
+class Trains(Protocol):
+    """A session, or a run of several."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What ended the training, once it has failed."""
+
+    def start(self) -> None:
+        """Start training."""
+
+    def submit(self, command: Command, *, command_id: str | None = None) -> str:
+        """Ask for a command and return its id, which the answer carries."""
+
+    def stop(self) -> None:
+        """Ask for the end of the run."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until training has ended; True once it has."""
+
+
+class Reads(Protocol):
+    """A reader of what happens in it."""
+
+    def take(self) -> Batch:
+        """Everything that happened since the last call."""
+
+    def close(self) -> None:
+        """Read no more."""
 
 
 class AttachedScreen:
@@ -26,7 +53,7 @@ class AttachedScreen:
         cursor: The screen's own cursor.
     """
 
-    def __init__(self, session: Session | RewindableRun, cursor: Cursor | FollowingCursor) -> None:
+    def __init__(self, session: Trains, cursor: Reads) -> None:
         self._session = session
         self._cursor = cursor
 

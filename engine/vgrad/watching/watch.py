@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import sys
 import threading
 import weakref
 from collections import deque
@@ -22,6 +20,7 @@ from vgrad.events.step_block import blocks_of
 from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
 from vgrad.ranks.group import find_group
+from vgrad.watching import at_exit
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step, run_deferred
 from vgrad.watching.other_ranks import OtherRanks
@@ -84,7 +83,7 @@ class Watch:
         self._parts: tuple[Callable[[], WatchedPart | None], ...] = ()
         self._totals: list[Totals] = []
         self._late: deque[Sequence[StepRecord]] = deque()  # steps of parts that are gone
-        _open.add(self)
+        at_exit.remember(self)
 
     def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
         """Watch one more optimizer, or several of one parameter each, as a part of the run.
@@ -277,7 +276,7 @@ class Watch:
     def discard(self) -> None:
         """Take everything off, and report nothing more."""
         self._is_closed = True
-        _open.discard(self)
+        at_exit.forget(self)
         for part in self.parts:
             part.take_off()
 
@@ -387,15 +386,3 @@ class Watch:
         if isinstance(error, KeyboardInterrupt):
             return totals.ended("stopped")
         return totals.ended("failed", f"{type(error).__name__}: {error}", message=why)
-
-
-_open: weakref.WeakSet[Watch] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Report the last steps of what is still watched as Python exits, and the error that made it exit."""
-    is_interactive = hasattr(sys, "ps1")  # there the last error may be of any line before
-    error = None if is_interactive else getattr(sys, "last_value", None)
-    for each in list(_open):
-        each.close(error)

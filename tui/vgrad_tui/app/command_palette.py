@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from textual.app import SystemCommand
 
@@ -16,10 +16,29 @@ from vgrad_tui.state import control_guide
 from vgrad_tui.state.glossary import TAGS
 
 if TYPE_CHECKING:
-    from vgrad_tui.app.app import VgradApp
+    from vgrad.controls.controls import Command
 
 
-def palette_entries(app: VgradApp) -> Iterator[SystemCommand]:
+class Commanded(Protocol):
+    """The app, as the palette uses it."""
+
+    def act(self, action: str) -> None:
+        """Do what a key with this action does."""
+
+    def set_word(self, name: str, word: str) -> None:
+        """Set a control to one of its words."""
+
+    def submit(self, command: Command) -> None:
+        """Ask the run for a command."""
+
+    def action_controls(self, entry: str = "", edit: bool = False) -> None:
+        """Show every control."""
+
+    def action_help(self) -> None:
+        """Show all keys."""
+
+
+def palette_entries(app: Commanded) -> Iterator[SystemCommand]:
     """What can be found by name, besides Textual's own."""
     for key in KEYS:
         yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(app.act, key.action))
