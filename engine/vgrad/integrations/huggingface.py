@@ -20,47 +20,30 @@ except ImportError as error:
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-    from vgrad.controls.controls import Controls
-    from vgrad.watching.watch import Watch
 
-
-class VgradCallback(TrainerCallback):
+class VgradCallback(CallbackWatch, TrainerCallback):
     """Watches the gradients of a `Trainer`, from ``train()`` to its end.
 
     Training is not changed: while no control is on, the weights are bit for bit what they are without. What
     the trainer logs is put on the record, too. The loss is the one that ``backward`` is called on, summed
     over the microbatches of a step, so a NaN that ``logging_nan_inf_filter`` keeps out of the logs is seen.
-
-    Args:
-        name: What the run is called; the model's class unless given.
-        controls: What is done to the gradients from the first step on, after the trainer's own clipping.
-        record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it.
+    Its arguments are those of `CallbackWatch`.
     """
-
-    def __init__(
-        self, name: str | None = None, *, controls: Controls | None = None, record: bool = True
-    ) -> None:
-        self._training = CallbackWatch(name, controls, record=record)
-
-    @property
-    def watch(self) -> Watch | None:
-        """The watch of the training that runs, or of the last one; None before the first."""
-        return self._training.watch
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin to watch."""
-        self._training.begin(kwargs["model"], [kwargs["optimizer"]])
+        self.begin_watch(kwargs["model"], [kwargs["optimizer"]])
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Put what the trainer logs on the record: also what an evaluation found."""
-        self._training.log(kwargs.get("logs") or {})
+        self.log_metrics(kwargs.get("logs") or {})
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """End watching."""
-        self._training.end()
+        self.end_watch()
