@@ -20,6 +20,7 @@ from torch import Tensor
 from vgrad.events.layer_stats import HISTOGRAM_DECADES, LayerStats
 from vgrad.gradients.grads import entries
 from vgrad.measure.host_copy import HostCopy
+from vgrad.measure.layer_values import UNDERFLOW, LayerValues
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,6 @@ _COST_S, _COST_S_PER_LAYER, _COST_S_PER_ENTRY = 5e-5, 1e-5, 3e-9
 _STEP_S_PER_TENSOR, _STEP_S_PER_ENTRY = 2e-5, 2e-9
 
 _NUM_VALUES = 4  # weight norm, update norm, entries that are zero, entries that float16 would round to zero
-
-# At and below this, times the loss scale, a float16 gradient is rounded to zero: half its smallest number.
-_UNDERFLOW = 2.0**-25
 
 
 def steps_between(layer_sizes: Sequence[int], num_tensors: int, share: float) -> int | None:
@@ -107,15 +105,14 @@ class JudgedStatsProbe:
         self._gradients: tuple[list[float], list[Tensor]] = [], []
         self._weights: Tensor | None = None
         self._coming: deque[_Coming] = deque()
-        self.forget()
+        self._measured = LayerValues(len(layers.names), _NUM_VALUES)
+        self._stats: LayerStats | None = None
 
     def forget(self) -> None:
         """Forget all measurements: they are of other weights than there are now."""
-        num_layers = len(self._layers.names)
         self._coming.clear()
-        self._values = np.full((num_layers, _NUM_VALUES), np.nan, dtype=np.float32)
-        self._measured_step = np.full(num_layers, -1, dtype=np.int64)
-        self._stats: LayerStats | None = None
+        self._measured.forget()
+        self._stats = None
 
     def before_transforms(self, step: int) -> None:
         """Read the gradients if step number ``step``, which is about to be done, is one of the schedule."""
@@ -180,15 +177,12 @@ class JudgedStatsProbe:
         _, values = coming.copy.read()
         weight_norm, update_norm, not_zero, kept = values.reshape(_NUM_VALUES, -1)
         whole = np.array(coming.num_entries)
-        self._values[rows] = np.stack((weight_norm, update_norm, whole - not_zero, whole - kept), axis=1)
-        self._measured_step[rows] = coming.step
+        measured = np.stack((weight_norm, update_norm, whole - not_zero, whole - kept), axis=1)
+        self._measured.put(rows, measured, coming.step)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the values and the steps at which they were measured; none may be on their way."""
-        return {
-            "values": torch.from_numpy(self._values.copy()),
-            "measured_step": torch.from_numpy(self._measured_step.copy()),
-        }
+        return self._measured.capture()
 
     def restore_(self, captured: Mapping[str, Tensor]) -> None:
         """Go back to what `capture` returned.
@@ -196,21 +190,18 @@ class JudgedStatsProbe:
         Raises:
             ValueError: If it has another number of layers.
         """
-        values, measured_step = captured["values"].numpy(), captured["measured_step"].numpy()
-        if values.shape != self._values.shape or measured_step.shape != self._measured_step.shape:
-            raise ValueError("the statistics are those of other layers")
-        self.forget()
-        self._values, self._measured_step = values.copy(), measured_step.copy()
-        if (measured_step >= 0).any():
-            self._stats = self._as_stats()
+        self._measured.restore_(captured)
+        self._coming.clear()
+        self._stats = self._as_stats() if (self._measured.measured_step >= 0).any() else None
 
     def _as_stats(self) -> LayerStats:
-        values, unknown = self._values.copy(), np.full(len(self._values), np.nan, dtype=np.float32)
+        values = self._measured.values.copy()
+        unknown = np.full(len(values), np.nan, dtype=np.float32)
         num_bins = HISTOGRAM_DECADES[1] - HISTOGRAM_DECADES[0]
         with np.errstate(divide="ignore", invalid="ignore"):
             update_ratio = values[:, 1] / values[:, 0]
         return LayerStats(
-            measured_step=self._measured_step.copy(),
+            measured_step=self._measured.measured_step.copy(),
             entries_step=np.full(len(values), -1, dtype=np.int64),
             weight_norm=values[:, 0],
             update_ratio=update_ratio,
@@ -245,7 +236,7 @@ class JudgedStatsProbe:
         sizes = [sum(part.numel() for part in layer) for layer in parts]
         counts = [
             torch.stack([torch.count_nonzero(layer) for layer in each.split_with_sizes(sizes)]).float()
-            for each in (flat, F.hardshrink(scaled, _UNDERFLOW))
+            for each in (flat, F.hardshrink(scaled, UNDERFLOW))
         ]
         return num_entries, counts
 

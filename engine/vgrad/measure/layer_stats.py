@@ -22,6 +22,7 @@ from vgrad.gradients.grads import entries
 from vgrad.gradients.layers import Layers
 from vgrad.measure.budget import Budget
 from vgrad.measure.device_clock import DeviceClock, DeviceTime
+from vgrad.measure.layer_values import UNDERFLOW, LayerValues
 
 NUM_BINS = HISTOGRAM_DECADES[1] - HISTOGRAM_DECADES[0]
 
@@ -34,9 +35,6 @@ _GUESS_S = 2e-4
 _GUESS_S_PER_ENTRY = 1.5e-8
 
 _TRUST = 0.3  # in a cost that has shrunk
-
-# Below half of this, times the loss scale, a float16 gradient is rounded to zero.
-_SMALLEST_FLOAT16 = 2.0**-24
 
 
 @dataclass(slots=True)
@@ -98,9 +96,7 @@ class LayerStatsProbe:
         self._clock = DeviceClock(layers.params[0].device)
         self._cost_s = [_GUESS_S + _GUESS_S_PER_ENTRY * size for size in layers.sizes]
         self.dearest_s = max(self._cost_s)
-        num_layers = len(layers.names)
-        self._measured_step = np.full(num_layers, -1, dtype=np.int64)
-        self._values = np.full((num_layers, _WIDTH), np.nan, dtype=np.float32)
+        self._measured = LayerValues(len(layers.names), _WIDTH)
         self._forgotten_step = -1
         self._sizes = np.array(layers.sizes, dtype=np.float64)
 
@@ -210,21 +206,16 @@ class LayerStatsProbe:
         self._learn_device_time(picked)
         if step <= self._forgotten_step:
             return  # it was on its way when the weights became others
-        self._values[indices] = values.reshape(len(indices), _WIDTH)
-        self._measured_step[indices] = step
+        self._measured.put(indices, values.reshape(len(indices), _WIDTH), step)
 
     def forget(self, step: int) -> None:
         """Forget what was measured up to ``step``: the weights are others now."""
         self._forgotten_step = step
-        self._values.fill(np.nan)
-        self._measured_step.fill(-1)
+        self._measured.forget()
 
     def capture(self) -> dict[str, Tensor]:
         """Return the values and the steps at which they were measured; none may be on their way."""
-        return {
-            "values": torch.from_numpy(self._values.copy()),
-            "measured_step": torch.from_numpy(self._measured_step.copy()),
-        }
+        return self._measured.capture()
 
     def restore_(self, captured: Mapping[str, Tensor]) -> None:
         """Go back to what `capture` returned.
@@ -232,21 +223,18 @@ class LayerStatsProbe:
         Raises:
             ValueError: If it has another number of layers.
         """
-        values, measured_step = captured["values"].numpy(), captured["measured_step"].numpy()
-        if values.shape != self._values.shape or measured_step.shape != self._measured_step.shape:
-            raise ValueError("the statistics are those of other layers")
-        self._values, self._measured_step = values.copy(), measured_step.copy()
+        self._measured.restore_(captured)
         self._forgotten_step = -1
 
     def snapshot(self) -> LayerStats:
         """All statistics as they are now, in arrays of their own."""
-        values = self._values
+        values = self._measured.values
         with np.errstate(divide="ignore", invalid="ignore"):
             update_ratio = values[:, 1] / values[:, 0]
         sizes = self._sizes
         return LayerStats(
-            measured_step=self._measured_step.copy(),
-            entries_step=self._measured_step.copy(),
+            measured_step=self._measured.measured_step.copy(),
+            entries_step=self._measured.measured_step.copy(),
             weight_norm=values[:, 0].copy(),
             update_ratio=update_ratio,
             grad_max=values[:, 2].copy(),
@@ -272,7 +260,7 @@ class LayerStatsProbe:
             magnitude = magnitude / self.grad_scale
         # What a sparse gradient does not mention is zero. Counted before anything is rounded to float32.
         num_zeros = size - torch.count_nonzero(flat)
-        num_kept = torch.count_nonzero(magnitude > 0.5 * _SMALLEST_FLOAT16 / self.loss_scale)
+        num_kept = torch.count_nonzero(magnitude > UNDERFLOW / self.loss_scale)
         num_non_finite = flat.numel() - torch.count_nonzero(magnitude.isfinite())
         num_lost = size - num_kept - torch.count_nonzero(magnitude.isnan())
         low, high = HISTOGRAM_DECADES
