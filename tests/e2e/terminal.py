@@ -22,6 +22,9 @@ import pyte
 
 VGRAD_TUI = Path(sys.executable).with_name("vgrad-tui")
 
+PATIENCE_S = 180.0
+"""Longer than a start takes that imports torch on a machine which does the same for others."""
+
 
 class Terminal:
     """Runs a program in a pseudo-terminal and emulates the screen.
@@ -120,7 +123,7 @@ class Terminal:
             screen = self._screen
             return [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
 
-    def wait_until_quiet(self, quiet_s: float = 1.0, timeout: float = 60.0) -> None:
+    def wait_until_quiet(self, quiet_s: float = 1.0, timeout: float = PATIENCE_S) -> None:
         """Wait until the program has written nothing for ``quiet_s`` seconds.
 
         Raises:
@@ -140,7 +143,7 @@ class Terminal:
         """Click with the left button, counted from 0."""
         os.write(self._fd, f"\x1b[<0;{column + 1};{line + 1}M\x1b[<0;{column + 1};{line + 1}m".encode())
 
-    def wait_for(self, pattern: str, timeout: float = 60.0, *, every_s: float = 0.01) -> str:
+    def wait_for(self, pattern: str, timeout: float = PATIENCE_S, *, every_s: float = 0.01) -> str:
         """Wait until the screen matches a regular expression, and return the screen.
 
         Raises:
@@ -154,7 +157,7 @@ class Terminal:
             time.sleep(every_s)
         raise AssertionError(f"{pattern!r} did not appear within {timeout} s:\n{self.text()}")
 
-    def wait_until_gone(self, pattern: str, timeout: float = 60.0) -> None:
+    def wait_until_gone(self, pattern: str, timeout: float = PATIENCE_S) -> None:
         """Wait until nothing on the screen matches a regular expression.
 
         Raises:
@@ -165,7 +168,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"{pattern!r} is still there:\n{self.text()}"
             time.sleep(0.01)
 
-    def wait_for_bytes(self, num_bytes: int, timeout: float = 60.0) -> None:
+    def wait_for_bytes(self, num_bytes: int, timeout: float = PATIENCE_S) -> None:
         """Wait until the program has written so many bytes in all.
 
         Raises:
@@ -176,7 +179,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"nothing was written:\n{self.text()}"
             time.sleep(0.01)
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = PATIENCE_S) -> int:
         """Wait for the program's end and return its exit code.
 
         Raises:

@@ -59,12 +59,14 @@ def require_uninterrupted(old: RunFolder, new: RunFolder) -> None:
 def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
     with open_run() as terminal:
         terminal.wait_for("● training")
+        terminal.press(" ")  # or it could come to its end while the dialog is looked at, on a busy machine
+        terminal.wait_for("‖ paused")
         terminal.press("q")
         terminal.wait_for("Quit. Its state is saved")
         terminal.press("n")
         terminal.wait_until_gone("Its state is saved")
-        terminal.press("d")
-        assert terminal.wait() == 0
+        terminal.press(" d")
+        assert terminal.wait(LEAVING_S) == 0
         screen = terminal.wait_for("training goes on in a process of its own")
         name = re.search(r"vgrad-tui attach ([a-z]+-[a-z]+-\d{4}-\d{6})", screen)[1]  # type: ignore[index]
     new = RunFolder.find(name)

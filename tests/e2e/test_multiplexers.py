@@ -1,12 +1,14 @@
-"""Screens on a run of another process inside tmux and GNU screen: suspended, resumed, resized, and left."""
+"""Screens on a run of another process inside tmux, GNU screen and mosh: suspended, resumed, resized, left."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from tests.conftest import RequireTool
@@ -84,4 +86,36 @@ def test_in_gnu_screen_it_is_detached_and_found_again(run: RunFolder, require_to
             terminal.wait()
     finally:
         subprocess.run([program, "-S", session, "-X", "quit"], check=False, capture_output=True)
+    assert look(run).status == "alive"
+
+
+def mosh(require_tool: RequireTool, run: RunFolder) -> tuple[list[str], dict[str, str], int]:
+    """A mosh server with a screen on the run: the client's command, its environment, the server's process."""
+    settings = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+    started = subprocess.run(
+        [require_tool("mosh-server"), "new", "-i", "127.0.0.1", "--", VGRAD_TUI, "attach", run.name],
+        env=os.environ | settings, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+    said = started.stdout + started.stderr
+    connect, detached = re.search(r"MOSH CONNECT (\d+) (\S+)", said), re.search(r"pid = (\d+)", said)
+    assert connect and detached, said
+    client = [require_tool("mosh-client"), "127.0.0.1", connect[1]]
+    return client, {**settings, "MOSH_KEY": connect[2]}, int(detached[1])
+
+
+def test_over_mosh_the_screen_is_there_steers_and_leaves(run: RunFolder, require_tool: RequireTool) -> None:
+    client, environ, server = mosh(require_tool, run)
+    try:
+        with Terminal(client, columns=120, lines=36, environ=environ) as terminal:
+            terminal.wait_for("● training")
+            terminal.press("c")
+            terminal.wait_for(r"clip +norm 1  @ [\d,]+")
+            terminal.resize(80, 24)
+            terminal.press("c")
+            terminal.wait_for(r"clip +off  @ [\d,]+")
+            terminal.press("q")
+            terminal.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
     assert look(run).status == "alive"
