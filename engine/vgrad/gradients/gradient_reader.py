@@ -60,11 +60,14 @@ class GradientReader:
             if not found:
                 return None
             present = [index for index, param in enumerate(params) if param.grad is not None]
-        is_new = self._plan is None or present != self.present
+        # Looked up at every step: torch 2.14 reads the norm of a sparse gradient and raises nothing.
+        sparse_coo = torch.sparse_coo
+        sparse = [index for index, grad in enumerate(found) if grad.layout is sparse_coo]
+        is_new = self._plan is None or present != self.present or sparse != self._sparse
         if is_new:
-            self._sparse = [i for i, grad in enumerate(found) if grad.layout is torch.sparse_coo]
-            self._complex = [i for i, grad in enumerate(found) if grad.is_complex()]
-            self.has_sparse = bool(self._sparse)
+            self._sparse = sparse
+            self._complex = [index for index, grad in enumerate(found) if grad.is_complex()]
+            self.has_sparse = bool(sparse)
         for index in self._sparse:
             param = params[index if present is None else present[index]]
             found[index] = _entries_of(found[index], param, will_change=will_change)

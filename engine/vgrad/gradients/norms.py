@@ -112,6 +112,16 @@ class _Chunk:
     rows: Tensor
     norms: Tensor
 
+    def gather(self, tensors: Sequence[Tensor]) -> None:
+        """Copy them into `rows`.
+
+        Raises:
+            RuntimeError: If they do not have the sizes that the plan was made for.
+        """
+        torch.cat(self.pick(tensors), out=self.copies)
+        if self.copies.numel() != self.rows.numel():  # torch has given ``copies`` another size
+            raise RuntimeError("gradients have other shapes than those that the plan was made for")
+
 
 class _HostPlan:
     """Reads norms on a CPU, where the number of different calls decides what reading costs.
@@ -170,7 +180,7 @@ class _HostPlan:
         if self._alone:
             torch.stack(self._norms_of([tensors[index] for index in self._alone]), out=self._alone_norms)
         for chunk in self._chunks:
-            torch.cat(chunk.pick(tensors), out=chunk.copies)
+            chunk.gather(tensors)
             torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
         return self._found[self._positions]
 
@@ -187,7 +197,7 @@ class _HostPlan:
         for chunk in self._chunks:
             if not is_doubtful[chunk.place].any():
                 continue
-            torch.cat(chunk.pick(tensors), out=chunk.copies)
+            chunk.gather(tensors)
             if _largest(chunk.copies) == 0:
                 continue
             if self._norm_dtype is torch.float64:
