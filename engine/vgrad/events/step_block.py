@@ -226,7 +226,7 @@ def _columns(
 
 
 def _concatenated(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Columns one after the other; where one row stands for all of each, and the same, it still does."""
+    """Concatenate columns; where each is one row repeated, and the same row, so is the result."""
     first = columns[0]
     is_one_row = all(column.strides[0] == 0 and len(column) for column in columns)
     if is_one_row and len({column[:1].tobytes() for column in columns}) == 1:

@@ -1,4 +1,4 @@
-"""What a run has come to so far: enough to say, at its end, how it went."""
+"""The first and the newest numbers of a run: enough to sum it up at its end."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class RankCollector:
                 self._hub.notify(RankReported(first, each.rank, "its own loss or gradient is not finite"))
 
     def _look_for_processes(self) -> bool:
-        """Whether the process of a rank on this machine has ended without a word."""
+        """Whether the process of a rank on this machine has ended without a report."""
         found = False
         for each in list(self._ranks):
             if each.host == self._host and self._is_expected(each) and not _is_alive(each.pid):

@@ -1,4 +1,4 @@
-"""All ranks of a group agree that each of them is watched, before one enters a collective that needs all."""
+"""Makes sure that every rank of a group is watched before one enters a collective that needs all of them."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ScriptProcess:
     def end_code(self) -> int | None:
         """The script's own exit code, 128 and the signal's number if one has ended it; None while it runs.
 
-        Waits a while for a process whose run has ended: python takes its time to leave.
+        Waits a while for a process whose run has ended: the interpreter needs some time to exit.
         """
         if self.folder.pid() is None:
             with suppress(subprocess.TimeoutExpired):

@@ -1,8 +1,8 @@
-"""Reports every call of torch's clipping functions, whatever name they were imported under, and when.
+"""Reports every call of torch's clipping functions, whatever name they were imported under.
 
 All norm clipping of torch ends in one function, and all value clipping in another. Torch holds each in a
-wrapper that switches autograd off. What the wrapper holds is exchanged while somebody observes. A call that
-`torch.compile` has made part of a graph is not seen.
+wrapper that switches autograd off. While calls are observed, the function in that wrapper is replaced. A call
+that `torch.compile` has made part of a graph is not seen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Watches every optimizer of a process, whenever it is made, without a word of the script's.
+"""Watches every optimizer of a process, whenever it is made, without a change to the script.
 
 An optimizer is noticed when it is made. It is watched from its first use on: when a backward pass begins or
-it steps, for only then all optimizers of a step are there, and the model is what it will be. A script
-that makes none is looked at when its backward passes end: its parameters are updated by hand.
+it steps: only then do all optimizers of a step exist, and is the model complete. In a script that makes
+no optimizer the parameters are updated by hand; they are read when its backward passes end.
 """
 
 from __future__ import annotations

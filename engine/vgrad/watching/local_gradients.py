@@ -1,8 +1,8 @@
 """Measures this rank's own gradient in some backward passes, before the ranks average theirs.
 
-Hooks on the parameters see it, and see when the last of it is there: from then to the end of the backward
-pass this rank waits for others. They are there for the measured passes alone, and change nothing. One of them
-is there in every pass, on the first parameter of the model, which non-finite values of later layers reach.
+Hooks on the parameters read it, and see when it is complete: from then to the end of the backward pass this
+rank waits for the others. They are registered for the measured passes alone, and change nothing. One hook is
+there in every pass: on the first parameter of the model, which non-finite values of later layers reach.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The clipping that a training loop, or its framework, does itself between ``backward`` and the step.
 
 ``torch.nn.utils.clip_grad_norm_`` and ``clip_grad_value_`` change the gradients before a step hook can read
-them. Calls of both are observed, so that the norm before them is known, and so that a call is noticed which
-changes nothing that a step applies.
+them. Calls of both are observed: so the norm before them is known, and a call that changes nothing that a
+step applies is noticed.
 """
 
 from __future__ import annotations

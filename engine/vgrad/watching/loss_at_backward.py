@@ -1,4 +1,4 @@
-"""Catches the loss of a training loop that announces none, where it must come by: at ``backward``.
+"""Catches the loss of a training loop that does not report one: the tensor that ``backward`` is called on.
 
 `torch.autograd.backward` is looked up at each call, by ``Tensor.backward`` too, so one wrapper around it sees
 every loss of the process. `GradScaler.scale` is wrapped as well: what it multiplied is divided again.
@@ -162,7 +162,7 @@ class LossAtBackward:
 
 
 def num_backward_passes() -> int:
-    """Outermost backward passes of this process that have ended while somebody was told of them."""
+    """Outermost backward passes of this process that have ended while the wrapper was on."""
     return _Wrappers.num_passes
 
 
@@ -172,7 +172,7 @@ def is_in_backward() -> bool:
 
 
 class _Thread(threading.local):
-    """What one thread is about."""
+    """What one thread is doing."""
 
     def __init__(self) -> None:
         self.is_in_backward = False
@@ -183,31 +183,31 @@ _thread = _Thread()
 
 
 class BackwardListener(Protocol):
-    """Is told of every outermost backward pass, before those who want its loss."""
+    """Called before and after every outermost backward pass, and before any loss is caught."""
 
     guard: Guard
 
     def before_backward(self) -> None:
-        """A backward pass begins; who starts to catch losses now gets that of this pass."""
+        """A backward pass begins. A `LossAtBackward` that is added now catches the loss of this pass."""
 
     def after_backward(self) -> None:
-        """A backward pass has ended; likewise."""
+        """A backward pass has ended. A `LossAtBackward` that is added now gets its loss."""
 
 
 def listen(listener: BackwardListener) -> None:
-    """Tell ``listener`` of every outermost backward pass from now on."""
+    """Call ``listener`` around every outermost backward pass from now on."""
     _Wrappers.add_listener(listener)
 
 
 def stop_listening(listener: BackwardListener) -> None:
-    """Tell ``listener`` no more; nothing happens if it was not told."""
+    """Call ``listener`` no more; nothing happens if it was not called before."""
     _Wrappers.discard_listener(listener)
 
 
 class _Wrappers:
-    """The two functions of torch that are wrapped, and for whom.
+    """The two functions of torch that are wrapped, and the objects they are wrapped for.
 
-    Those who want losses are held weakly: with a model that nobody else holds, they go as well.
+    A `LossAtBackward` is held weakly: with a model that nothing else holds, it is collected as well.
     """
 
     num_running = 0
@@ -220,7 +220,7 @@ class _Wrappers:
 
     @classmethod
     def users(cls) -> list[LossAtBackward]:
-        """Those who want losses and still exist."""
+        """Each `LossAtBackward` that still exists."""
         return [user for ref in cls._users if (user := ref()) is not None]
 
     @classmethod

@@ -1,8 +1,8 @@
 """Optimizers of one parameter each, stepped while the backward pass runs: together they make one step.
 
 A loop that wants to free each gradient at once gives every parameter an optimizer of its own and steps it in
-a post-accumulate-grad hook. The gradients are never there together, so norms are read one by one as they come
-by, and what looks at all gradients cannot be used.
+a post-accumulate-grad hook. The gradients never exist together, so their norms are read one by one, and
+controls that need all gradients at once cannot be used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is inside the wrappers that other libraries put around models and optimizers."""
+"""Finds the model or optimizer inside the wrappers that other libraries put around it."""
 
 from __future__ import annotations
 
