@@ -126,7 +126,8 @@ class AttachedRun:
 
     def _end(self, batch: Batch, error: str, printed: str | None = None) -> Batch:
         self._has_ended = True
-        notice = ended_by(error, step=self._step, sequence=self._num_notices, printed=printed)
+        folder = self.folder.settled()
+        notice = ended_by(folder, error, step=self._step, sequence=self._num_notices, printed=printed)
         return replace(batch, notices=(*batch.notices, notice))
 
     def _follow(self) -> None:

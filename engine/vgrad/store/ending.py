@@ -15,10 +15,19 @@ KILLED = "the process ended without a word: it was killed, ran out of memory, or
 _LAST_LINES = 40
 
 
-def ended_by(error: str, *, step: int, sequence: int, printed: str | None = None) -> Notice:
-    """The notice that such a run lacks: it has failed, after ``step`` steps, for the reason ``error``."""
+def ended_by(
+    folder: RunFolder, error: str, *, step: int, sequence: int, printed: str | None = None
+) -> Notice:
+    """The notice that such a run lacks: it has failed, after ``step`` steps, for the reason ``error``.
+
+    Its time is that of the last record.
+    """
+    files = (folder.database, folder.database.with_name(f"{folder.database.name}-wal"))
+    found = [file.stat() for file in files if file.exists()]
+    # A reader, too, makes a write-ahead log, an empty one.
+    time_s = max((each.st_mtime for each in found if each.st_size), default=time.time())
     body = RunEnded(step, "failed", None, None, None, 0.0, error=error, traceback_text=printed)
-    return Notice(sequence, time.time(), step, 0, body)
+    return Notice(sequence, time_s, step, 0, body)
 
 
 def last_words(folder: RunFolder) -> str | None:

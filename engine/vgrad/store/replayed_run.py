@@ -59,7 +59,7 @@ class ReplayedRun:
         if not has_end and not is_alive:
             step = max((int(block.step[-1]) for block in whole.blocks), default=0)
             number = whole.notices[-1].sequence + 1 if whole.notices else 0
-            killed = ended_by(KILLED, step=step, sequence=number, printed=last_words(folder))
+            killed = ended_by(folder, KILLED, step=step, sequence=number, printed=last_words(folder))
             whole = Batch(
                 whole.blocks,
                 (*whole.notices, killed),

@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from tests.engine.store.recorded import notices
+from click.testing import CliRunner
+from tests.engine.store.recorded import notices, record
 
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import VerdictChanged
@@ -15,6 +16,7 @@ from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
 from vgrad.store.listing import look
 from vgrad.store.writer import Writer
+from vgrad_tui.cli import cli
 
 
 def test_the_verdict_is_the_worst_of_all_parts_and_may_be_older_than_the_record(tmp_path: Path) -> None:
@@ -32,3 +34,14 @@ def test_the_verdict_is_the_worst_of_all_parts_and_may_be_older_than_the_record(
         assert look(folder).verdict == "exploding"
         writer.write(Batch(snapshots={1: Snapshot(verdict=Verdict("starting", "re-initialised"))}))
         assert look(folder).verdict == "healthy"
+
+
+def test_a_record_that_cannot_be_read_makes_the_list_no_wider_than_a_terminal() -> None:
+    record(RunFolder.create("readable"), 20, ("a",))
+    damaged = RunFolder.create("damaged")
+    damaged.database.write_bytes(bytes(9000))
+    shown = CliRunner().invoke(cli, ["runs"])
+    assert shown.exit_code == 0, shown.exception
+    *table, problem, _ = shown.output.splitlines()
+    assert len(table) == 3 and max(map(len, table)) <= 80
+    assert damaged.name in problem and "cannot be read" in problem

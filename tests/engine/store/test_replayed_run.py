@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from dataclasses import replace
@@ -13,7 +14,7 @@ from tests.tui.driving import line_with, screen_lines
 
 from vgrad.controls.controls import Pause, Set
 from vgrad.errors import DataError
-from vgrad.events.notices import VerdictChanged
+from vgrad.events.notices import RunEnded, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.run_history import RunHistory
@@ -193,3 +194,11 @@ def test_a_failed_run_has_its_traceback() -> None:
     history = RunHistory()
     history.take(run.drain())
     assert history.ended is not None and history.ended.traceback_text == "Traceback: no"
+
+
+def test_a_run_that_was_killed_ended_when_it_was_last_written() -> None:
+    folder = record(RunFolder.create("killed"), 50, LAYERS)
+    os.utime(folder.database, (1000.0, 1000.0))
+    [*_, last] = ReplayedRun(folder).drain().notices
+    assert isinstance(last.body, RunEnded) and last.body.reason == "failed"
+    assert last.time_s == 1000.0

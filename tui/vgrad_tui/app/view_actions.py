@@ -182,7 +182,8 @@ class ViewActions(DiffApp):
         losses = (
             "not known" if loss is None else f"{loss:.4g}" for loss in (ended.loss_first, ended.loss_last)
         )
-        text = ended.traceback_text or f"loss {' → '.join(losses)}"
+        is_known = ended.loss_first is not None or ended.loss_last is not None
+        text = ended.traceback_text or (f"loss {' → '.join(losses)}" if is_known else "")
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"
         if ended.message is not None:

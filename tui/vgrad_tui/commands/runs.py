@@ -48,6 +48,9 @@ def runs(context: click.Context, as_json: bool) -> int:
     else:
         for line in _table(found):
             click.echo(line)
+        for run in found:
+            if run.problem:
+                click.echo(printable(run.problem))
         click.echo(_total(found))
     return 0
 
@@ -98,7 +101,7 @@ def _row(run: ListedRun) -> tuple[str, ...]:
         run.status,
         f"{run.step:,}",
         "–" if run.loss is None else f"{run.loss:.4g}",
-        printable(run.verdict or run.problem or "–"),
+        printable(run.verdict or "–"),
         started,
         size_words(run.size),
     )
