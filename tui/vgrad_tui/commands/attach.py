@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     and was started without vgrad: it is watched from its next step on (needs gdb). Without a terminal the
     name of its run is printed.
     """
+    # A screen multiplies no matrices: without this, numpy starts a thread for each core when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if lists:
         _list_processes()
         return 0

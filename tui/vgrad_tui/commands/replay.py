@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 import click
@@ -28,6 +29,8 @@ def replay(run: str, at_step: int | None, frugal: bool, ascii: bool | None) -> i
 
     RUN may be the beginning of a name. It is the screen of the run itself, within the recorded resolution.
     """
+    # A screen multiplies no matrices: without this, numpy starts a thread for each core when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from vgrad.store.listing import find_run
     from vgrad_tui.launch import replay_app
 
