@@ -41,7 +41,7 @@ PLAIN = Capabilities(
     (
         Refusal("omega", "", "this model is not recurrent"),
         *(
-            Refusal(part, "", "this model has none to change")
+            Refusal(part, "", "this model has none that vgrad can change")
             for part in ("activation", "skip", "layer_norm")
         ),
     )

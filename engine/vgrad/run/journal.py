@@ -125,7 +125,8 @@ def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -
         return "recording goes on" if news.problem is None else f"not recorded: {news.problem}"
     if isinstance(news, CheckpointFailed):
         return f"no checkpoint @ {news.step:,}: {news.reason}"
-    sizes = f"{size_words(news.num_bytes)}; {len(news.kept_steps)} kept, {size_words(news.kept_bytes)}"
+    kept = f"{len(news.kept_steps)} kept, " if news.kept_steps else ""
+    sizes = f"{size_words(news.num_bytes)}; {kept}{size_words(news.kept_bytes)}"
     if news.max_bytes is not None:
         sizes += f" of at most {size_words(news.max_bytes)}"
     if news.num_dropped:

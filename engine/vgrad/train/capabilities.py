@@ -56,7 +56,8 @@ def _refusals(model: nn.Module) -> Iterator[Refusal]:
 
 def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:
     if not known:
-        yield Refusal(control.name, "", "this model has none to change")
+        yield Refusal(control.name, "", "this model has none that vgrad can change")
+        return
     for word in control.words:
         if word not in known:
             yield Refusal(control.name, word, f"this model can only have {', '.join(known)}")

@@ -43,7 +43,8 @@ class Resolution:
     """How many steps a column of the sparklines stands for.
 
     The whole run is shown until a column would stand for more than a moment; from then on the
-    columns scroll. It only ever gets coarser, so that the picture does not jump back and forth.
+    columns scroll. It only ever gets coarser, so that the picture does not jump back and forth; where the
+    terminal has become wider it begins again.
 
     Attributes:
         width: Steps per column, a power of two.
@@ -51,6 +52,7 @@ class Resolution:
 
     def __init__(self) -> None:
         self.width = 1
+        self._columns = 0
 
     def follow(self, history: History, columns: int, steps_per_s: float, column_s: float) -> None:
         """Adapt to the run.
@@ -61,6 +63,9 @@ class Resolution:
             steps_per_s: Speed of the run; NaN when unknown.
             column_s: Seconds that a column may stand for while the whole run does not fit.
         """
+        if columns > self._columns:
+            self.width = 1
+        self._columns = columns
         num_steps = history.last_step + 1
         moment = 1.0 if math.isnan(steps_per_s) else steps_per_s * column_s
         while self.width * columns < num_steps and self.width < moment:
