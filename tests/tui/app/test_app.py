@@ -69,6 +69,18 @@ async def test_a_refusal_is_told_and_nothing_reads_applied() -> None:
         assert "off" in line_with(app, "c   clip") and "@" not in line_with(app, "c   clip")
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_the_step_of_a_learning_rate_is_never_cut_short(columns: int) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    halved = CommandApplied(123_456, Set("lr_scale", 0.5), Controls(lr_scale=0.5))
+    async with app.run_test(size=(columns, 30)) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, make_batch(notices=(halved,)))
+        line = line_with(app, "@ 123,456")
+        assert "×0.5" in line or "× 0.5" in line
+
+
 @pytest.mark.parametrize(
     ("keys", "commands"),
     [

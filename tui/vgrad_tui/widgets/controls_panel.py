@@ -63,14 +63,14 @@ class ControlRow(Lines):
         self.tooltip = help
 
     def value(self, runs: Runs) -> None:
-        """Show the control's value."""
+        """Show the control's value, with ``…`` where it does not fit."""
         front: list[tuple[str, str]] = []
         for key in self._keys:
             front.extend([(key.text, "key"), (" ", "text")])
         used = sum(len(key.text) + 1 for key in self._keys)
         front.append((" " * max(0, 4 - used), "text"))
         front.append((f"{self._label:<{_LABEL_WIDTH}} ", "dim"))
-        self.show([[*front, *runs]])
+        self.show([[*front, *cut_short(runs, max(1, self.room))]])
 
     @property
     def _keys(self) -> tuple[KeyHint, ...]:
@@ -212,17 +212,23 @@ class ControlsPanel(Container):
     def _lr(self, state: State) -> Runs:
         controls, record = state.controls, state.record
         scale = controls.lr_scale
-        now = f"×{scale:g}"
+        now = short = f"×{scale:g}"
         command = state.pending_on("lr_scale")
         if command is not None:
             return pending(now, f"×{pending_value(command)}", state)
         if record is not None:
             is_old = record.step < state.applied_at.get("lr_scale", 0)  # made with another scale
             lr = record.base_lr * scale if is_old else record.lr
-            now = f"{record.base_lr:.4g} × {scale:g} = {lr:.4g}"
-        runs = list(applied(now, state, "lr_scale", strong=scale != 1))
-        if not isinstance(controls.schedule, Constant):
-            runs.append((f"  {CONTROLS['schedule'].shown(controls.schedule)}", "accent"))
+            now, short = f"{record.base_lr:.4g} × {scale:g} = {lr:.4g}", f"{lr:.4g} (×{scale:g})"
+        schedule = controls.schedule
+        tail = (
+            []
+            if isinstance(schedule, Constant)
+            else [(f"  {CONTROLS['schedule'].shown(schedule)}", "accent")]
+        )
+        runs = [*applied(now, state, "lr_scale", strong=scale != 1), *tail]
+        if width_of(runs) > self._row("lr").room:
+            runs = [*applied(short, state, "lr_scale", strong=scale != 1), *tail]
         return runs
 
     def _noise_scale(self, state: State) -> Runs:
