@@ -72,7 +72,7 @@ def test_a_task_file_runs_without_a_screen_like_a_recipe(folder: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("my_task.py", "--set", "widht=4"), 2, "has no option 'widht'; did you mean 'width'?"),
-        (("my_task.py", "--activation", "tanh"), 2, "activation: this model has none that vgrad can change"),
+        (("my_task.py", "--activation", "tanh"), 2, "activation: cannot be changed in this model"),
         (("my_tsk.py",), 2, "the task file 'my_tsk.py' does not exist"),
         (("my_task",), 2, "did you mean the file my_task.py?"),
         (("my_task.py", "--set", "fails=on"), 1, "ValueError: no such images"),

@@ -41,7 +41,7 @@ PLAIN = Capabilities(
     (
         Refusal("omega", "", "this model is not recurrent"),
         *(
-            Refusal(part, "", "this model has none that vgrad can change")
+            Refusal(part, "", "cannot be changed in this model")
             for part in ("activation", "skip", "layer_norm")
         ),
     )

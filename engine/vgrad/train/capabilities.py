@@ -56,7 +56,7 @@ def _refusals(model: nn.Module) -> Iterator[Refusal]:
 
 def _part_refusals(control: Word, known: tuple[str, ...]) -> Iterator[Refusal]:
     if not known:
-        yield Refusal(control.name, "", "this model has none that vgrad can change")
+        yield Refusal(control.name, "", "cannot be changed in this model")
         return
     for word in control.words:
         if word not in known:

@@ -67,7 +67,7 @@ def test_setting_what_is_set_already_changes_no_bit(name: str) -> None:
         ("depth-tanh", "omega", "4", "omega: needs a recurrent model"),
         ("charlm-lstm", "omega", "4", "tanh or ReLU RNN"),
         ("fp16-underflow", "detect", "formula", "layers can each make a prediction"),
-        ("charlm-lstm", "activation", "relu", "activation: this model has none that vgrad can change"),
+        ("charlm-lstm", "activation", "relu", "activation: cannot be changed in this model"),
         ("depth-tanh", "freeze", "*", "every layer"),
         ("depth-tanh", "activation", "swish", "must be one of"),
     ],
