@@ -15,6 +15,7 @@ from vgrad_tui.app.source import Source
 # Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
 _HURRY_S = 0.03
 _HURRIES = 8
+_LOOKS_AT_START = 100  # so soon one after the other, until the first news
 
 
 class Bridge(Widget):
@@ -45,7 +46,7 @@ class Bridge(Widget):
         self._source = source
         self._refresh_rate = refresh_rate
         self._hurries = 0
-        self._has_begun = False
+        self._looks_at_start = _LOOKS_AT_START
 
     def on_mount(self) -> None:
         """Start asking."""
@@ -54,14 +55,14 @@ class Bridge(Widget):
     def _tick(self) -> None:
         self.pull()
         # A long record that is still being read is shown as soon as it is there.
-        interval_s = self._refresh_rate.next_interval_s() if self._has_begun else _HURRY_S
+        interval_s = _HURRY_S if self._looks_at_start else self._refresh_rate.next_interval_s()
         self.set_timer(interval_s, self._tick)
 
     def pull(self) -> None:
         """Drain the source now and post the batch."""
         batch = self._source.drain()
-        self._has_begun |= bool(batch.notices)
-        self.post_message(self.Arrived(batch, hurried=not self._has_begun))
+        self._looks_at_start = 0 if batch.notices else max(0, self._looks_at_start - 1)
+        self.post_message(self.Arrived(batch, hurried=self._looks_at_start > 0))
 
     def hurry(self) -> None:
         """Look for the answer to a command before the next refresh."""
