@@ -413,6 +413,19 @@ async def test_a_checkpoint_saved_by_time_takes_the_place_of_the_one_before_it()
         assert list(journal._rows) == rows
 
 
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_however_many_checkpoints_there_are_the_keys_are_seen(size: tuple[int, int]) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    saved = CheckpointSaved(120, "time", 2**20, 2**20, tuple(range(10, 130, 10)))
+    async with app.run_test(size=size) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, make_batch(notices=(saved,)))
+        await pilot.press("b")
+        await pilot.pause()
+        assert line_with(app, "step 120") and line_with(app, "enter rewinds; esc trains on")
+
+
 async def test_help_shows_every_key() -> None:
     source = ScriptedSource()
     app = VgradApp(source)

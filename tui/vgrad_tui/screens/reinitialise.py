@@ -49,7 +49,7 @@ class ReinitScreen(Dialog[str | None]):
             options.append(Option(text, id=scheme, disabled=bool(reason)))
         with Vertical(classes="box"):
             yield Static(warning)
-            yield OptionList(*options, id="schemes")
+            yield OptionList(*options)
             yield Static(Text("enter replaces them at the next step; esc keeps them"), classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
