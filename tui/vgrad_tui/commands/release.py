@@ -1,11 +1,17 @@
-"""The command that lets go of a process that was attached to."""
+"""The command that ends the watching of a process that was attached to."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  vgrad-tui release pid-12345
+  vgrad-tui release pid                       the beginning of a name will do
+"""
+)
 @click.argument("run")
 def release(run: str) -> int:
     """Take all hooks off a process that was attached to by its process id; its training goes on.

@@ -55,7 +55,12 @@ def runs(context: click.Context, as_json: bool) -> int:
     return 0
 
 
-@runs.command()
+@runs.command(
+    epilog="""\b
+Examples:
+  vgrad-tui runs rm depth-sigmoid-1127-031500
+"""
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME ...")
 def rm(names: tuple[str, ...]) -> int:
     """Delete the folders of runs; one that is alive stays, and is named."""

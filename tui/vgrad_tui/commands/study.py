@@ -1,4 +1,4 @@
-"""The command ``vgrad-tui study``, with its line of progress."""
+"""The command that runs the study of methods, with its line of progress."""
 
 from __future__ import annotations
 

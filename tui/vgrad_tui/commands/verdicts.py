@@ -1,4 +1,4 @@
-"""`vgrad-tui verdicts`: how often verdicts are right, on runs whose ending is known."""
+"""The command that counts how often verdicts are right, on runs whose ending is known."""
 
 from __future__ import annotations
 
