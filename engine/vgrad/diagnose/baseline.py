@@ -10,7 +10,7 @@ from vgrad.diagnose.part import JudgePart
 _TOGETHER = 10  # losses that a peak is the mean of, so that one bad batch is none
 _WINDOW = 100  # steps over which a run is compared, and which it gets to come back
 _THROWN_OFF = 1.5
-_ABOVE = 1.03  # times what a uniform guess costs
+_ABOVE, _NO_BETTER = 1.03, 0.97  # times what a uniform guess costs
 _LATE = 200  # steps: a bad start is over by then
 _FAR_ABOVE = 3.0
 _LEARNT = 0.88  # healthy runs that have only begun to learn come near
@@ -32,12 +32,16 @@ class BaselineWatch(JudgePart):
         baseline: The same.
         uniform: What a uniform guess costs; NaN where that is not known, or the baseline is.
         loss: Mean loss of the last 100 steps, as of the last look; NaN at first.
+        is_wreck: Whether the run blew up long ago, and is no better than a constant prediction, as of the
+            last look. Where only the loss of a uniform guess is known, a wreck remains one until it is
+            clearly below that: to come to a uniform guess is to learn nothing.
     """
 
     def __init__(self, baseline: float) -> None:
         self.baseline = baseline
         self.uniform = math.nan
         self.loss = math.nan
+        self.is_wreck = False
         self._num_seen = 0
         self._losses: deque[float] = deque(maxlen=_WINDOW)
         self._first = math.nan
@@ -59,6 +63,7 @@ class BaselineWatch(JudgePart):
         if mean > self._peak:
             self._peak, self._peak_step = mean, step
         self.loss = sum(losses) / len(losses)
+        self.is_wreck = self._blew_up(step) and self._is_worthless()
 
     @property
     def has_learnt(self) -> bool:
@@ -70,12 +75,13 @@ class BaselineWatch(JudgePart):
         """Whether it is not. Neither is true where the baseline is not known."""
         return self.loss >= _LEARNT * self.baseline
 
-    def is_wreck(self, step: int) -> bool:
-        """Whether the run blew up long ago, and is no better than a constant prediction."""
+    def _blew_up(self, step: int) -> bool:
         limit = self.uniform if math.isnan(self.baseline) else self.baseline
-        blew_up = self._peak > _THROWN_OFF * max(self._first, limit)
-        is_worthless = self.has_learnt_nothing or self.loss > _ABOVE * self.uniform
-        return blew_up and step - self._peak_step >= _WINDOW and is_worthless
+        return self._peak > _THROWN_OFF * max(self._first, limit) and step - self._peak_step >= _WINDOW
+
+    def _is_worthless(self) -> bool:
+        times = _NO_BETTER if self.is_wreck else _ABOVE
+        return self.has_learnt_nothing or self.loss > times * self.uniform
 
     @property
     def is_far_above(self) -> bool:

@@ -25,7 +25,7 @@ _LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothi
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
 _OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
 _BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
-_SHORT = 40  # steps after which such a run may be called well again
+_SHORT = 40  # steps after which an explosion may be over, and whose losses say so
 _THROWN = 0.1  # of a layer's weights in one step
 _TRIPLED, _FAR_UP = 3.0, 5.0  # times the first norm or loss, within the first steps
 
@@ -104,6 +104,11 @@ class ExplosionWatch(JudgePart):
         self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
 
     @property
+    def is_exploding(self) -> bool:
+        """Whether the run explodes, as of the last step."""
+        return self._since is not None
+
+    @property
     def has_spiked(self) -> bool:
         """Whether the norm has jumped in the last 100 steps."""
         return bool(self._jumps) and self._step - self._jumps[-1] < WINDOW
@@ -179,7 +184,7 @@ class ExplosionWatch(JudgePart):
         elif step % _EVERY == 0:
             self._take_as_calm()
         self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
-        return self._since is not None
+        return self.is_exploding
 
     def _count_above(self, loss: float) -> None:
         """Count losses far above the first: those in a row, and those of the first steps."""
@@ -254,6 +259,8 @@ class ExplosionWatch(JudgePart):
             return False
         if not self.is_loss_known and self._num_late_highs / WINDOW >= _OFTEN * len(self._highs) / _WARM_UP:
             return False
+        if not self.is_loss_known and self._recent_loss() <= self._loss_when_back():
+            return False  # such an explosion would be over at once
         return self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
 
     def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
@@ -267,7 +274,7 @@ class ExplosionWatch(JudgePart):
             if self._num_seen - self._num_above <= _WARM_UP or len(self._highs) >= _FEW:
                 self._loss_over -= _LEARNT_AGAIN * abs(self._loss_first)
             if by_loss_alone:
-                self._loss_healed = self._loss_over = self._loss_first - (1 - _BACK) * abs(self._loss_first)
+                self._loss_healed = self._loss_over = self._loss_when_back()
         self._since = self.unhealed_since = step
         highest = max(list(self._norms)[-_EVERY:])
         self.exploded_norm = highest if highest > self.calm_norm else math.nan
@@ -285,10 +292,19 @@ class ExplosionWatch(JudgePart):
 
     def _is_over(self, step: int) -> bool:
         assert self._since is not None
-        if self._is_by_loss_alone and step - self._since >= _SHORT:
-            return sorted(list(self._losses)[-_SHORT:])[_SHORT // 2] <= self._loss_over
-        median = _median(self._losses)
-        return step - self._since >= WINDOW and median <= self._loss_over and not self._is_high(median)
+        if step - self._since < _SHORT:
+            return False
+        recent = self._recent_loss()
+        return recent <= self._loss_over and (self._is_by_loss_alone or not self._is_high(recent))
+
+    def _recent_loss(self) -> float:
+        """Median of the last forty losses."""
+        recent = sorted(list(self._losses)[-_SHORT:])
+        return recent[len(recent) // 2]
+
+    def _loss_when_back(self) -> float:
+        """Below it a run is back, where only its loss was high at first."""
+        return self._loss_first - (1 - _BACK) * abs(self._loss_first)
 
     def _is_high(self, loss: float) -> bool:
         # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.

@@ -204,7 +204,7 @@ class Judge:
         self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
         clipped = controls.clip is not None
-        was_whole = self._explosions.unhealed_since is None
+        was_whole, was_exploding = self._explosions.unhealed_since is None, self._explosions.is_exploding
         is_exploding = self._explosions.observe(
             record.step, loss, record.norm_left_by_loop, clipped=clipped, update=self._largest_update(stats)
         )
@@ -212,7 +212,8 @@ class Judge:
         self._growth.observe(record.step, loss, record.grad_norm)
         if is_exploding and was_whole:
             self._recovery.began(self._explosions, self._losses, self._ends)
-        is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0
+        has_ended = was_exploding and not is_exploding  # which is to be said at once
+        is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0 or has_ended
         if is_look:
             self._ends.look()
             self._losses.look()
@@ -230,7 +231,7 @@ class Judge:
         is_vanished = self._recovery.had_vanished and self._losses.is_stalled and self._info.baseline is None
         if (is_exploding or is_lost) and not is_vanished:
             return self._exploding(record, controls, is_lost=is_lost)
-        if (worthless := self._worthless(record.step)) is not None:
+        if (worthless := self._worthless()) is not None:
             return self._blown_up(*worthless, record, controls)
         if not is_look or self._losses.num_seen < WARM_UP:
             return None
@@ -270,9 +271,9 @@ class Judge:
         is_tried = since is None or since >= self._changes.changed_at
         return self._blown_up("jump", evidence, record, controls, is_tried=is_tried)
 
-    def _worthless(self, step: int) -> tuple[Literal["wreck", "grown", "above"], str] | None:
+    def _worthless(self) -> tuple[Literal["wreck", "grown", "above"], str] | None:
         """The rule and the numbers where no single step stands out, and the loss shows an explosion."""
-        if self._against_baseline.is_wreck(step):
+        if self._against_baseline.is_wreck:
             return "wreck", self._against_baseline.peak_in_words()
         if self._growth.is_found:
             return "grown", self._growth.words()
@@ -351,6 +352,7 @@ class Judge:
             time_slope=math.nan if time is None else time.slope,
             time_ratio=math.nan if time is None else time.ratio,
             loss=self._against_baseline.loss,
+            lower_loss=self._losses.lower_half,
             baseline=self._baseline,
             uniform=self._against_baseline.uniform,
             learnt=self._losses.learnt_since(self._losses.early),

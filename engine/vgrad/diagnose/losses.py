@@ -70,6 +70,14 @@ class LossTrend(JudgePart):
         """Mean of the last 20 losses; NaN before the first."""
         return float(np.mean(list(self._losses)[-WARM_UP:])) if self._losses else math.nan
 
+    @property
+    def lower_half(self) -> float:
+        """The lower of the means of the last 50 losses and of the 50 before; NaN before the first."""
+        if not self._losses:
+            return math.nan
+        newest, middle = list(self._losses)[-STALL_STEPS // 2 :], STALL_STEPS // 4
+        return min(float(np.mean(half)) for half in (newest[:middle], newest[middle:]) if half)
+
     def learnt_since(self, loss: float) -> float:
         """By what share of ``loss`` the loss is lower now; negative: it is higher."""
         return (loss - self.now) / max(abs(loss), 1e-30)

@@ -167,12 +167,15 @@ def _overshoot(s: Symptoms) -> Finding | None:
     """Claims that steps are too long to settle on anything.
 
     Evidence: the loss stands above that of a constant prediction, or, where that is not known, of a uniform
-    guess, and weights move, or the first steps have thrown them off. A run whose gradient vanishes still
-    learns the best constant prediction, which takes the last biases alone.
+    guess over both halves of the last 100 steps, for data may have become harder for a while; and
+    weights move, or the first steps have thrown them off, which a gradient that had vanished at the very first
+    step did not do. A run whose gradient vanishes still learns the best constant prediction, which takes the
+    last biases alone.
     """
     limit, what = (s.baseline, "constant prediction") if s.knows_baseline else (s.uniform, "uniform guess")
-    moves = s.typical_update >= _SETTLES or (not s.knows_baseline and s.has_thrown)
-    if not s.loss > _OVERSHOT * limit or not moves or s.is_held_back:
+    was_thrown = s.has_thrown and not s.ratio_first < RATIO_HOPELESS
+    moves = s.typical_update >= _SETTLES or (not s.knows_baseline and was_thrown)
+    if not min(s.loss, s.lower_loss) > _OVERSHOT * limit or not moves or s.is_held_back:
         return None
     return Finding(
         "exploding",

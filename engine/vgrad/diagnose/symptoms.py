@@ -54,7 +54,8 @@ class Symptoms:
             computes in another precision.
         time_slope: Slope of log10‖dE/dh_t‖ per step backwards.
         time_ratio: ‖dE/dh_t‖ of the first over that of the last time step.
-        loss: Mean loss of the last steps.
+        loss: Mean loss of the last 100 steps.
+        lower_loss: The lower one of the means of both halves of these steps.
         baseline: Loss of a constant prediction.
         uniform: Loss of a uniform guess, where that is known and the baseline is not.
         learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
@@ -84,6 +85,7 @@ class Symptoms:
     time_slope: float
     time_ratio: float
     loss: float
+    lower_loss: float
     baseline: float
     uniform: float
     learnt: float

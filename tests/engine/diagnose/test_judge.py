@@ -476,7 +476,7 @@ def test_nothing_is_compared_with_a_baseline_that_nobody_knows() -> None:
     watch = BaselineWatch(math.nan)
     for step in range(1, 400):
         watch.observe(step, 50.0 if step < 50 else 1.0)
-        assert not watch.is_wreck(step) and not watch.has_learnt and not watch.has_learnt_nothing
+        assert not watch.is_wreck and not watch.has_learnt and not watch.has_learnt_nothing
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(1.2, "exploding"), (1.0, "healthy"), (0.6, "healthy")])

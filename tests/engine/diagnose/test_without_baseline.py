@@ -86,3 +86,25 @@ def test_weights_that_hardly_move_vanish_only_where_a_uniform_guess_would_be_as_
     assert judged(wavy(0.693), update=5e-6).kind == "stalled"
     assert judged(wavy(0.5), uniform=math.log(2), update=5e-6).kind == "stalled"
     assert judged(wavy(0.693), uniform=math.log(2), update=1e-3).kind == "stalled"
+
+
+def test_a_loss_that_was_high_for_a_while_and_is_low_again_has_not_overshot() -> None:
+    harder = wavy(0.05) + wavy(3.0, 30) + wavy(0.5, 50)
+    verdict = judged(harder, uniform=math.log(2), update=1e-2)
+    assert verdict.kind in ("healthy", "stalled"), verdict.evidence
+    assert judged(wavy(0.05) + wavy(3.0, 80), uniform=math.log(2), update=1e-2).kind == "exploding"
+
+
+def test_a_wreck_that_comes_to_a_uniform_guess_has_learnt_nothing() -> None:
+    def ending(last: float) -> Verdict:
+        return judged([0.7, *wavy(1e3, 20), *wavy(0.75, 150), *wavy(last, 300)], uniform=math.log(2))
+
+    assert ending(0.7).kind == "exploding"
+    assert ending(0.3).kind in ("healthy", "stalled")
+
+
+def test_an_explosion_whose_loss_is_back_for_forty_steps_is_over_at_once() -> None:
+    calm, thrown = wavy(1.0, 200), [3.0, *wavy(20.0, 9)]
+    losses, norms = [*calm, *thrown, *wavy(1.0, 60)], [*calm, *wavy(50.0, 10), *wavy(1.0, 60)]
+    assert judged(losses[:220], norms[:220]).kind == "exploding"
+    assert judged(losses, norms).kind in ("healthy", "stalled")

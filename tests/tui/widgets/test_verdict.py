@@ -161,6 +161,7 @@ def test_every_tag_is_explained() -> None:
         time_slope=np.nan,
         time_ratio=np.nan,
         loss=0.1,
+        lower_loss=0.1,
         baseline=1.0,
         uniform=np.nan,
         learnt=1.0,
