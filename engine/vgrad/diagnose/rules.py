@@ -167,10 +167,10 @@ def _overshoot(s: Symptoms) -> Finding | None:
     """Claims that steps are too long to settle on anything.
 
     Evidence: the loss stands above that of a constant prediction, or, where that is not known, of a uniform
-    guess over both halves of the last 100 steps, for data may have become harder for a while; and
-    weights move, or the first steps have thrown them off, which a gradient that had vanished at the very first
-    step did not do. A run whose gradient vanishes still learns the best constant prediction, which takes the
-    last biases alone.
+    guess, over both halves of the last 100 steps, for it may have been high for a while as the data became
+    harder; and weights move, or the first steps have thrown them off. A gradient that had vanished at the
+    first step did not do that: its run still learns the best constant prediction, for which the last biases
+    are enough.
     """
     limit, what = (s.baseline, "constant prediction") if s.knows_baseline else (s.uniform, "uniform guess")
     was_thrown = s.has_thrown and not s.ratio_first < RATIO_HOPELESS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -233,3 +234,24 @@ def test_what_needs_a_built_in_model_is_refused_on_another() -> None:
 def test_a_microbatch_is_kept_as_validation() -> None:
     batch = Microbatch(*PAIRS[0], num_tokens=0, num_samples=4)
     assert task(validation=batch).validate() == task(validation=PAIRS[0]).validate()
+
+
+def test_a_task_that_knows_no_baseline_is_compared_with_a_uniform_guess() -> None:
+    """Each row has both answers, so nothing is better than log 2, and long steps are far worse."""
+    rows = ROWS[:4]
+    data = [(rows, torch.full((4,), kind)) for kind in (0, 1)]
+
+    def trained(num_steps: int, lr: float, **more: Any) -> Trainer:
+        model = nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr)
+        mine = trainer(task(data=data, loss=F.cross_entropy, model=model, optimizer=optimizer, **more))
+        for _ in range(num_steps):
+            mine.train_step()
+        return mine
+
+    assert trained(1, 0.01).uniform_loss == pytest.approx(0.6931, abs=1e-4)
+    assert np.isnan(trained(1, 0.01, baseline=0.7).uniform_loss)
+    assert trained(300, 0.01).verdict.kind in ("healthy", "stalled")
+    verdict = trained(300, 0.1).verdict
+    assert verdict.kind == "exploding"
+    assert "a uniform guess would cost 0.693" in verdict.evidence

@@ -72,6 +72,7 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     losses = [record.loss for each in watches for record in each.records() if record.loss is not None]
     is_finite = all(map(math.isfinite, losses))
     sick_steps = max(map(_sick_steps, watches))
+    is_silent = any(not each.records()[-1].grad_norms.all() for each in watches if each.records())
     for each in watches:
         each.close()
     learnt = score < limit
@@ -79,7 +80,8 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
         torch.manual_seed(seed)
         cured = loop(LoopSetting(lambda *_: None, True, torch.Generator().manual_seed(seed)))
         learnt_some = kind.label in _STUCK_LABELS and _share_learnt(losses, score, cured) >= _STUCK
-        label: Label = kind.label if cured < limit and not learnt_some else "unclear"
+        is_another = kind.label == "dead" and not is_silent  # it did not learn, and did not die
+        label: Label = kind.label if cured < limit and not learnt_some and not is_another else "unclear"
     elif not is_finite:
         label = "non-finite"
     else:
