@@ -50,6 +50,10 @@ class ExplosionWatch(JudgePart):
     player, a target that moves), so there they count only with evidence that the weights were thrown: a
     step that moved a layer by a tenth, or a norm that at least doubled.
 
+    Nor is a single loss evidence there, or one of two: weights that were thrown make all the next losses
+    high, and losses that are high by turns with others belong to other data. So three of four must be high,
+    and so must be the loss that follows one which was a hundred times as large.
+
     For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
     data became harder. There, too, high losses among the first that come as often later are the data's, and
     a run whose loss alone was high at first is well again once it is clearly below its first loss.
@@ -88,6 +92,7 @@ class ExplosionWatch(JudgePart):
         self._high_steps: deque[int] = deque(maxlen=_NUM_HIGH)
         self._onset_loss = math.nan  # of the first of the high losses that belong together
         self._is_onset_sudden = False
+        self._was_blown_up = False  # at the step before
         self._longest_update = 0.0
         self._norm_first = math.nan
         self._first_peak_loss = -math.inf
@@ -206,8 +211,8 @@ class ExplosionWatch(JudgePart):
     def _look_for_signs(self, step: int, loss: float, grad_norm: float) -> None:
         """Note a high loss or a jump of the norm at this step."""
         had_jumped = bool(self._jumps) and step - self._jumps[-1] < _EVERY
-        if grad_norm > max(_NORM_JUMP * self.calm_norm, _BEYOND_NOISE * self._calm_norm_high):
-            self._jumps.append(step)
+        if grad_norm > max(_NORM_JUMP * self.calm_norm, _BEYOND_NOISE * self._calm_norm_high) > 0:
+            self._jumps.append(step)  # nothing is compared with a norm of zero: batches may have no gradient
         if not self._is_high(loss):
             return
         if not self._high_steps or step - self._high_steps[-1] >= _EVERY:
@@ -222,7 +227,9 @@ class ExplosionWatch(JudgePart):
         if num_recent and self._stays_high(step):
             return True
         is_thrown = self.is_loss_known or num_recent > 0 or self.has_thrown or self._has_doubled()
-        if is_thrown and self._is_blown_up(loss):
+        is_blown_up = is_thrown and self._is_blown_up(loss)
+        was_blown_up, self._was_blown_up = self._was_blown_up, is_blown_up
+        if (is_blown_up and self.is_loss_known) or (was_blown_up and self._is_high(loss)):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
@@ -239,8 +246,9 @@ class ExplosionWatch(JudgePart):
         return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
 
     def _stays_high(self, step: int) -> bool:
-        """Whether enough losses of the last ten were high, and not as high before any long step."""
-        if len(self._high_steps) < _NUM_HIGH or step - self._high_steps[0] >= _EVERY:
+        """Whether enough of the last losses were high, and not as high before any long step."""
+        within = _EVERY if self.is_loss_known else _NUM_HIGH + 1
+        if len(self._high_steps) < _NUM_HIGH or step - self._high_steps[0] >= within:
             return False
         return not self._is_another_level(step)
 

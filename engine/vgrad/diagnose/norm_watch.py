@@ -48,7 +48,7 @@ class NormWatch(JudgePart):
         """
         self._num_seen += 1
         calm = self.calm_norm
-        self._num_far = self._num_far + 1 if grad_norm > _FAR_UP * calm else 0  # False of NaN
+        self._num_far = self._num_far + 1 if grad_norm > _FAR_UP * calm > 0 else 0  # False of NaN
         is_thrown = update >= _THROWN and grad_norm > _OVER * calm
         if not self._is_exploding and (self._num_far >= _IN_A_ROW or is_thrown):
             self._is_exploding, self._since, self.peak = True, step, grad_norm

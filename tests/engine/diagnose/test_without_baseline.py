@@ -108,3 +108,16 @@ def test_an_explosion_whose_loss_is_back_for_forty_steps_is_over_at_once() -> No
     losses, norms = [*calm, *thrown, *wavy(1.0, 60)], [*calm, *wavy(50.0, 10), *wavy(1.0, 60)]
     assert judged(losses[:220], norms[:220]).kind == "exploding"
     assert judged(losses, norms).kind in ("healthy", "stalled")
+
+
+def test_losses_that_are_high_by_turns_with_ordinary_ones_belong_to_other_batches() -> None:
+    by_turns = [50.0 * value if index % 2 else value for index, value in enumerate(wavy(0.5))]
+    assert judged(by_turns, by_turns).kind in ("healthy", "stalled")
+    thrown = [*wavy(0.5, 200), 3.0, *wavy(50.0, 199)]
+    assert judged(thrown, thrown).kind == "exploding"
+
+
+def test_nothing_jumps_beside_batches_that_have_no_gradient() -> None:
+    """A policy that is not rewarded at first: loss and gradient are exactly zero, and then they are not."""
+    losses = [0.0] * 3 + wavy(0.1, 20) + wavy(-0.3, 200)
+    assert judged(losses, [abs(loss) for loss in losses]).kind in ("healthy", "stalled")
