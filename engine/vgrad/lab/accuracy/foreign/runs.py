@@ -69,10 +69,11 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     torch.manual_seed(seed)
     score = loop(LoopSetting(start, False, torch.Generator().manual_seed(seed)))
     verdict = worst(each.verdict for each in watches)
-    losses = [record.loss for each in watches for record in each.records() if record.loss is not None]
+    steps = [each.records() for each in watches]
+    losses = [record.loss for records in steps for record in records if record.loss is not None]
     is_finite = all(map(math.isfinite, losses))
     sick_steps = max(map(_sick_steps, watches))
-    is_silent = any(not each.records()[-1].grad_norms.all() for each in watches if each.records())
+    is_silent = any(not records[-1].grad_norms.all() for records in steps if records)
     for each in watches:
         each.close()
     learnt = score < limit
