@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,10 @@ class ListedRun:
 
 
 def list_runs(folders: Iterable[RunFolder] | None = None) -> list[ListedRun]:
-    """Look at each of ``folders``, or at all runs of this account, the newest first, those elsewhere last."""
+    """Look at each of ``folders``, or at all runs of this account.
+
+    Of those the last to begin comes first, and those on other hosts come last.
+    """
     if folders is not None:
         return [look(folder) for folder in folders]
     complete_moves()
@@ -57,7 +61,14 @@ def list_runs(folders: Iterable[RunFolder] | None = None) -> list[ListedRun]:
         ListedRun(name, None, "elsewhere", host=pointer.host, problem=pointer.words)
         for name, pointer in runs_elsewhere().items()
     )
-    return [*map(look, all_runs()), *elsewhere]
+    # By when they began: by when they were last written, two that are alive would change places all the time.
+    here = sorted(map(look, all_runs()), key=_begin_s, reverse=True)
+    return [*here, *elsewhere]
+
+
+def _begin_s(run: ListedRun) -> float:
+    """When a run began; one that is alive and has not begun yet is the last to do so."""
+    return run.started_s or (math.inf if run.pid else 0.0)
 
 
 def look(folder: RunFolder) -> ListedRun:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner
-from tests.engine.store.recorded import notices, record
+from tests.engine.store.recorded import notices, record, run_info
 
 from vgrad.events.batch import Batch, Snapshot
-from vgrad.events.notices import VerdictChanged
+from vgrad.events.notices import RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
-from vgrad.store.listing import look
+from vgrad.store.listing import list_runs, look
 from vgrad.store.writer import Writer
 from vgrad_tui.cli import cli
 
@@ -34,6 +35,21 @@ def test_the_verdict_is_the_worst_of_all_parts_and_may_be_older_than_the_record(
         assert look(folder).verdict == "exploding"
         writer.write(Batch(snapshots={1: Snapshot(verdict=Verdict("starting", "re-initialised"))}))
         assert look(folder).verdict == "healthy"
+
+
+def begun_at(name: str, time_s: float) -> RunFolder:
+    folder = RunFolder.create(name)
+    [notice] = notices([(0, RunStarted(run_info(("a",))))])
+    with closing(open_to_write(folder.database)) as connection:
+        Writer(connection).write(Batch(notices=(replace(notice, time_s=time_s),)))
+    return folder
+
+
+def test_runs_stand_in_the_order_in_which_they_began_whichever_was_written_last() -> None:
+    folders = [begun_at(name, time_s) for name, time_s in (("a", 100.0), ("b", 300.0), ("c", 200.0))]
+    for written in folders:
+        os.utime(written.database, (2e9, 2e9))
+        assert [run.started_s for run in list_runs()] == [300.0, 200.0, 100.0]
 
 
 def test_a_record_that_cannot_be_read_makes_the_list_no_wider_than_a_terminal() -> None:
