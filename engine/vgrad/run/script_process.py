@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.run.detached import has_started
 from vgrad.run.script_options import read_script_options
+from vgrad.run.target_process import programs_of_session
 from vgrad.store.folder import RunFolder
 from vgrad.store.log import LogTail, readable_lines
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LOOK_S = 0.05
+_LOOK_FOR_PROGRAMS_S = 1.0
 _LEAVING_S = 10.0
 
 
@@ -44,6 +47,8 @@ class ScriptProcess:
         self.folder = RunFolder.create(options.title)
         module = ["vgrad"] if num_ranks is None else ["vgrad.run.launcher", num_ranks]
         self._log = LogTail(self.folder.log, from_start=True)
+        self._look_for_programs_s = math.inf if num_ranks is not None else time.monotonic()
+        self._programs: set[int] = set()  # process ids of those that were mentioned
         with self.folder.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 [sys.executable, "-u", "-m", *module, "--folder", str(self.folder.path), *argv],
@@ -67,7 +72,8 @@ class ScriptProcess:
     def wait_for_training(self, write: Callable[[str], None]) -> bool:
         """Wait until the script trains, and pass on what it prints until then.
 
-        Ctrl-C meanwhile goes to the script.
+        Ctrl-C meanwhile goes to the script. Programs that it has started are mentioned where they have torch
+        loaded: what they train is not watched.
 
         Args:
             write: Is given the text, which is safe to print.
@@ -83,6 +89,7 @@ class ScriptProcess:
                 if has_ended and not has_started(self.folder):
                     self.folder.remove()
                     return False
+                self._mention_programs(write)
                 time.sleep(_LOOK_S)
             except KeyboardInterrupt:
                 os.kill(self._process.pid, signal.SIGINT)
@@ -96,3 +103,15 @@ class ScriptProcess:
         text = self._log.new_text()
         if text:
             write("\n".join(readable_lines(text)) + ("\n" if text.endswith("\n") else ""))
+
+    def _mention_programs(self, write: Callable[[str], None]) -> None:
+        if time.monotonic() < self._look_for_programs_s:
+            return
+        self._look_for_programs_s = time.monotonic() + _LOOK_FOR_PROGRAMS_S
+        for each in programs_of_session(self._process.pid):
+            if each.pid not in self._programs:
+                self._programs.add(each.pid)
+                write(
+                    f"vgrad: the script has started a program that has torch loaded: {each.command}\n"
+                    f"What it trains is not watched here; in another terminal: vgrad-tui attach {each.pid}\n"
+                )

@@ -16,6 +16,7 @@ attaching to process {pid} is not permitted. Allow ptrace (sysctl kernel.yama.pt
 
 _PROC = Path("/proc")
 _OLDEST_MINOR = 11
+_IS_HELPER = re.compile(r"multiprocessing|torch/_inductor|\bvgrad\b")
 _LIST = "vgrad-tui attach --list shows what can be watched"
 
 
@@ -74,6 +75,26 @@ def all_targets() -> list[TargetProcess]:
         except ConfigError:
             continue
     return sorted(found, key=lambda target: target.pid)
+
+
+def programs_of_session(session: int) -> list[TargetProcess]:
+    """The targets in a session that run a program of their own, and not that of the session's leader.
+
+    Helpers of `multiprocessing` and of ``torch.compile``, and what vgrad watches already, are left out.
+    """
+    try:
+        leader = _command(session)
+    except OSError:  # it has ended
+        return []
+    found = []
+    for target in all_targets():
+        try:
+            is_there = os.getsid(target.pid) == session
+        except ProcessLookupError:
+            continue
+        if is_there and target.command != leader and not _IS_HELPER.search(target.command):
+            found.append(target)
+    return found
 
 
 def _require_reachable(pid: int, status: dict[str, str]) -> None:

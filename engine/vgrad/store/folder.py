@@ -36,6 +36,7 @@ _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length,
 # POSIX drops a process's record lock when the process closes *any* descriptor of the file, so a
 # process that holds a lock must never open that file again.
 _held: dict[Path, int] = {}
+os.register_at_fork(after_in_child=_held.clear)  # a child holds none of its parent's locks
 
 
 def home() -> Path:

@@ -86,8 +86,8 @@ def test_without_torch_nothing_of_ours_is_loaded_but_what_starts_the_script(fold
     loaded = set(vgrad("idle.py", cwd=folder).stdout.split())
     assert loaded == {
         "vgrad.errors", "vgrad.ranks", "vgrad.ranks.group", "vgrad.run",
-        "vgrad.run.after_import", "vgrad.run.first_training", "vgrad.run.main_module", "vgrad.run.script",
-        "vgrad.run.script_options",
+        "vgrad.run.after_import", "vgrad.run.child_processes", "vgrad.run.first_training",
+        "vgrad.run.main_module", "vgrad.run.script", "vgrad.run.script_options", "vgrad.run.watched_script",
     }  # fmt: skip
 
 

@@ -1,0 +1,125 @@
+"""Child processes that a script makes are watched as runs of their own, and do what they do without us."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.engine.run.test_watched_loop import recorded_steps
+
+from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
+
+TRAIN = """
+import os, pathlib, sys, torch, torch.multiprocessing as mp
+
+def train(seed, model, num_steps):
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(num_steps):
+        optimizer.zero_grad()
+        (model(torch.randn(8, 4)) - 1).square().mean().backward()
+        optimizer.step()
+"""
+
+ONE_AFTER_THE_OTHER = (
+    TRAIN
+    + """
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 1).share_memory()
+    train(5, model, 10)
+    for seed in range(2):
+        child = mp.get_context(sys.argv[1]).Process(target=train, args=(seed, model, 20 + seed))
+        child.start()
+        child.join()
+        print(child.exitcode)
+    train(6, model, 5)
+    print([param.tolist() for param in model.parameters()])
+"""
+)
+
+FORKS = (
+    TRAIN
+    + """
+torch.manual_seed(0)
+model = torch.nn.Linear(4, 1)
+train(0, model, 10)
+child = os.fork()
+train(1, model, 20 if child == 0 else 5)
+if child == 0:
+    os.write(1, f"{model.weight.tolist()}".encode())
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(model.weight.tolist())
+"""
+)
+
+RANKS = (
+    TRAIN
+    + """
+import torch.distributed as dist
+
+def train_rank(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
+    train(rank, model, 20)
+    torch.save(model.module.weight.tolist(), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    folder = sys.argv[1]
+    mp.spawn(train_rank, args=(folder,), nprocs=2)
+    pathlib.Path(folder, "group").unlink(missing_ok=True)  # the second run makes another
+    print([torch.load(f"{folder}/{rank}.pt") for rank in range(2)])
+"""
+)
+
+
+def bare_and_watched(script: Path, text: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    """What the watched script has written to stderr; all else is as without watching."""
+    script.write_text(text)
+    bare, watched = (
+        subprocess.run(
+            [sys.executable, *way, script, *arguments], capture_output=True, text=True, check=False
+        )
+        for way in ((), ("-m", "vgrad", *options))
+    )
+    assert (watched.stdout, watched.returncode) == (bare.stdout, bare.returncode), watched.stderr
+    assert bare.returncode == 0, bare.stderr
+    return watched.stderr
+
+
+@pytest.mark.parametrize(("method", "name"), [("fork", "ForkProcess"), ("spawn", "SpawnProcess")])
+def test_each_child_that_trains_is_a_run_of_its_own(method: str, name: str, tmp_path: Path) -> None:
+    assert bare_and_watched(tmp_path / "train.py", ONE_AFTER_THE_OTHER, method) == ""
+    runs = all_runs()
+    [parent] = [folder for folder in runs if name not in folder.name]
+    assert sorted(recorded_steps(parent)) == sorted([*range(1, 11), *range(1, 6)])  # of two optimizers
+    for number in (1, 2):
+        [child] = [folder for folder in runs if folder.name.startswith(f"train-{name}-{number}-")]
+        assert recorded_steps(child) == list(range(1, 20 + number))
+    assert [look(folder).status for folder in runs] == ["finished"] * 3
+
+
+def test_a_forked_child_does_not_write_into_the_run_of_its_parent(tmp_path: Path) -> None:
+    assert bare_and_watched(tmp_path / "train.py", FORKS) == ""
+    [child] = [folder for folder in all_runs() if "-child-" in folder.name]
+    [parent] = [folder for folder in all_runs() if folder.name != child.name]
+    assert recorded_steps(child) == list(range(1, 21)) and look(child).status == "failed"
+    assert sorted(recorded_steps(parent)) == sorted([*range(1, 11), *range(1, 6)])
+    assert look(parent).status == "finished"
+
+
+def test_of_spawned_ranks_the_first_records_and_the_summary_is_said_to_be_about_its_parent(
+    tmp_path: Path,
+) -> None:
+    options = ("--summary", str(tmp_path / "summary.json"))
+    said = bare_and_watched(tmp_path / "train.py", RANKS, str(tmp_path), options=options)
+    assert said.count("SpawnProcess-1 trains, and is a run of its own") == 1 == said.count("\n")
+    [folder] = all_runs()
+    assert recorded_steps(folder) == list(range(1, 21))
