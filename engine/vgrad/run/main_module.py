@@ -12,13 +12,15 @@ import sys
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from pkgutil import get_importer
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_NOT_THE_PROGRAM = (__file__, "<frozen importlib")  # what stands above it, where it is compiled or run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,23 @@ class Program:
     attributes: dict[str, Any]
 
 
-def find_script(path: str) -> Program:
+def find_program(name: str, *, is_module: bool) -> Program:
+    """Find and compile a script or a module. What is wrong with its code is shown as python shows it.
+
+    Raises:
+        ConfigError: If there is none.
+        BaseException: What compiling it, or importing the packages around it, raises; it has been printed.
+    """
+    try:
+        return (_find_module if is_module else _find_script)(name)
+    except ConfigError:
+        raise
+    except BaseException as error:
+        _print_without_our_frames(error, is_module=is_module)
+        raise
+
+
+def _find_script(path: str) -> Program:
     """Read and compile the script at ``path``: a file, or a folder or zip file with a ``__main__.py``.
 
     Sets ``sys.path[0]`` to the script's folder, as python does, unless python runs in safe-path mode.
@@ -64,20 +82,17 @@ def find_script(path: str) -> Program:
     return Program(code, path, _attributes(file=absolute, loader=loader))
 
 
-def find_module(name: str) -> Program:
+def _find_module(name: str) -> Program:
     """Find and compile the module ``name`` as ``python -m`` does: of a package its ``__main__``.
 
     Raises:
         ConfigError: If there is no such module, or it cannot be run.
         SyntaxError: If it is not Python.
     """
-    try:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations is not None:
-            name += ".__main__"
-            spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise ConfigError(f"cannot find the module {name!r}: {error}") from None
+    spec = _spec_of(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        name += ".__main__"
+        spec = _spec_of(name)
     if spec is None:
         raise ConfigError(f"there is no module called {name!r}")
     file = spec.origin or name
@@ -99,15 +114,35 @@ def run(program: Program, arguments: Sequence[str]) -> None:
     except SystemExit:
         raise
     except BaseException as error:
-        _print_without_our_frames(error)
+        _print_without_our_frames(error, is_module=bool(program.attributes["__spec__"]))
         raise
 
 
-def _print_without_our_frames(error: BaseException) -> None:
+def _spec_of(name: str) -> ModuleSpec | None:
+    package = name.rpartition(".")[0]
+    if package:
+        try:
+            __import__(package)
+        except ImportError as error:
+            if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+                raise  # it is there, and something that it needs is not
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise ConfigError(f"cannot find the module {name!r}: {error}") from None
+
+
+def _print_without_our_frames(error: BaseException, *, is_module: bool) -> None:
     """Show the traceback from the program's first frame on; python then shows it no second time."""
     trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_NOT_THE_PROGRAM):
         trace = trace.tb_next
+    if is_module:  # python shows the frames of runpy above it, which has run us, too, by the same lines
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_filename == "<frozen runpy>":
+                trace = TracebackType(trace, frame, frame.f_lasti, frame.f_lineno)
+            frame = frame.f_back
     error = error.with_traceback(trace)
     sys.excepthook(type(error), error, trace)
     # The error still passes through python's own last line, which sets the exit code and ends an

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from vgrad.errors import ConfigError
 from vgrad.run.child_processes import watch_children
-from vgrad.run.main_module import find_module, find_script, run
+from vgrad.run.main_module import find_program, run
 from vgrad.run.script_options import USAGE, read_script_options
 from vgrad.run.watched_script import BAD_VERDICT, WatchedScript
 
@@ -29,7 +29,7 @@ def main() -> None:
             from vgrad.run.summary import check_summary_path
 
             check_summary_path(options.summary)
-        program = (find_module if options.is_module else find_script)(options.script)
+        program = find_program(options.script, is_module=options.is_module)
     except ConfigError as error:
         _refuse(str(error))
     watched = WatchedScript(options)

@@ -13,10 +13,11 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 DRIVER = """
 import sys
 from vgrad.errors import ConfigError
-from vgrad.run.main_module import find_module, find_script, run
+from vgrad.run.main_module import find_program, run
 target, *arguments = sys.argv[1:]
 try:
-    program = find_module(arguments.pop(0)) if target == "-m" else find_script(target)
+    is_module = target == "-m"
+    program = find_program(arguments.pop(0) if is_module else target, is_module=is_module)
 except ConfigError as error:
     sys.exit(str(error))
 run(program, arguments)
@@ -50,7 +51,12 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(PROBE)
     (tmp_path / "driver.py").write_text(DRIVER)
-    (tmp_path / "raises.py").write_text("def f():\n    raise ValueError('no')\nf()\n")
+    for name in ("raises.py", "pack/raises.py"):
+        (tmp_path / name).write_text("def f():\n    raise ValueError('no')\nf()\n")
+    (tmp_path / "unfinished.py").write_text("def f(:\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("import no_such_thing\n")
+    (tmp_path / "broken" / "train.py").touch()
     (tmp_path / "exits.py").write_text("import sys; sys.exit('a message')\n")
     (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt\n")
     (tmp_path / "hooked.py").write_text(
@@ -71,6 +77,8 @@ def folder(tmp_path: Path) -> Path:
         ["-m", "pack.inner", "-v"],
         ["zipped"],
         ["raises.py"],
+        ["-m", "pack.raises"],
+        ["unfinished.py"],
         ["exits.py"],
         ["interrupted.py"],
         ["hooked.py"],
@@ -92,6 +100,13 @@ def test_what_cannot_be_found_is_said(folder: Path, argv: list[str]) -> None:
     ours = run(*argv, cwd=folder, driven=True)
     assert ours.returncode == 1
     assert argv[-1] in ours.stderr and "Traceback" not in ours.stderr
+
+
+def test_an_error_in_a_package_around_the_module_is_shown_as_its_own(folder: Path) -> None:
+    ours = run("-m", "broken.train", cwd=folder, driven=True)
+    assert ours.returncode == 1
+    assert "No module named 'no_such_thing'" in ours.stderr and "main_module.py" not in ours.stderr
+    assert f'File "{folder / "broken" / "__init__.py"}", line 1' in ours.stderr
 
 
 def test_spawned_workers_find_the_script(folder: Path) -> None:
