@@ -62,14 +62,15 @@ class JoinedWatch(Watch):
         self._whole = whole
         self._ids: set[int] = set()
         self._hub, self._guard, self._safe_point = whole._hub, whole._guard, whole._safe_point
-        self._totals, self._late = whole._totals, whole._late
+        self._totals, self._late, self._adding = whole._totals, whole._late, whole._adding
         self._cursor = whole.cursor(from_start=False)
 
     def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
         """Watch one more optimizer, as `Watch.add` does. A part that the process has made of it ends."""
         self._every.leave(optimizers)
-        part = super().add(model, optimizers, is_kept=is_kept)
-        self._whole._parts = (*self._whole._parts, self._parts[-1])
+        with self._adding:
+            part = super().add(model, optimizers, is_kept=is_kept)
+            self._whole._parts = (*self._whole._parts, self._parts[-1])
         self._ids.add(part.id)
         self._every.part_added()
         return part

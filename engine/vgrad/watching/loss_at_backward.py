@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from vgrad.measure.uniform_guess import uniform_loss
+from vgrad.watching.backward_call import loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class LossAtBackward:
 
     A backward pass that changes none of their gradients is about something else. A few of them are looked at.
     While none of these has ever had a gradient, the loss is that of the last pass: it may be meant for them.
+    Gradients that another thread trains are not looked at: torch writes them without holding the GIL, and
+    reading ``p.grad`` at that moment crashes the process.
 
     Args:
         params: The parameters. Empty: take every backward pass to be theirs.
@@ -81,6 +85,7 @@ class LossAtBackward:
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
         self._is_silent = True  # no gradient so far
+        self._thread: int | None = None  # that trains these parameters; None while that is not known
         self._after_backward = after_backward
         self._before: list[int] = []
         self._last: list[int] = []
@@ -104,6 +109,8 @@ class LossAtBackward:
     def take(self) -> CaughtLoss:
         """The loss that the step about to be done is about."""
         self._is_used = True
+        if self._thread not in _Wrappers.threads:
+            self._thread = threading.get_ident()
         if self.looks_up_uniform:
             self.uniform_loss = self._caught.uniform
         self.looks_up_uniform = self._num_taken % _LOOK_UP_EVERY == 0
@@ -119,6 +126,13 @@ class LossAtBackward:
         """The closure of this step is about to be called: its losses add to those that no step has used."""
         if self._is_used:
             self._caught = CaughtLoss()
+
+    def may_look(self) -> bool:
+        """Whether no other thread can be writing these gradients while this one runs a backward pass."""
+        threads = _Wrappers.threads
+        if not self._looked_at:
+            return True
+        return self._thread == threading.get_ident() if self._thread in threads else len(threads) == 1
 
     def before_backward(self) -> None:
         """A backward pass begins."""
@@ -168,7 +182,7 @@ def num_backward_passes() -> int:
 
 def is_in_backward() -> bool:
     """Whether some thread runs a backward pass now."""
-    return _Wrappers.num_running > 0
+    return bool(_Wrappers.running)
 
 
 class _Thread(threading.local):
@@ -210,8 +224,9 @@ class _Wrappers:
     A `LossAtBackward` is held weakly: with a model that nothing else holds, it is collected as well.
     """
 
-    num_running = 0
     num_passes = 0
+    running: ClassVar[set[int]] = set()  # threads that are inside a backward pass
+    threads: frozenset[int] = frozenset()  # those that have run one and may still be there
     listeners: tuple[BackwardListener, ...] = ()
     _users: tuple[weakref.ref[LossAtBackward], ...] = ()
     _lock = threading.RLock()  # a part that is collected while it is held closes itself
@@ -222,6 +237,12 @@ class _Wrappers:
     def users(cls) -> list[LossAtBackward]:
         """Each `LossAtBackward` that still exists."""
         return [user for ref in cls._users if (user := ref()) is not None]
+
+    @classmethod
+    def add_thread(cls, thread: int) -> None:
+        """Take it that ``thread`` runs backward passes, too."""
+        with cls._lock:
+            cls.threads = frozenset({thread} | cls.threads.intersection(sys._current_frames()))
 
     @classmethod
     def add(cls, user: LossAtBackward) -> None:
@@ -284,6 +305,9 @@ def _wrapped_backward(original: Any) -> Any:
         is_wanted = listeners or users
         if thread.is_in_backward or not is_wanted:  # a pass inside another is of activation checkpointing
             return original(*args, **kwargs)
+        this = threading.get_ident()
+        if this not in _Wrappers.threads:
+            _Wrappers.add_thread(this)
         run_deferred()
         scale, thread.scale = thread.scale, None
         if listeners:
@@ -292,12 +316,12 @@ def _wrapped_backward(original: Any) -> Any:
             users = _Wrappers.users()
         loss, uniform = _begin(users, args, kwargs, scale)
         thread.is_in_backward = True
-        _Wrappers.num_running += 1
+        _Wrappers.running.add(this)
         try:
             result = original(*args, **kwargs)
         finally:
             thread.is_in_backward = False
-            _Wrappers.num_running -= 1
+            _Wrappers.running.discard(this)
             _Wrappers.num_passes += 1
         if listeners:
             for listener in listeners:
@@ -321,9 +345,11 @@ def _begin(
     """Tell ``users`` that a pass begins; its loss, and that of a uniform guess, NaN where it is not known."""
     loss, uniform = None, math.nan
     try:
-        root, weight = _root_of(args, kwargs)
-        loss = _loss_of(root, weight, scale)
+        root, weight = root_of(args, kwargs)
+        loss = loss_of(root, weight, scale)
         for user in users:
+            if not user.may_look():
+                continue
             user.before_backward()
             if user.looks_up_uniform and loss is not None and scale is None and weight is None:
                 uniform = uniform_loss(root)
@@ -342,7 +368,7 @@ def _end(
     """Tell ``users`` that the pass has ended, but those that were closed inside it."""
     for user in users:
         try:
-            if user.is_open:
+            if user.is_open and user.may_look():
                 user.after_backward(loss, scale, uniform)
         except Exception as error:  # noqa: BLE001  # as above
             user.guard.caught(error)
@@ -364,30 +390,3 @@ def _wrapped_scale(original: Any) -> Any:
 
     scale._is_of_vgrad = True  # type: ignore[attr-defined]
     return scale
-
-
-def _root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """What ``backward`` begins at, and what that is weighted with, among its arguments."""
-    root = args[0] if args else kwargs.get("tensors")
-    weight = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-    if not isinstance(root, Tensor) and isinstance(root, tuple | list) and len(root) == 1:
-        [root] = root
-    if isinstance(weight, tuple | list) and len(weight) == 1:
-        [weight] = weight
-    return root, weight
-
-
-def _loss_of(root: Any, weight: Any, scale: Tensor | float | None) -> Tensor | float | None:
-    """The loss, before it was scaled; None if it is not of one entry."""
-    if not isinstance(root, Tensor) or root.numel() != 1 or root.is_complex():
-        return None
-    if isinstance(weight, tuple | list) or (weight is not None and weight.numel() != 1):
-        return None
-    if root.is_cpu:  # read now: a loop may write into its loss
-        value: float = root.item() if weight is None else root.item() * weight.item()
-        return value if scale is None else value / float(scale)
-    with torch.no_grad():
-        loss = root.detach().reshape(()).clone()
-        if weight is not None:
-            loss *= weight.reshape(())
-        return loss if scale is None else loss / scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,7 @@ class WatchedPart:
         self.tap.on_control_dropped = self._control_dropped
         self.is_loss_logged = False
         self.totals = Totals()
+        self._reporting = threading.RLock()  # several threads may train, and each may ask for all parts
         self._count_params()
         self._share_for_time = JUDGED_SHARE * watch_budget / 2
         self._through_time = self._make_time_probe()
@@ -242,13 +244,14 @@ class WatchedPart:
 
     def report(self, *, wait: bool = False) -> None:
         """Report the finished steps whose numbers have arrived; ``wait`` for those of all."""
-        records = self.tap.records(wait=wait)
-        if records:
-            for record in records:
-                self.totals.observe(record)
-            if self.on_records is not None:
-                self.on_records(self.id, records)
-            self._reporter.report(records)
+        with self._reporting:
+            records = self.tap.records(wait=wait)
+            if records:
+                for record in records:
+                    self.totals.observe(record)
+                if self.on_records is not None:
+                    self.on_records(self.id, records)
+                self._reporter.report(records)
             self._remark()
 
     def _remark(self) -> None:

@@ -82,6 +82,7 @@ class Watch:
         self._guard = Guard(self.name, self.close)
         self._parts: tuple[Callable[[], WatchedPart | None], ...] = ()
         self._totals: list[Totals] = []
+        self._adding = threading.RLock()  # several threads may train
         self._late: deque[Sequence[StepRecord]] = deque()  # steps of parts that are gone
         at_exit.remember(self)
 
@@ -97,24 +98,25 @@ class Watch:
         Raises:
             ConfigError: If it cannot be watched, or the controls cannot be used on it.
         """
-        part = WatchedPart(
-            model,
-            optimizers,
-            self._hub,
-            self._guard,
-            loss=self._loss,
-            controls=self._controls,
-            watch_budget=self._watch_budget,
-            id=len(self._totals),
-            name=self.name,
-            on_verdict=self._tell_verdict,
-            joins_midway=self._joins_midway,
-        )
-        part.tap.on_boundary = self._boundary_of(part)
-        part.on_records = self._observe
-        part.on_gone = self._late.append
-        self._totals.append(part.totals)
-        self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
+        with self._adding:
+            part = WatchedPart(
+                model,
+                optimizers,
+                self._hub,
+                self._guard,
+                loss=self._loss,
+                controls=self._controls,
+                watch_budget=self._watch_budget,
+                id=len(self._totals),
+                name=self.name,
+                on_verdict=self._tell_verdict,
+                joins_midway=self._joins_midway,
+            )
+            part.tap.on_boundary = self._boundary_of(part)
+            part.on_records = self._observe
+            part.on_gone = self._late.append
+            self._totals.append(part.totals)
+            self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
         return part
 
     def remove(self, part: WatchedPart) -> None:
@@ -205,15 +207,12 @@ class Watch:
         return self._ask(Asked(command_id or new_command_id(), command, self._meant(part)))
 
     def submit(self, command: Command, *, command_id: str | None = None, sender: str | None = None) -> str:
-        """Ask for a command, which is carried out as the next step begins; from any thread.
+        """Ask for a command, which is carried out as the next step begins; from any thread. Returns its id.
 
         Args:
             command: The command.
             command_id: Its id; a new one unless given.
             sender: Who asks from another process; the answer says so.
-
-        Returns:
-            The id, which the answer carries, a notice.
         """
         command_id = command_id or new_command_id()
         if sender is not None:

@@ -1,0 +1,57 @@
+"""Threads that train models of their own at the same time, all of them watched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
+from vgrad.store.reader import RunReader
+
+# Each thread reads and frees gradients while others run their backward passes.
+THREADS = """
+import threading, torch
+torch.set_num_threads(1)
+found = {}
+
+def train(seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = torch.nn.Linear(4, 1)
+    torch.nn.init.constant_(model.weight, 0.1 * seed)
+    torch.nn.init.zeros_(model.bias)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    for _ in range(1000):
+        optimizer.zero_grad()
+        (model(torch.randn(8, 4, generator=generator)) - 1).square().mean().backward()
+        optimizer.step()
+    found[seed] = model.weight.tolist()
+
+threads = [threading.Thread(target=train, args=(seed,)) for seed in (1, 2, 3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sorted(found.items()))
+"""
+
+
+def test_threads_that_train_are_watched_each_as_a_part_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(THREADS)
+    bare, watched = (
+        subprocess.run([sys.executable, *way, script], capture_output=True, text=True, check=False)
+        for way in ((), ("-m", "vgrad"))
+    )
+    assert (watched.stdout, watched.returncode) == (bare.stdout, 0), watched.stderr
+    assert watched.stderr == ""
+    [folder] = all_runs()
+    assert look(folder).status == "finished"
+    with RunReader(folder) as reader:
+        blocks = reader.take().blocks
+    for part in range(3):
+        steps = [int(step) for block in blocks if block.part == part for step in block.step]
+        assert steps and steps == list(range(1, len(steps) + 1))
+        last = [block for block in blocks if block.part == part][-1]
+        assert last.loss_known[-1]
