@@ -63,7 +63,7 @@ class AccumulationWindow:
     def __init__(self, params: Sequence[nn.Parameter]) -> None:
         self._params = params
         self._plan: NormPlan | None = None
-        self._plan_for: list[int] = []
+        self._plan_for: tuple[list[int], list[int]] = [], []  # gradients that were there; the sparse ones
         self.clear()
 
     def clear(self) -> None:
@@ -162,8 +162,8 @@ class AccumulationWindow:
         sparse = [index for index, grad in enumerate(grads) if grad.layout is torch.sparse_coo]
         grads = [readable(grad) for grad in grads]
         present = [index for index, param in enumerate(self._params) if param.grad is not None]
-        if self._plan is None or present != self._plan_for:
-            self._plan, self._plan_for = NormPlan(grads, varying=sparse), present
+        if self._plan is None or (present, sparse) != self._plan_for:
+            self._plan, self._plan_for = NormPlan(grads, varying=sparse), (present, sparse)
         square = self._plan.read(grads)[1] ** 2
         self._squares = square if self._squares is None else self._squares + square
 

@@ -157,3 +157,21 @@ def test_sparse_gradients_that_no_module_announces_are_known_after_a_step() -> N
         assert isinstance(answer, CommandRejected)
         assert "needs dense gradients" in answer.reason
         assert isinstance(watch.apply(vgrad.Set("clip", "norm:1")), CommandApplied)
+
+
+def test_many_gradients_that_turn_sparse_within_a_window_are_accumulated() -> None:
+    tables = nn.ParameterList([nn.Parameter(torch.ones(9, 4)) for _ in range(40)])
+    optimizer = torch.optim.SGD(tables.parameters(), lr=0.1)
+    rows = torch.tensor([1, 3])
+    with vgrad.watch(tables, optimizer, controls=Controls(accumulate=SumOver(2))) as watch:
+        for sparse in (False, False, False, True, True, True):
+            optimizer.zero_grad()
+            parts = [F.embedding(rows, table, sparse=sparse).square().sum() for table in tables]
+            torch.stack(parts).sum().backward()
+            optimizer.step()
+        assert not watch.is_closed
+        first, second, third = watch.records()
+    # Each table has 8 entries in a gradient, each twice its weight, and two microbatches add up.
+    assert first.grad_norm == pytest.approx(4.0 * (40 * 8) ** 0.5)
+    assert second.grad_norm == pytest.approx(0.6 * first.grad_norm)
+    assert third.grad_norm == pytest.approx(0.36 * first.grad_norm)
