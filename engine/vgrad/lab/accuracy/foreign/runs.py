@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from vgrad.diagnose.worst import worst
 from vgrad.events.notices import VerdictChanged
+from vgrad.events.step_record import StepRecord
 from vgrad.lab.accuracy.foreign import (
     healthy,
     healthy_fourth,
@@ -30,7 +32,7 @@ from vgrad.lab.accuracy.foreign import (
 )
 from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
-from vgrad.lab.accuracy.foreign.report import ForeignRun
+from vgrad.lab.accuracy.foreign.report import LONG, ForeignRun
 from vgrad.lab.accuracy.labels import Label
 from vgrad.lab.accuracy.matrix import SICK
 from vgrad.run.watched_loop import watch
@@ -73,7 +75,7 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     losses = [record.loss for records in steps for record in records if record.loss is not None]
     is_finite = all(map(math.isfinite, losses))
     sick_steps = max(map(_sick_steps, watches))
-    is_silent = any(not records[-1].grad_norms.all() for records in steps if records)
+    is_silent = any(map(_is_silent, steps))
     for each in watches:
         each.close()
     learnt = score < limit
@@ -88,6 +90,13 @@ def run_kind(item: tuple[str, int]) -> ForeignRun:
     else:
         label = "healthy" if learnt else "unclear"
     return ForeignRun(name, seed, label, verdict.kind, verdict.rule, sick_steps)
+
+
+def _is_silent(records: Sequence[StepRecord]) -> bool:
+    """Whether some layer got exactly nothing at each of the last hundred steps."""
+    if not records:
+        return False
+    return bool((np.stack([record.grad_norms for record in records[-LONG:]]) == 0).all(0).any())
 
 
 def _share_learnt(losses: list[float], score: float, cured: float) -> float:
