@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from vgrad.events.backlog import Backlog
 from vgrad.events.batch import Batch, Snapshot
-from vgrad.events.notices import MetricsLogged, Notice, NoticeBody
+from vgrad.events.notices import MetricsLogged, Notice, NoticeBody, RankReported
 from vgrad.events.step_block import StepBlock
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Hub:
         self._ranks: tuple[int, tuple[RankStats, ...]] = (0, ())  # likewise
         self._senders: dict[str, str] = {}  # by the id of the command
         self._attended: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self._wakers: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         _hubs.add(self)
 
     def put(self, block: StepBlock) -> None:
@@ -78,6 +79,9 @@ class Hub:
             notice = Notice(self._num_notices, self._now_s(), step, part, body, command_id, sender)
             self._num_notices += 1
             (self._logged if isinstance(body, MetricsLogged) else self._notices).append(notice)
+            if isinstance(body, RankReported):  # a launcher may end this process for it at any moment
+                for event in self._wakers:
+                    event.set()
         return notice
 
     def sent_by(self, command_id: str, sender: str) -> None:
@@ -169,6 +173,12 @@ class Cursor:
     def take(self) -> Batch:
         """Everything that happened since the last call, at once; nothing after `close`."""
         return Batch() if self._hub is None else self._hub._take(self)
+
+    def wake_when_urgent(self, event: threading.Event) -> None:
+        """Set ``event`` when there is a notice that is to be recorded at once, as long as it exists."""
+        if self._hub is not None:
+            with self._hub._lock:
+                self._hub._wakers.add(event)
 
     def close(self) -> None:
         """Read no more. The run goes on."""

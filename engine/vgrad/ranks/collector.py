@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import platform
 import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgrad.errors import DataError
 from vgrad.events.notices import RankReported
 from vgrad.events.rank_stats import RankStats, read_ranks
+from vgrad.ranks.process_ends import ProcessEnds
 from vgrad.ranks.report import end_key, heard_key, report_key
 from vgrad.ranks.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vgrad.events.hub import Hub
     from vgrad.ranks.group import RankGroup, Store
+
+_log = logging.getLogger("vgrad")
 
 _LOOK_S = 0.1
 _MISSING_S = 10.0
@@ -53,6 +55,7 @@ class RankCollector:
         self._ended: set[int] = set()
         self._first_non_finite: int | None = None
         self._is_silent = False
+        self._ends = ProcessEnds()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vgrad-ranks", daemon=True)
         self._thread.start()
@@ -65,21 +68,26 @@ class RankCollector:
     def close(self) -> None:
         """Wait a moment for the last words of all ranks, and end the thread."""
         self._is_closing.set()
+        self._ends.wake()
         self._thread.join(5.0)
+        if not self._thread.is_alive():
+            self._ends.close()
 
     def _run(self) -> None:
         try:
             store = self._group.connect()
-            while not self._is_closing.wait(_LOOK_S):
+            while not self._is_closing.is_set():
                 self._look(store)
                 self._forget_slots(store)
+                self._ends.wait(_LOOK_S)
             end_s = time.monotonic() + _ENDING_S
             self._look(store)
             while any(map(self._is_expected, self._ranks)) and time.monotonic() < end_s:
-                time.sleep(_LOOK_S / 10)
+                self._ends.wait(_LOOK_S / 10)
                 self._look(store)
-        except RuntimeError:  # the store is gone: the process that held it has ended
-            self._look_for_processes()
+        except RuntimeError:  # the store is gone: the process that held it has ended, or is about to
+            self._ends.wait(_LOOK_S)
+            self._report_gone(self._find_gone())
 
     def _is_expected(self, each: RankStats) -> bool:
         """Whether a rank that does well has not said yet that it has ended."""
@@ -87,6 +95,7 @@ class RankCollector:
 
     def _look(self, store: Store) -> None:
         is_news = False
+        gone = self._find_gone()  # before their last words are read, so that these are all of them
         for rank, text in enumerate(self._texts):
             key = report_key(rank)
             new = store.get(key) if text or store.check([key]) else b""
@@ -103,7 +112,7 @@ class RankCollector:
                     self._report_problem(rank, words)
                 store.set(heard_key(rank), "1")
                 is_news = True
-        is_news |= self._look_for_processes() | self._look_for_missing()
+        is_news |= self._report_gone(gone) | self._look_for_missing()
         self._look_for_non_finite()
         self._look_for_silence()
         if is_news:
@@ -133,14 +142,21 @@ class RankCollector:
             if each.first_non_finite == first:
                 self._hub.notify(RankReported(first, each.rank, "its own loss or gradient is not finite"))
 
-    def _look_for_processes(self) -> bool:
-        """Whether the process of a rank on this machine has ended without a report."""
-        found = False
-        for each in list(self._ranks):
-            if each.host == self._host and self._is_expected(each) and not _is_alive(each.pid):
-                self._report_problem(each.rank, _GONE)
-                found = True
-        return found
+    def _find_gone(self) -> list[int]:
+        """Ranks on this machine whose process has ended, and that have not said so as far as is known."""
+        return [
+            each.rank
+            for each in self._ranks
+            if each.host == self._host and self._is_expected(each) and self._ends.has_ended(each.pid)
+        ]
+
+    def _report_gone(self, gone: Sequence[int]) -> bool:
+        """Whether the processes of some of these ranks have ended without a report."""
+        silent = [rank for rank in gone if self._is_expected(self._ranks[rank])]
+        for rank in silent:
+            self._report_problem(rank, _GONE)
+            _log.error("rank %d: %s", rank, _GONE)
+        return bool(silent)
 
     def _look_for_missing(self) -> bool:
         """Whether a rank has not been heard of though it should have been."""
@@ -168,15 +184,3 @@ class RankCollector:
         self._ranks[rank] = replace(self._ranks[rank], problem=words)
         self._problems.append(f"rank {rank}: {words}")
         self._hub.notify(RankReported(self._ranks[rank].step, rank, words))
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this machine is there and has not ended; where that is not known, it is."""
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-    except ProcessLookupError:
-        return False
-    except (FileNotFoundError, PermissionError):  # no Linux, or another user's
-        return True
-    return not state.strip().startswith(("Z", "X"))

@@ -70,6 +70,8 @@ class Recorder:
         self._snapshots: dict[int, Snapshot] = {}
         self._ranks: tuple[RankStats, ...] | None = None
         self._is_closing = threading.Event()
+        self._wake = threading.Event()
+        self._cursor.wake_when_urgent(self._wake)
         self._thread = threading.Thread(target=self._run, name="vgrad-recorder", daemon=True)
 
     def start(self) -> None:
@@ -79,6 +81,7 @@ class Recorder:
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is still to be written, and end the thread."""
         self._is_closing.set()
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -121,7 +124,9 @@ class Recorder:
         next_s = next_snapshot_s = 0.0
         is_last = False
         while not is_last:
-            is_last = self._is_closing.wait(_LOOK_S)
+            self._wake.wait(_LOOK_S)
+            self._wake.clear()
+            is_last = self._is_closing.is_set()
             for sent in inbox.take():
                 if self._on_command is not None and sent.command_id not in self._passed_on:
                     self._passed_on.add(sent.command_id)

@@ -34,6 +34,7 @@ for step in range(1, 41):
         if step == 37 and "inf" in sys.argv: inputs[0, 0] = float("inf")
         if step == 37 and "raise" in sys.argv: raise ValueError("a bad batch")
         if step == 37 and "kill" in sys.argv: os.kill(os.getpid(), 9)
+    elif step == 37 and "blocked" in sys.argv: time.sleep(3600)  # until torchrun ends this rank
     optimizer.zero_grad()
     if step == 32:
         own = copy.deepcopy(model.module)
@@ -48,10 +49,10 @@ dist.destroy_process_group()
 """
 
 
-def train(folder: Path, *arguments: str) -> tuple[int, str, Batch]:
-    """Exit code, what was printed to stderr, and the record."""
+def train(folder: Path, *arguments: str, options: tuple[str, ...] = ()) -> tuple[int, str, Batch]:
+    """Exit code, what was printed to stderr, and the record; ``options`` are torchrun's."""
     (folder / "train.py").write_text(TRAIN)
-    process = torchrun("-m", "vgrad", "train.py", *arguments, cwd=folder)
+    process = torchrun(*options, "-m", "vgrad", "train.py", *arguments, cwd=folder)
     _, err = process.communicate(timeout=240)
     [run] = all_runs()
     with RunReader(run) as reader:
@@ -105,3 +106,15 @@ def test_a_rank_that_is_killed_is_named_and_nothing_hangs(tmp_path: Path) -> Non
         assert_named(batch, "without a word")
     else:  # torchrun has ended the first rank before that had looked
         assert look(all_runs()[0]).status == "crashed"
+
+
+def test_a_rank_that_is_killed_is_named_at_once_though_the_first_rank_never_learns_of_it(
+    tmp_path: Path,
+) -> None:
+    # Torchrun looks every few seconds here; by default it may end all ranks a moment after the kill.
+    code, err, batch = train(tmp_path, "kill", "blocked", options=("--monitor-interval=4",))
+    assert code != 0
+    [body] = reported(batch)
+    assert body.rank == 1 and "without a word" in body.what
+    assert "rank 1: its process has ended without a word" in err
+    assert look(all_runs()[0]).status == "crashed", "the first rank was ended by a signal"
