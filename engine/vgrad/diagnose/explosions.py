@@ -21,7 +21,7 @@ _WORSE_THAN_FIRST_HIGH = 1.5
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
 _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
-_LEARNT_AGAIN = 0.35  # of the loss before: what explodes early has learnt nothing to come back to
+_LEARNT_AGAIN = 0.35  # of the loss before: what explodes before it has learnt so much must learn it then
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
 _OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
 _BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
@@ -38,7 +38,10 @@ class ExplosionWatch(JudgePart):
     It is an explosion when the loss jumps too, beyond all losses of the last 100 steps, at three steps of
     ten, and that lasts until the loss is back where it was: weights that were thrown far off have small
     gradients again, and are no better for it. What undoes less than a tenth of what was learnt is no
-    explosion.
+    explosion. A loss is back when noise alone may hold it where it is: the median of a hundred losses is no
+    higher than the upper quartile of the hundred before the explosion, which is three standard errors above
+    their median. What explodes in its first steps, before it has learnt a third of its first loss, has no
+    such level to come back to, and must go on to learn.
 
     Three findings need no jump of the norm: a loss a hundred times as large, for one step can throw a run so
     far off that its gradient is no larger than before; one that stays half as large again as the first
@@ -69,9 +72,10 @@ class ExplosionWatch(JudgePart):
         unhealed_since: Step at which the last explosion began, until the run is back where it was
             before; None again from then on. Outlasts the explosion itself: a run may settle down
             and be worth nothing.
-        thrown_off_since: The same of an explosion in the first steps, until a tenth of the first
-            loss is left. A first guess may be far worse than a constant prediction: a wreck that has
-            come to this prediction has learnt nothing, and is well below where it began.
+        thrown_off_since: The same of an explosion in the first steps of a run that had learnt nothing yet,
+            until a tenth of the first loss is left. A first guess may be far worse than a constant
+            prediction: a wreck that has come to this prediction has learnt nothing, and is well below where
+            it began.
     """
 
     def __init__(self, *, is_loss_known: bool = True) -> None:
@@ -84,6 +88,7 @@ class ExplosionWatch(JudgePart):
         self.thrown_off_since: int | None = None
         self._calm_norm_high = math.nan
         self._calm_loss_high = math.nan
+        self._calm_loss_upper = math.nan  # quartile
         self._lowest = math.inf
         self._highest = -math.inf
         self._norms: deque[float] = deque(maxlen=WINDOW)
@@ -159,7 +164,7 @@ class ExplosionWatch(JudgePart):
             update: Largest share of its weights by which a layer was moved, as measured last; NaN: unknown.
         """
         if math.isnan(self._loss_first):
-            self._loss_first = self.calm_loss = self._calm_loss_high = loss
+            self._loss_first = self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
             self.calm_norm = self._calm_norm_high = self._norm_first = grad_norm
         self._longest_update = max(self._longest_update, update)  # NaN is not larger
         self._step = step
@@ -202,7 +207,9 @@ class ExplosionWatch(JudgePart):
 
     def _take_as_calm(self) -> None:
         self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
-        self.calm_loss, self._calm_loss_high = _median(self._losses), max(self._losses)
+        losses = sorted(self._losses)
+        self.calm_loss, self._calm_loss_high = losses[len(losses) // 2], losses[-1]
+        self._calm_loss_upper = losses[3 * len(losses) // 4]
         if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
             self.unhealed_since = None
         if self._loss_first - self.calm_loss >= _LEARNT * abs(self._loss_first):
@@ -274,8 +281,8 @@ class ExplosionWatch(JudgePart):
     def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
         self._is_by_loss_alone = by_loss_alone
         if self.unhealed_since is None:
-            self._loss_healed, self._loss_over = self.calm_loss, self._loss_first
-            if self._num_seen <= _WARM_UP + WINDOW:
+            self._loss_healed, self._loss_over = self._calm_loss_upper, self._loss_first
+            if self._num_seen <= _WARM_UP + WINDOW and not self._had_learnt():
                 self.thrown_off_since = step
                 lowest = min(self._losses)
                 self._loss_healed = lowest - _LEARNT_AGAIN * abs(lowest)
@@ -286,6 +293,10 @@ class ExplosionWatch(JudgePart):
         self._since = self.unhealed_since = step
         highest = max(list(self._norms)[-_EVERY:])
         self.exploded_norm = highest if highest > self.calm_norm else math.nan
+
+    def _had_learnt(self) -> bool:
+        """Whether the loss had come down by a third before the explosion, and has a level to come back to."""
+        return self._loss_first - self.calm_loss >= _LEARNT_AGAIN * abs(self._loss_first)
 
     def _jump_in_words(self, step: int, loss: float) -> str:
         norm = max(list(self._norms)[-_EVERY:])

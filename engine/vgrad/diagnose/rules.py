@@ -73,8 +73,13 @@ class Finding:
 
 
 def find(symptoms: Symptoms) -> Finding | None:
-    """Return why a run that has stalled does not learn, or None if the gradients do not tell."""
-    for rule in (find_underflow, find_dead, _overshoot, _time, _depth, _faint, _still, _stuck):
+    """Return why a run that has stalled does not learn, or None if the gradients do not tell.
+
+    What the gradient itself shows comes first: a gradient that is lost, on its way through the layers or back
+    in time, before what the loss shows of too long steps. A model that has nothing to learn from stands as
+    high above a constant prediction as its steps make it tremble.
+    """
+    for rule in (find_underflow, find_dead, _time, _overshoot, _depth, _faint, _still, _stuck):
         finding = rule(symptoms)
         if finding is not None:
             return finding

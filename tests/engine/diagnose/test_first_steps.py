@@ -1,8 +1,12 @@
-"""High losses among the first steps, where nobody knows what a constant prediction costs."""
+"""High losses among the first steps: what is an explosion, and when a run has come back from one."""
 
 from __future__ import annotations
 
-from tests.engine.diagnose.story import Story
+import math
+
+from tests.engine.diagnose.story import KNOWN, Story
+
+from vgrad.events.verdict import Verdict
 
 THROWN = (0.3, 0.3, 0.3)  # shares of their weights by which the layers were moved
 
@@ -38,3 +42,30 @@ def test_a_jolted_stack_whose_gradient_had_vanished_at_the_first_step_is_vanishi
     story.tell(6, loss=4.0, shares=shares, updates=THROWN).tell(400, loss=1.0, shares=shares, updates=still)
     assert "exploding" in story.changes
     assert (story.judge.verdict.kind, story.judge.verdict.rule) == ("vanishing", "depth")
+
+
+def wavy(story: Story, num_steps: int, level: float) -> Story:
+    """Losses that are noisy around a level."""
+    for step in range(num_steps):
+        story.tell(1, loss=level * (1 + 0.1 * math.sin(7.0 * step)))
+    return story
+
+
+def exploded(first: float, *, before: float, after: float) -> Verdict:
+    """The verdict on a run that explodes at step 85, within its first steps, and comes to stand still."""
+    story = wavy(Story(info=KNOWN).tell(5, loss=first), 80, before)
+    story.tell(1, loss=before, norm=90.0).tell(9, loss=5.0, norm=90.0)
+    assert story.judge.verdict.kind == "exploding"
+    return wavy(story, 500, after).judge.verdict
+
+
+def test_a_run_that_had_learnt_has_recovered_once_its_loss_is_where_it_was_but_for_noise() -> None:
+    assert exploded(6.0, before=1.0, after=1.0).kind == "stalled"
+    assert exploded(6.0, before=0.98, after=1.0).kind == "stalled", "noise alone may do that"
+    higher = exploded(6.0, before=0.98, after=1.2)
+    assert (higher.kind, higher.rule) == ("exploding", "lost")
+
+
+def test_a_run_that_had_learnt_nothing_has_not_recovered_by_coming_to_a_constant_prediction() -> None:
+    lower = exploded(1.5, before=1.4, after=1.0)
+    assert (lower.kind, lower.rule) == ("exploding", "lost")

@@ -564,6 +564,18 @@ def test_a_stalled_run_may_vanish_through_time(slope: float, ratio: float, vanis
         assert verdict(Controls(clip=ClipGradNorm(1.0), omega=Omega())).remedy == ()
 
 
+@pytest.mark.parametrize(("slope", "ratio", "rule"), [(-0.3, 1e-6, "time"), (-0.01, 0.5, "overshoot")])
+def test_a_gradient_that_vanishes_through_time_says_more_than_a_loss_above_the_baseline(
+    slope: float, ratio: float, rule: str
+) -> None:
+    judge = Judge(replace(KNOWN, recurrent=True))
+    for step in range(1, 301):
+        norms = np.ones(3, dtype=np.float32)
+        record = StepRecord(step, 1.1, 0.1, 0.1, 1.0, 1.0, norms, 1, 1, 1, float(step), 1.0, 0.0)
+        judge.observe(record, stats_of((1e-2,) * 3), UNTOUCHED, through_time(slope, ratio))
+    assert judge.verdict.rule == rule
+
+
 @pytest.mark.parametrize(
     ("updates", "shares", "tags"),
     [
