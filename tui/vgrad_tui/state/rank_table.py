@@ -20,8 +20,8 @@ def rank_rows(ranks: Sequence[RankStats]) -> list[Sequence[tuple[str, str]]]:
     """What is to be said of all ranks, then a row for each, in pieces of text with their roles."""
     if not ranks:
         return [
-            [("this run has one process, or has not made its first step; to watch several:", "dim")],
-            [("vgrad-tui watch --nproc-per-node 2 train.py", "dim")],
+            [("this run has one process, or has not made its first step", "dim")],
+            [("to watch several: vgrad-tui watch --nproc-per-node 2 train.py", "dim")],
         ]
     slowest = slowest_rank(ranks)
     rows: list[Sequence[tuple[str, str]]] = [[(words, role)] for words, role in _findings(ranks, slowest)]
