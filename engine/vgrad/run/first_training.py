@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PATIENCE_S = 20.0  # for another thread whose training was the first
+_ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
 
-def before_first_training(function: Callable[[], None]) -> None:
-    """Call ``function`` once, before torch makes an optimizer or runs a backward pass.
+
+def before_first_training(function: Callable[[], None], prepare: Callable[[], None]) -> None:
+    """Call ``prepare`` and ``function`` once, before torch makes an optimizer or runs a backward pass.
+
+    Another thread that trains meanwhile waits until both are done, at least if ``function`` is quick: what
+    takes longer belongs into ``prepare``.
 
     Torch must have been imported. Its two functions are put back before ``function`` is called, and the call
     that came first goes to whatever ``function`` has put there. Where somebody else has wrapped one of
@@ -20,18 +27,34 @@ def before_first_training(function: Callable[[], None]) -> None:
     torch: Any = sys.modules["torch"]
     optimizer, autograd = torch.optim.Optimizer, torch.autograd
     make, backward = optimizer.__init__, autograd.backward
-    has_begun = False
+    has_begun = is_over = False
+    beginning = threading.RLock()
 
     def begin() -> None:
-        nonlocal has_begun
-        if has_begun:
+        nonlocal has_begun, is_over
+        if is_over:
             return
-        has_begun = True
-        if optimizer.__init__ is first_make:  # somebody else may have wrapped it
-            optimizer.__init__ = make
-        if autograd.backward is first_backward:
-            autograd.backward = backward
-        function()
+        if not beginning.acquire(timeout=_PATIENCE_S):
+            is_over = True  # in a forked process, the thread that holds it does not exist
+            return
+        try:
+            if has_begun:
+                return
+            has_begun = True
+            prepare()
+            interval_s = sys.getswitchinterval()
+            sys.setswitchinterval(_ALONE_S)  # until `function` has put its own there, they are torch's
+            try:
+                if optimizer.__init__ is first_make:  # somebody else may have wrapped it
+                    optimizer.__init__ = make
+                if autograd.backward is first_backward:
+                    autograd.backward = backward
+                function()
+            finally:
+                sys.setswitchinterval(interval_s)
+                is_over = True
+        finally:
+            beginning.release()
 
     @functools.wraps(make)
     def first_make(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -95,9 +95,17 @@ class WatchedScript:
     def _expect_training(self) -> None:
         """Torch is there: wait for the first optimizer or backward pass."""
         try:
-            before_first_training(self._begin)
+            before_first_training(self._begin, self._prepare)
         except Exception:  # noqa: BLE001  # likewise
             _log.exception("vgrad cannot watch this script, which runs on")
+
+    def _prepare(self) -> None:
+        """Import what `_begin` needs."""
+        try:
+            import vgrad.watching.every_optimizer
+            import vgrad.watching.watch  # noqa: F401  # likewise
+        except Exception:  # noqa: BLE001  # `_begin` fails as well, and says why
+            return
 
     def _begin(self) -> None:
         """The script is about to train."""

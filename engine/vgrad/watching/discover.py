@@ -66,10 +66,12 @@ class _Holdings:
         if key in self._held or key in above:
             return self._held.get(key, frozenset())
         parts = vars(module)
-        held = {id(param) for param in (parts.get("_parameters") or {}).values() if param is not None}
+        # Lists: another thread may be making this very module.
+        params, children = (list((parts.get(name) or {}).values()) for name in ("_parameters", "_modules"))
+        held = {id(param) for param in params if param is not None}
         num_params, depth = len(held), 0
         held &= self._wanted
-        for child in (parts.get("_modules") or {}).values():
+        for child in children:
             if child is None:
                 continue
             held |= self._measure(child, above | {key})

@@ -11,6 +11,7 @@ import functools
 import gc
 import logging
 import sys
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,14 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from vgrad.errors import ConfigError
 from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
-from vgrad.watching.hooks import ahead_of_own_hooks, is_inside_a_step, when_no_step_runs
+from vgrad.watching.hooks import (
+    ahead_of_own_hooks,
+    is_inside_a_step,
+    may_be_hooked,
+    this_thread_is_inside_a_step,
+    waits_for,
+    when_no_step_runs,
+)
 from vgrad.watching.loss_at_backward import listen, stop_listening
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("vgrad")
 _Kind = TypeVar("_Kind")
 
+_PATIENCE_S = 20.0  # for another thread that looks for models
 _MOST_PARTS = 256  # of one run; what makes more, such as an inner loop of meta-learning, is watched so far
 
 
@@ -60,7 +69,9 @@ class EveryOptimizer:
         self.watch = watch
         self._on_part = on_part
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-        self._new: list[weakref.ref[Optimizer]] = []  # in the order in which they were made
+        # By id, in the order in which they were made; each stays here until its hooks are on.
+        self._new: dict[int, weakref.ref[Optimizer]] = {}
+        self._adding = threading.RLock()
         self._by_hand: list[UpdatesByHand] = []
         self._num_passes = 0
         self._num_parts = 0
@@ -95,13 +106,14 @@ class EveryOptimizer:
         if not is_inside_a_step():
             self.watch.report()  # the last one may be about to go, and its model with it
         self._known.add(optimizer)
-        self._new.append(weakref.ref(optimizer))
+        self._put_new(optimizer)
 
     def leave(self, optimizers: Sequence[Optimizer]) -> None:
         """Add ``optimizers`` no more, for the script does so itself; parts that have one of them end."""
         theirs = set(optimizers)
         self._known.update(theirs)
-        self._new = [ref for ref in self._new if ref() not in theirs]
+        for key in map(id, theirs):
+            self._new.pop(key, None)
         for part in self.watch.parts:
             if not theirs.isdisjoint(part.optimizers):
                 self.watch.remove(part)
@@ -118,7 +130,7 @@ class EveryOptimizer:
 
     def before_backward(self) -> None:
         """A backward pass begins: watch what has been made since the last one."""
-        if self._new and not is_inside_a_step():
+        if self._new and not this_thread_is_inside_a_step():
             gc.collect()  # a part whose optimizer is gone holds the memory of a model
             self._watch_new()
 
@@ -154,17 +166,40 @@ class EveryOptimizer:
             return
         if optimizer not in self._known:  # unpickled, or made before we came
             self._known.add(optimizer)
-            self._new.append(weakref.ref(optimizer))
-        if any(ref() is optimizer for ref in self._new):
-            with ahead_of_own_hooks():
+            self._put_new(optimizer)
+        if (self._new and id(optimizer) in self._new) or waits_for(optimizer):
+            with ahead_of_own_hooks(optimizer):
                 self._guarded(self._watch_new)
 
+    def _put_new(self, optimizer: Optimizer) -> None:
+        self._new.pop(id(optimizer), None)  # of one that is gone
+        self._new[id(optimizer)] = weakref.ref(optimizer)
+
     def _watch_new(self) -> None:
-        optimizers = [optimizer for ref in self._new if (optimizer := ref()) is not None]
-        self._new.clear()
-        for group in parts_of(optimizers):
-            params = [param for each in group for one in each.param_groups for param in one["params"]]
-            self._add(params, group, is_kept=False)
+        """Watch what has been made; another thread that comes here waits until its own are watched.
+
+        An optimizer that another thread steps right now is left to that thread. The wait has an end, for a
+        finaliser that runs in the thread that is waited for may wait for a lock of this one.
+        """
+        lock = self._adding
+        if not lock.acquire(timeout=_PATIENCE_S):
+            self._adding = threading.RLock()  # in a forked process, who holds it may not exist
+            return
+        try:
+            self._watch_those(list(self._new.items()))
+        finally:
+            lock.release()
+
+    def _watch_those(self, new: Sequence[tuple[int, weakref.ref[Optimizer]]]) -> None:
+        ready = [(key, ref()) for key, ref in new]
+        ready = [(key, each) for key, each in ready if each is None or may_be_hooked(each)]
+        try:
+            for group in parts_of([each for _, each in ready if each is not None]):
+                params = [param for each in group for one in each.param_groups for param in one["params"]]
+                self._add(params, group, is_kept=False)
+        finally:
+            for key, _ in ready:
+                self._new.pop(key, None)
 
     def notice_existing(self) -> None:
         """Notice the optimizers that this process has made before `begin`, and those that it unpickled."""
@@ -222,7 +257,7 @@ def _with_gradients() -> list[nn.Parameter]:
     """All parameters of modules of this process that have a gradient now, each once."""
     found: dict[int, nn.Parameter] = {}
     for module in _instances(nn.Module):
-        for param in (vars(module).get("_parameters") or {}).values():
+        for param in list((vars(module).get("_parameters") or {}).values()):
             if param is not None and param.grad is not None:
                 found[id(param)] = param
     return list(found.values())

@@ -2,15 +2,14 @@
 
 Torch iterates over an optimizer's hooks while it calls them. Adding one to that dict or removing one from it
 meanwhile, from inside a hook or from another thread, raises "OrderedDict mutated during iteration" in the
-user's step. So while any thread is inside a step, what is to be added or removed waits for `run_deferred`.
-A global step pre-hook is the exception, see `ahead_of_own_hooks`.
+user's step. So while any thread is inside a step of it, what is to be added or removed waits for
+`run_deferred`. A global step pre-hook is the exception, see `ahead_of_own_hooks`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,9 @@ _log = logging.getLogger("vgrad")
 
 _OPTIMIZER_FILE = "optim/optimizer.py"
 _ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
-_deferred: deque[Callable[[], None]] = deque()
+# Each with the optimizer whose hooks it changes; None where it must not meet a step of any.
+_deferred: deque[tuple[Optimizer | None, Callable[[], None]]] = deque()
+_ahead: set[int] = set()  # ids of optimizers that a global hook has met, see `ahead_of_own_hooks`
 
 
 class StepHooks:
@@ -49,12 +50,12 @@ class StepHooks:
         self._before: Hook | None = before
         self._after: Hook | None = after
         self._handles: tuple[RemovableHandle, ...] = ()
-        when_no_step_runs(self._add)
+        when_no_step_runs(self._add, of=optimizer)
 
     def remove(self) -> None:
         """Call neither of them any more; the entries are gone at once, or after the step that is running."""
         self._before = self._after = None
-        when_no_step_runs(self._take_off)
+        when_no_step_runs(self._take_off, of=self._optimizer)
 
     def _add(self) -> None:
         if self._before is not None:
@@ -87,7 +88,8 @@ def run_deferred() -> None:
         _trace_until_after_step()
         return
     while _deferred:
-        _deferred.popleft()()
+        _, action = _deferred.popleft()
+        action()
 
 
 def _trace_until_after_step() -> None:
@@ -116,74 +118,117 @@ def _trace_until_after_step() -> None:
     sys.settrace(lambda *_: None)
 
 
-class _Thread(threading.local):
-    """What one thread is about."""
-
-    def __init__(self) -> None:
-        self.is_ahead = False
-
-
-_thread = _Thread()
-
-
 @contextmanager
-def ahead_of_own_hooks() -> Iterator[None]:
-    """Add hooks at once. Only for a global step pre-hook, and only to the optimizers that it meets first.
+def ahead_of_own_hooks(optimizer: Optimizer) -> Iterator[None]:
+    """Let any thread change the hooks of ``optimizer`` at once. Only for a global step pre-hook.
 
     Torch calls the global hooks before it begins to iterate over those of the optimizer itself, so these
-    may still be added, and they are called in the same step.
+    may still be added, and they are called in the same step. So are those that have waited for this step.
     """
-    _thread.is_ahead = True
+    _ahead.add(id(optimizer))
     try:
         yield
+        for entry in _waiting_for(optimizer):
+            _deferred.remove(entry)
+            entry[1]()
     finally:
-        _thread.is_ahead = False
+        _ahead.discard(id(optimizer))
 
 
-def when_no_step_runs(action: Callable[[], None]) -> None:
-    """Call ``action`` now, or, if some thread is inside a step, when the next backward pass begins."""
-    if _thread.is_ahead:
+def waits_for(optimizer: Optimizer) -> bool:
+    """Whether a change of its hooks waits until no step of it runs."""
+    return bool(_deferred) and bool(_waiting_for(optimizer))
+
+
+def may_be_hooked(optimizer: Optimizer) -> bool:
+    """Whether hooks can be added to ``optimizer`` now, by any thread."""
+    return id(optimizer) in _ahead or not is_inside_a_step(optimizer)
+
+
+def when_no_step_runs(action: Callable[[], None], *, of: Optimizer | None = None) -> None:
+    """Call ``action`` now, or, if some thread is inside a step, when a later backward pass begins.
+
+    Args:
+        action: What is to be done.
+        of: Only steps of this optimizer matter, for ``action`` changes its hooks alone.
+    """
+    if of is not None and id(of) in _ahead:
         action()
         return
     with _alone():
-        may_act = not is_inside_a_step()
+        may_act = not is_inside_a_step(of)
         if may_act:
-            run_deferred()
+            if of is None or not is_inside_a_step():
+                run_deferred()
             action()
     if not may_act:
-        at_next_backward(action)
+        _deferred.append((of, action))
 
 
 def at_next_backward(action: Callable[[], None]) -> None:
     """Call ``action`` in the thread that begins the next backward pass, when that is inside no step."""
-    _deferred.append(action)
+    _deferred.append((None, action))
+
+
+def _waiting_for(optimizer: Optimizer) -> list[tuple[Optimizer | None, Callable[[], None]]]:
+    return [entry for entry in list(_deferred) if entry[0] is optimizer]
+
+
+class _Alone:
+    """How many threads are inside `_alone`, and the switch interval before the first of them."""
+
+    num = 0
+    interval_s = 0.0
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
     """Let no other thread begin a step between a look and what is done about it: they wait for a second."""
-    interval = sys.getswitchinterval()
+    if not _Alone.num:
+        _Alone.interval_s = sys.getswitchinterval()
+    _Alone.num += 1
     sys.setswitchinterval(_ALONE_S)
     try:
         yield
     finally:
-        sys.setswitchinterval(interval)
+        _Alone.num -= 1
+        if not _Alone.num:
+            sys.setswitchinterval(_Alone.interval_s)
 
 
-def is_inside_a_step() -> bool:
-    """Whether some thread is inside `Optimizer.step`, compiled or not."""
+def is_inside_a_step(of: Optimizer | None = None) -> bool:
+    """Whether some thread is inside `Optimizer.step`, compiled or not; that ``of`` one optimizer if given."""
     for top in sys._current_frames().values():
         frame = top
         while frame is not None:
-            if _is_of_step(frame):
+            if _is_of_step(frame) and (of is None or _may_step(frame, of)):
                 return True
             frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def this_thread_is_inside_a_step() -> bool:
+    """Whether the calling thread is inside the step of some optimizer."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if _is_of_step(frame):
+            return True
+        frame = frame.f_back
     return False
 
 
 def _is_of_step(frame: FrameType) -> bool:
     code = frame.f_code
     return "wrapper" in code.co_name and code.co_filename.endswith(_OPTIMIZER_FILE)
+
+
+def _may_step(frame: FrameType, optimizer: Optimizer) -> bool:
+    """Whether the frame of a step may iterate over the hooks of ``optimizer``, which a wrapper may share."""
+    stepped = next(iter(frame.f_locals.get("args") or ()), None)
+    if not isinstance(stepped, torch.optim.Optimizer):
+        return True  # not known: compiled
+    ours, theirs = (vars(each).get("_optimizer_step_pre_hooks") for each in (optimizer, stepped))
+    return stepped is optimizer or (ours is not None and ours is theirs)
 
 
 def _outside_dynamo(hook: Hook) -> Hook:

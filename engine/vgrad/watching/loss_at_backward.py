@@ -12,14 +12,15 @@ import math
 import sys
 import threading
 import weakref
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from vgrad.measure.uniform_guess import uniform_loss
-from vgrad.watching.backward_call import loss_of, root_of
+from vgrad.watching.backward_call import BackwardListener, leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _NUM_LOOKED_AT = 4
 _LOOK_UP_EVERY = 20  # steps
+_MOST_ASKED = 16
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class LossAtBackward:
         self._is_used = True  # by a step: the next loss begins a new sum
         self._is_silent = True  # no gradient so far
         self._thread: int | None = None  # that trains these parameters; None while that is not known
+        self._asked: Counter[int] = Counter()  # by thread: its passes that were found not to be theirs
         self._after_backward = after_backward
         self._before: list[int] = []
         self._last: list[int] = []
@@ -133,6 +136,22 @@ class LossAtBackward:
         if not self._looked_at:
             return True
         return self._thread == threading.get_ident() if self._thread in threads else len(threads) == 1
+
+    def claim(self, leaves: Callable[[], set[int]]) -> bool:
+        """Whether a pass that begins is the first of these parameters, so that this thread trains them.
+
+        Args:
+            leaves: Returns what the pass writes gradients into, see `leaves_of`. It is asked for in the first
+                passes of a thread alone, as walking through the graph takes a while.
+        """
+        this = threading.get_ident()
+        if self._thread in _Wrappers.threads or self._asked[this] >= _MOST_ASKED:
+            return False
+        self._asked[this] += 1
+        if leaves().isdisjoint(map(id, self._looked_at)):
+            return False
+        self._thread = this
+        return True
 
     def before_backward(self) -> None:
         """A backward pass begins."""
@@ -194,18 +213,6 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
-
-
-class BackwardListener(Protocol):
-    """Called before and after every outermost backward pass, and before any loss is caught."""
-
-    guard: Guard
-
-    def before_backward(self) -> None:
-        """A backward pass begins. A `LossAtBackward` that is added now catches the loss of this pass."""
-
-    def after_backward(self) -> None:
-        """A backward pass has ended. A `LossAtBackward` that is added now gets its loss."""
 
 
 def listen(listener: BackwardListener) -> None:
@@ -347,8 +354,9 @@ def _begin(
     try:
         root, weight = root_of(args, kwargs)
         loss = loss_of(root, weight, scale)
+        leaves = functools.cache(lambda: leaves_of(root))
         for user in users:
-            if not user.may_look():
+            if not user.may_look() and not user.claim(leaves):
                 continue
             user.before_backward()
             if user.looks_up_uniform and loss is not None and scale is None and weight is None:
