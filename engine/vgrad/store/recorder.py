@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -16,6 +17,7 @@ from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import MetricsLogged
 from vgrad.events.step_block import StepBlock
 from vgrad.store.database import open_to_write
+from vgrad.store.fork import with_forks, without_forks
 from vgrad.store.inbox import Inbox
 from vgrad.store.writer import Writer
 
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
     from vgrad.store.inbox import SentCommand
 
+_log = logging.getLogger("vgrad")
+
 _SNAPSHOT_S = 1.0  # between two writes of the statistics, of which only the newest are of use
 EVERY_S = 0.25  # at most so much is missing after kill -9
 _LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
 _RETRY_S = 1.0
+_PATIENCE_S = 30.0  # for the disk, at the end
 _MOST_WAITING = (
     256  # batches that wait while the disk cannot be written; of older ones only what happened waits
 )
@@ -78,12 +83,15 @@ class Recorder:
         """Begin to record."""
         self._thread.start()
 
-    def close(self, timeout_s: float = 10.0) -> None:
-        """Write what is still to be written, and end the thread."""
+    def close(self) -> None:
+        """Write what is still to be written, and end the thread; the log says where that takes too long."""
         self._is_closing.set()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        if self._thread.ident is None:
+            return
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            _log.warning("the end of %s is not recorded: the disk takes too long", self.folder.path)
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,25 +114,27 @@ class Recorder:
     def _record_while_it_works(self) -> bool:
         """Record until the end; False if writing has failed and is to be tried again."""
         folder = self.folder
-        try:
-            folder.path.mkdir(mode=0o700, exist_ok=True)
-            if self._problem is not None and not folder.database.exists():
-                self._start_again()
-            with (
-                closing(open_to_write(folder.database)) as connection,
-                closing(Inbox(folder.inbox, since_s=self._since_s)) as inbox,
-            ):
-                self._record(Writer(connection), inbox)
-        except (sqlite3.Error, OSError, VgradError) as error:
-            self._tell(f"{type(error).__name__}: {error}")
-            return False
+        with without_forks():
+            try:
+                folder.path.mkdir(mode=0o700, exist_ok=True)
+                if self._problem is not None and not folder.database.exists():
+                    self._start_again()
+                with (
+                    closing(open_to_write(folder.database)) as connection,
+                    closing(Inbox(folder.inbox, since_s=self._since_s)) as inbox,
+                ):
+                    self._record(Writer(connection), inbox)
+            except (sqlite3.Error, OSError, VgradError) as error:
+                self._tell(f"{type(error).__name__}: {error}")
+                return False
         return True
 
     def _record(self, writer: Writer, inbox: Inbox) -> None:
         next_s = next_snapshot_s = 0.0
         is_last = False
         while not is_last:
-            self._wake.wait(_LOOK_S)
+            with with_forks():
+                self._wake.wait(_LOOK_S)
             self._wake.clear()
             is_last = self._is_closing.is_set()
             for sent in inbox.take():
