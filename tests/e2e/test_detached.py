@@ -70,6 +70,7 @@ def test_sigterm_ends_it_cleanly(run: RunFolder) -> None:
     os.kill(pid, signal.SIGTERM)
     until(lambda: run.pid() is None)
     assert listed(run)["status"] == "stopped"
+    until(lambda: run.log.read_text().endswith("}\n"))  # printed when the record has ended
     summary = json.loads(run.log.read_text().splitlines()[-1])
     assert summary["outcome"] == "stopped" and summary["steps"] == listed(run)["step"]
 

@@ -28,7 +28,8 @@ def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(run: RunFolder) -> No
     end(run, signal.SIGTERM)
     step = look(run).step
     assert checkpoints_of(run)[-1].step == step
-    assert f"to go on from step {step:,}: vgrad-tui run --resume {run.name}" in run.log.read_text()
+    # A run has ended when its record has; what it prints comes after that.
+    until(lambda: f"to go on from step {step:,}: vgrad-tui run --resume {run.name}" in run.log.read_text())
 
     verified = vgrad_tui("verify", run.name)
     assert (verified.returncode, verified.stdout) == (0, f"identical for {step:,} steps\n"), verified.stderr

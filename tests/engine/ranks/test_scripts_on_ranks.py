@@ -15,7 +15,8 @@ from vgrad.store.reader import RunReader
 def test_watched_ranks_train_the_same_bits_and_make_one_record(tmp_path: Path) -> None:
     bare = (SCRIPTS / "ddp.py").read_text()
     lines = re.sub(r"# -- watch: (.*)", r"import vgrad; watch = vgrad.watch(\1, record=False)", bare)
-    lines = lines.replace("dist.destroy", "print('steps', watch.step)\ndist.destroy")
+    steps = r"import sys; sys.stdout.write(f'steps {watch.step}\n')"
+    lines = lines.replace("dist.destroy", f"{steps}\ndist.destroy")
     (tmp_path / "bare.py").write_text(bare)
     (tmp_path / "lines.py").write_text(lines)
     summary = tmp_path / "summary.json"
