@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,15 @@ async def test_a_loss_that_is_not_known_is_not_shown_as_nan() -> None:
         await pilot.press("m")
         await pilot.pause()
         assert "loss" not in line_with(app, "training, step 50")
+
+
+async def test_a_learning_rate_that_is_not_known_is_not_shown_as_nan() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        steps = tuple(replace(make_record(step), lr=math.nan, base_lr=math.nan) for step in range(1, 11))
+        await play(pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(steps)])
+        assert "nan" not in line_with(app, "- = lr") and "×1" in line_with(app, "- = lr")
 
 
 async def test_nan_is_shown_as_nan() -> None:

@@ -216,7 +216,7 @@ class ControlsPanel(Container):
         command = state.pending_on("lr_scale")
         if command is not None:
             return pending(now, f"×{pending_value(command)}", state)
-        if record is not None:
+        if record is not None and not math.isnan(record.base_lr):  # no optimizer: no rate is known
             is_old = record.step < state.applied_at.get("lr_scale", 0)  # made with another scale
             lr = record.base_lr * scale if is_old else record.lr
             now, short = f"{record.base_lr:.4g} × {scale:g} = {lr:.4g}", f"{lr:.4g} (×{scale:g})"
