@@ -7,11 +7,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from vgrad.watching.other_threads import while_others_wait
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PATIENCE_S = 20.0  # for another thread whose training was the first
-_ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
 
 
 def before_first_training(function: Callable[[], None], prepare: Callable[[], None]) -> None:
@@ -42,16 +43,14 @@ def before_first_training(function: Callable[[], None], prepare: Callable[[], No
                 return
             has_begun = True
             prepare()
-            interval_s = sys.getswitchinterval()
-            sys.setswitchinterval(_ALONE_S)  # until `function` has put its own there, they are torch's
             try:
-                if optimizer.__init__ is first_make:  # somebody else may have wrapped it
-                    optimizer.__init__ = make
-                if autograd.backward is first_backward:
-                    autograd.backward = backward
-                function()
+                with while_others_wait():  # until `function` has put its own there, they are torch's
+                    if optimizer.__init__ is first_make:  # somebody else may have wrapped it
+                        optimizer.__init__ = make
+                    if autograd.backward is first_backward:
+                        autograd.backward = backward
+                    function()
             finally:
-                sys.setswitchinterval(interval_s)
                 is_over = True
         finally:
             beginning.release()

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vgrad.watching.other_threads import stack_of_this_thread, stacks, while_others_wait
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -28,7 +30,6 @@ Hook = Callable[..., Any]
 _log = logging.getLogger("vgrad")
 
 _OPTIMIZER_FILE = "optim/optimizer.py"
-_ALONE_S = 1.0  # a thread that waits this long for the interpreter gets it
 # Each with the optimizer whose hooks it changes; None where it must not meet a step of any.
 _deferred: deque[tuple[Optimizer | None, Callable[[], None]]] = deque()
 _ahead: set[int] = set()  # ids of optimizers that a global hook has met, see `ahead_of_own_hooks`
@@ -97,12 +98,8 @@ def _trace_until_after_step() -> None:
 
     A loop of closures runs all its backward passes inside steps, so there is no better moment.
     """
-    frame: FrameType | None = sys._getframe()
-    caller = None
-    while frame is not None:
-        if _is_of_step(frame):
-            caller = frame.f_back
-        frame = frame.f_back
+    steps = [frame for frame in stack_of_this_thread() if _is_of_step(frame)]
+    caller = steps[-1].f_back if steps else None
     if caller is None or sys.gettrace() is not None:  # another thread's step; a debugger
         return
 
@@ -155,7 +152,7 @@ def when_no_step_runs(action: Callable[[], None], *, of: Optimizer | None = None
     if of is not None and id(of) in _ahead:
         action()
         return
-    with _alone():
+    with while_others_wait():
         may_act = not is_inside_a_step(of)
         if may_act:
             if of is None or not is_inside_a_step():
@@ -174,47 +171,19 @@ def _waiting_for(optimizer: Optimizer) -> list[tuple[Optimizer | None, Callable[
     return [entry for entry in list(_deferred) if entry[0] is optimizer]
 
 
-class _Alone:
-    """How many threads are inside `_alone`, and the switch interval before the first of them."""
-
-    num = 0
-    interval_s = 0.0
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Let no other thread begin a step between a look and what is done about it: they wait for a second."""
-    if not _Alone.num:
-        _Alone.interval_s = sys.getswitchinterval()
-    _Alone.num += 1
-    sys.setswitchinterval(_ALONE_S)
-    try:
-        yield
-    finally:
-        _Alone.num -= 1
-        if not _Alone.num:
-            sys.setswitchinterval(_Alone.interval_s)
-
-
 def is_inside_a_step(of: Optimizer | None = None) -> bool:
     """Whether some thread is inside `Optimizer.step`, compiled or not; that ``of`` one optimizer if given."""
-    for top in sys._current_frames().values():
-        frame = top
-        while frame is not None:
-            if _is_of_step(frame) and (of is None or _may_step(frame, of)):
-                return True
-            frame = frame.f_back  # type: ignore[assignment]
-    return False
+    with while_others_wait():
+        return any(
+            _is_of_step(frame) and (of is None or _may_step(frame, of))
+            for stack in stacks()
+            for frame in stack
+        )
 
 
 def this_thread_is_inside_a_step() -> bool:
     """Whether the calling thread is inside the step of some optimizer."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if _is_of_step(frame):
-            return True
-        frame = frame.f_back
-    return False
+    return any(map(_is_of_step, stack_of_this_thread()))
 
 
 def _is_of_step(frame: FrameType) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import threading
 import weakref
 from collections import Counter
@@ -22,6 +21,7 @@ from torch import Tensor
 from vgrad.measure.uniform_guess import uniform_loss
 from vgrad.watching.backward_call import BackwardListener, leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
+from vgrad.watching.other_threads import threads_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -249,7 +249,7 @@ class _Wrappers:
     def add_thread(cls, thread: int) -> None:
         """Take it that ``thread`` runs backward passes, too."""
         with cls._lock:
-            cls.threads = frozenset({thread} | cls.threads.intersection(sys._current_frames()))
+            cls.threads = frozenset({thread} | (cls.threads & threads_alive()))
 
     @classmethod
     def add(cls, user: LossAtBackward) -> None:

@@ -55,3 +55,40 @@ def test_threads_that_train_are_watched_each_as_a_part_of_its_own(tmp_path: Path
         mine = [block for block in blocks if block.part == part]
         assert [int(step) for block in mine for step in block.step] == list(range(1, 1001))
         assert all(bool(known) for block in mine for known in block.loss_known), "that of the first step, too"
+
+
+# What each collection finalizes lets the other threads run, as freeing a tensor does.
+COLLECTIONS = """
+import gc, os, sys, threading, time
+from vgrad.watching.hooks import is_inside_a_step
+
+class Circle:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        time.sleep(0)
+
+def call(depth, event):
+    call(depth - 1, event) if depth else event.wait(0)
+
+def work():
+    event = threading.Event()
+    while True:
+        for depth in range(7):
+            call(depth, event)
+
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
+gc.set_threshold(1, 1, 1)
+sys.setswitchinterval(1e-5)
+for _ in range(500):
+    Circle()
+    assert not is_inside_a_step()
+print(gc.isenabled(), sys.getswitchinterval() < 1e-4, flush=True)
+os._exit(0)
+"""
+
+
+def test_looking_at_what_other_threads_do_reads_no_memory_that_is_free() -> None:
+    found = subprocess.run([sys.executable, "-c", COLLECTIONS], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "True True\n"), found.stderr
