@@ -1,304 +1,263 @@
-"""More healthy loops of held-out kinds: unusual models and updates. What each is stands in `kinds`."""
+"""Healthy loops of held-out kinds: unusual models, and runs that are meddled with. See `kinds`."""
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
-from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, two_classes
-
-
-class BinaryLinear(nn.Linear):
-    """A layer that computes with the signs of its weights; gradients pass as if it did not."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """As `torch.nn.Linear` does."""
-        signs = self.weight + (self.weight.sign() - self.weight).detach()
-        return F.linear(input, signs / math.sqrt(self.in_features), self.bias)
+from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, train_before, two_classes
 
 
-def binarised_weights(s: LoopSetting) -> float:
-    """Weights of one bit and straight-through gradients: the loss is rough, and falls."""
-    model = nn.Sequential(BinaryLinear(10, 64), nn.Hardtanh(), BinaryLinear(64, 64), nn.Hardtanh())
-    model.append(nn.Linear(64, 2))
-    return fit(s, model, Adam(model.parameters(), 2e-3), two_classes(s, 0.1), F.cross_entropy, 700)
+class Waves(nn.Module):
+    """A network that sees a coordinate as waves of up to 16 periods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = mlp(32, 64, 64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Heights at the coordinates."""
+        phases = 2 * math.pi * x * torch.arange(1.0, 17.0)
+        height: Tensor = self.layers(torch.cat([phases.sin(), phases.cos()], 1))
+        return height
 
 
-def sparse_reward(s: LoopSetting) -> float:
-    """Six doors and a reward behind the last: most batches have none at first, and gradients of zero."""
-    policy = nn.Embedding(6, 3)
-    optimizer = Adam(policy.parameters(), 0.05)
-    s.watch(policy, optimizer)
-    right = torch.randint(0, 3, (6,), generator=s.data)
-    shares = []
-    for _ in range(900):
-        chosen = torch.distributions.Categorical(logits=policy.weight)
-        actions = chosen.sample((24,))
-        reward = (actions == right).all(1).float()
-        chances = chosen.log_prob(actions).sum(1)
-        optimizer.zero_grad()
-        (-(reward - reward.mean()) * chances).mean().backward()
-        optimizer.step()
-        shares.append(1 - reward.mean().item())
-    return tail(shares)
+def coordinate_fit(s: LoopSetting) -> float:
+    """One signal is stored in the weights: the loss falls over three decades."""
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        place = s.uniform(128, 1)
+        return place, torch.sin(40 * place**2) + (place > 0.5).float()
+
+    model = Waves()
+    return fit(s, model, Adam(model.parameters(), 2e-3), draw, F.mse_loss, 800)
 
 
-def penalised_policy(s: LoopSetting) -> float:
-    """Rewards less the distance from a policy of before: the loss is negative and rests where both agree."""
-    policy = mlp(6, 24, 4)
-    worth, losses = s.normal(6, 4), []
-    optimizer = Adam(policy.parameters(), 3e-3)
-    s.watch(policy, optimizer)
+class LowRankMatrix(nn.Module):
+    """Two tables whose product is a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(0.1 * torch.randn(60, 4))
+        self.columns = nn.Parameter(0.1 * torch.randn(60, 4))
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Entries of the matrix at the places, shape ``(num, 2)``."""
+        return (self.rows[places[:, 0]] * self.columns[places[:, 1]]).sum(1)
+
+
+def completed_matrix(s: LoopSetting) -> float:
+    """A noisy matrix of rank three in two tables: both are small at first, and a plateau comes before."""
+    matrix = s.normal(60, 3) @ s.normal(3, 60)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        places = torch.randint(0, 60, (256, 2), generator=s.data)
+        return places, matrix[places[:, 0], places[:, 1]] + s.normal(256)
+
+    model = LowRankMatrix()
+    return fit(s, model, Adam(model.parameters(), 1e-2), draw, F.mse_loss, 900)
+
+
+class Temperature(nn.Module):
+    """One number that logits are divided by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Logits at this temperature."""
+        return logits / self.value
+
+
+def one_number(s: LoopSetting) -> float:
+    """A temperature is all that is trained, on the logits of a frozen model."""
+    draw_classes = two_classes(s, 0.2)
+    frozen = mlp(10, 32, 2)
+    train_before(frozen, frozen.parameters(), draw_classes, F.cross_entropy, 0.2, 400)
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        inputs, kinds = draw_classes(step)
+        return frozen(inputs).detach(), kinds
+
+    model = Temperature()
+    return fit(s, model, SGD(model.parameters(), 0.05), draw, F.cross_entropy, 500)
+
+
+def soft_actor(s: LoopSetting) -> float:
+    """A critic, a policy, and a temperature that is learnt: three optimizers, whose losses mean little."""
+    critic, policy = mlp(5, 48, 48, 1), mlp(3, 32, 4)
+    heat = nn.ParameterList([nn.Parameter(torch.zeros(()))])
+    steps = [Adam(part.parameters(), 3e-3) for part in (critic, policy, heat)]
+    for part, optimizer in zip((critic, policy, heat), steps, strict=True):
+        s.watch(part, optimizer)
+    goal, rewards = s.normal(3, 2) / 2, []
     for _ in range(700):
-        state = s.normal(48, 6)
-        chosen = torch.distributions.Categorical(logits=policy(state))
-        action = chosen.sample()
-        gain = (state @ worth).gather(1, action[:, None])[:, 0]
-        away = math.log(4) - chosen.entropy()
-        loss = (-chosen.log_prob(action) * (gain - gain.mean()) + 0.5 * away).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(-gain.mean().item())
-    return tail(losses)
+        state = s.normal(48, 3)
+        mean, log_spread = policy(state).chunk(2, 1)
+        chosen = torch.distributions.Normal(mean, log_spread.clamp(-4, 1).exp())
+        action = chosen.rsample()
+        chance = chosen.log_prob(action).sum(1)
+        gain = -(action.detach() - state @ goal).square().sum(1) + 0.3 * s.normal(48)
+        guess = critic(torch.cat([state, action.detach()], 1))[:, 0]
+        worth = critic(torch.cat([state, action], 1))[:, 0]
+        losses = (
+            F.mse_loss(guess, gain),
+            (heat[0].exp().detach() * chance - worth).mean(),
+            -(heat[0] * (chance - 2).detach()).mean(),
+        )
+        for part, optimizer, loss in zip((critic, policy, heat), steps, losses, strict=True):
+            optimizer.zero_grad()
+            loss.backward(inputs=list(part.parameters()))
+        for optimizer in steps:
+            optimizer.step()
+        rewards.append(-gain.mean().item())
+    return tail(rewards)
 
 
-def dynamic_scale(s: LoopSetting) -> float:
-    """Float16 with a scaler, which drops the steps that overflow."""
-    model = mlp(10, 32, 2)
-    optimizer = SGD(model.parameters(), 0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, growth_interval=40)
+def pruned_midway(s: LoopSetting) -> float:
+    """Nine in ten weights are set to zero at step 400, and held there: the loss leaps and comes back."""
+    model = mlp(10, 64, 64, 2)
+    optimizer = SGD(model.parameters(), 0.05, momentum=0.9)
     s.watch(model, optimizer)
-    draw, losses = two_classes(s, 0.1), []
-    for step in range(600):
-        inputs, kinds = draw(step)
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.float16):
-            outputs = model(inputs)
-        loss = F.cross_entropy(outputs.float(), kinds)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        losses.append(loss.item())
-    return tail(losses)
-
-
-def sign_descent(s: LoopSetting) -> float:
-    """Each weight moves by the rate, whatever its gradient, which is replaced by its sign."""
-    model = mlp(10, 32, 2)
-    optimizer = SGD(model.parameters(), 2e-3)
-    s.watch(model, optimizer)
-    draw, losses = two_classes(s, 0.1), []
-    for step in range(700):
+    draw, losses = two_classes(s, 0.05), []
+    masks: list[tuple[nn.Parameter, Tensor]] = []
+    for step in range(900):
+        if step == 400:
+            matrices = [param for param in model.parameters() if param.ndim == 2]
+            masks = [(param, (s.uniform(*param.shape) < 0.1).float()) for param in matrices]
         inputs, kinds = draw(step)
         loss = F.cross_entropy(model(inputs), kinds)
         optimizer.zero_grad()
         loss.backward()
-        for param in model.parameters():
-            assert param.grad is not None
-            param.grad.sign_()
         optimizer.step()
+        with torch.no_grad():
+            for param, mask in masks:
+                param.mul_(mask)
         losses.append(loss.item())
     return tail(losses)
 
 
-def stateful_text(s: LoopSetting) -> float:
-    """One endless sequence, sixteen symbols at a time, its state kept from one step to the next."""
-    embed, cell, answer = nn.Embedding(5, 12), nn.LSTM(12, 32, batch_first=True), nn.Linear(32, 5)
-    model = nn.ModuleList([embed, cell, answer])
-    optimizer = Adam(model.parameters(), 5e-3)
+def rolled_back(s: LoopSetting) -> float:
+    """The weights of step 40 are loaded again at step 500, by hand: the loss is what it was then."""
+    model = mlp(6, 48, 1)
+    worth, losses = s.normal(6, 1) / 2, []
+    optimizer = Adam(model.parameters(), 3e-3)
     s.watch(model, optimizer)
-    state: tuple[Tensor, Tensor] | None = None
-    symbol, losses = 0, []
-    for _ in range(800):
-        symbols = [symbol]
-        for jump in (s.uniform(16) < 0.2).tolist():
-            symbols.append((symbols[-1] + (2 if jump else 1)) % 5)
-        symbol = symbols[-1]
-        states, state = cell(embed(torch.tensor([symbols[:-1]])), state)
-        state = (state[0].detach(), state[1].detach())
-        loss = F.cross_entropy(answer(states)[0], torch.tensor(symbols[1:]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return tail(losses)
-
-
-def redundancy_reduction(s: LoopSetting) -> float:
-    """Correlations of two views: large at first, and the noise of small batches at the end."""
-    model = mlp(8, 32, 8)
-    mix = s.normal(4, 8)
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        inner = s.normal(48, 4)
-        views = [inner @ mix + 0.3 * s.normal(48, 8) for _ in range(2)]
-        return torch.stack(views), inner
-
-    def loss_fn(outputs: Tensor, _: Tensor) -> Tensor:
-        one, two = ((each - each.mean(0)) / (each.std(0) + 1e-3) for each in outputs)
-        excess = one.T @ two / 48 - torch.eye(8)
-        return (excess.diagonal() ** 2).sum() + 0.05 * (excess**2).sum()
-
-    return fit(s, model, Adam(model.parameters(), 3e-3), draw, loss_fn, 700)
-
-
-def euler_pendulum(s: LoopSetting) -> float:
-    """A field is learnt through thirty steps of its integration."""
-    model = mlp(2, 32, 2, unit=nn.Tanh)
-    optimizer = Adam(model.parameters(), 5e-3)
-    s.watch(model, optimizer)
-    losses = []
-    for _ in range(500):
-        true = found = 1.5 * s.normal(24, 2)
-        loss = torch.zeros(())
-        for _ in range(30):
-            true = true + 0.1 * torch.stack([true[:, 1], -true[:, 0].sin()], 1)
-            found = found + 0.1 * model(found)
-            loss = loss + (found - true).square().mean() / 30
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return tail(losses)
-
-
-class Generated(nn.Module):
-    """A network that writes the weights of another one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.write = mlp(2, 32, 4 * 8 + 8)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The first two numbers choose the weights, which the other four meet."""
-        written = self.write(x[:, :2])
-        hidden = torch.tanh(torch.einsum("bi,bih->bh", x[:, 2:], written[:, :32].view(-1, 4, 8)))
-        return (hidden * written[:, 32:]).sum(1, keepdim=True)
-
-
-def hypernetwork(s: LoopSetting) -> float:
-    """What is to be computed of four numbers is told by two others."""
-    model = Generated()
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
+    kept = copy.deepcopy(model.state_dict())
+    for step in range(1000):
+        if step == 40:
+            kept = copy.deepcopy(model.state_dict())
+        if step == 500:
+            model.load_state_dict(kept)
         inputs = s.normal(48, 6)
-        answers = inputs[:, :1] * inputs[:, 2:3] - inputs[:, 1:2] * inputs[:, 3:4]
-        return inputs, torch.tanh(answers) + 0.1 * s.normal(48, 1)
+        loss = F.mse_loss(model(inputs), 2 * torch.sin(inputs @ worth) + 0.2 * s.normal(48, 1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return tail(losses)
 
-    return fit(s, model, Adam(model.parameters(), 5e-3), draw, F.mse_loss, 800)
 
+class RandomDepth(nn.Module):
+    """Twelve residual layers, of which a third to two thirds is left out at each step."""
 
-class Equilibrium(nn.Module):
-    """One layer, twenty times, with the inputs added each time."""
-
-    def __init__(self) -> None:
+    def __init__(self, chances: torch.Generator) -> None:
         super().__init__()
-        self.read, self.turn, self.answer = nn.Linear(10, 24), nn.Linear(24, 24), nn.Linear(24, 2)
+        self.read, self.answer, self._chances = nn.Linear(10, 32), nn.Linear(32, 2), chances
+        self.layers = nn.ModuleList(nn.Linear(32, 32) for _ in range(12))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        inputs = self.read(x)
-        state = torch.zeros_like(inputs)
-        for _ in range(20):
-            state = torch.tanh(self.turn(state) + inputs)
-        result: Tensor = self.answer(state)
-        return result
+        x = self.read(x)
+        for layer in self.layers:
+            if torch.rand((), generator=self._chances) < 0.5:
+                x = x + 0.5 * F.gelu(layer(x))
+        logits: Tensor = self.answer(x)
+        return logits
 
 
-def equilibrium_layer(s: LoopSetting) -> float:
-    """A layer that is run to its fixed point."""
-    model = Equilibrium()
-    return fit(s, model, RMSprop(model.parameters(), 2e-3), two_classes(s, 0.15), F.cross_entropy, 500)
+def stochastic_depth(s: LoopSetting) -> float:
+    """Layers that are left out have no gradient at that step."""
+    model = RandomDepth(s.data)
+    return fit(s, model, AdamW(model.parameters(), 2e-3), two_classes(s, 0.1), F.cross_entropy, 600)
 
 
-def energy_model(s: LoopSetting) -> float:
-    """Energies of data less those of its own samples: a loss around 0 that says nothing."""
-    model = mlp(1, 24, 1, unit=nn.SiLU)
-    optimizer = Adam(model.parameters(), 2e-3)
+def clipped_hard(s: LoopSetting) -> float:
+    """The loop clips at a hundredth of what the gradient is: each step has one length."""
+    model = mlp(6, 48, 1)
+    worth, losses = s.normal(6, 1), []
+    optimizer = SGD(model.parameters(), 1.0)
     s.watch(model, optimizer)
-    samples = torch.zeros(64, 1)
-    for _ in range(600):
-        samples = torch.where(s.uniform(64, 1) < 0.05, s.normal(64, 1), samples)
-        for _ in range(8):
-            samples = samples.detach().requires_grad_(True)
-            (slope,) = torch.autograd.grad((model(samples) + 0.05 * samples**2).sum(), samples)
-            samples = (samples - 0.1 * slope + 0.4 * s.normal(64, 1)).clamp(-5, 5)
-        real = 2.0 + 0.5 * s.normal(64, 1)
-        low, high = model(real), model(samples.detach())
-        optimizer.zero_grad()
-        (low.mean() - high.mean() + 0.01 * (low**2 + high**2).mean()).backward()
-        optimizer.step()
-    return (samples.mean() - 2.0).abs().item()
-
-
-def gumbel_codes(s: LoopSetting) -> float:
-    """A discrete code with a temperature that falls: gradients grow as it hardens."""
-    encode, decode = mlp(6, 24, 8), nn.Linear(8, 6)
-    model = nn.ModuleList([encode, decode])
-    optimizer = Adam(model.parameters(), 5e-3)
-    s.watch(model, optimizer)
-    centres, losses = 2 * s.normal(4, 6), []
-    for step in range(700):
-        inputs = centres[torch.randint(0, 4, (48,), generator=s.data)] + 0.3 * s.normal(48, 6)
-        heat = max(0.2, 0.995**step)
-        chance = s.uniform(48, 8).clamp(1e-6, 1 - 1e-6)
-        codes = F.softmax((encode(inputs) - (-chance.log()).log()) / heat, dim=1)
-        loss = F.mse_loss(decode(codes), inputs)
+    for _ in range(900):
+        inputs = s.normal(32, 6)
+        loss = F.mse_loss(model(inputs), 30 * (inputs @ worth + s.normal(32, 1)))
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.2)
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss.item() / 900)
     return tail(losses)
 
 
-class Causal(nn.Module):
-    """Dilated convolutions that look back only."""
+def noisy_weights(s: LoopSetting) -> float:
+    """Weights are drawn around their means at each step, and the divergence from a prior is in the loss."""
+    means, spreads = mlp(6, 24, 1), mlp(6, 24, 1)
+    with torch.no_grad():
+        for param in spreads.parameters():
+            param.fill_(-4.0)
+    model = nn.ModuleList([means, spreads])
+    optimizer = Adam(model.parameters(), 5e-3)
+    s.watch(model, optimizer)
+    worth, losses = s.normal(6, 1), []
+    for _ in range(800):
+        inputs = s.normal(48, 6)
+        targets = torch.sin(inputs @ worth) + 0.3 * s.normal(48, 1)
+        drawn, divergence = {}, torch.zeros(())
+        for (name, mean), log_spread in zip(means.named_parameters(), spreads.parameters(), strict=True):
+            spread = log_spread.exp()
+            drawn[name] = mean + spread * s.normal(*mean.shape)
+            divergence = divergence + 0.5 * (mean**2 + spread**2 - 1 - 2 * log_spread).sum()
+        error = (torch.func.functional_call(means, drawn, (inputs,)) - targets).square().mean()
+        loss = error / (2 * 0.3**2) + divergence / 5000
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(error.item())
+    return tail(losses)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Conv1d(1 if i == 0 else 16, 16, 2, dilation=2**i) for i in range(4))
-        self.answer = nn.Conv1d(16, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The next value at each place."""
-        for index, layer in enumerate(self.layers):
-            x = F.relu(layer(F.pad(x, (2**index, 0))))
-        result: Tensor = self.answer(x)
-        return result
-
-
-def dilated_convolutions(s: LoopSetting) -> float:
-    """The next value of a series of which half is noise."""
-    model = Causal()
+def twin_views(s: LoopSetting) -> float:
+    """Distances of pairs, squared inside a margin: equal pairs pull to zero, others stop at the margin."""
+    model = mlp(8, 48, 8)
+    centres = 1.5 * s.normal(5, 8)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        values = [s.normal(16), s.normal(16)]
-        for _ in range(32):
-            values.append(0.5 * values[-1] - 0.6 * values[-2] + s.normal(16))
-        series = torch.stack(values, 1)[:, None]
-        return series[..., :-1], series[..., 1:]
+        kinds = torch.randint(0, 5, (2, 48), generator=s.data)
+        return centres[kinds] + s.normal(2, 48, 8), (kinds[0] == kinds[1]).float()
 
-    return fit(s, model, SGD(model.parameters(), 0.05, momentum=0.9), draw, F.mse_loss, 500)
+    def loss_fn(views: Tensor, same: Tensor) -> Tensor:
+        away = (views[0] - views[1]).square().sum(1).add(1e-6).sqrt()
+        return (same * away.square() + (1 - same) * F.relu(2 - away).square()).mean()
+
+    return fit(s, model, SGD(model.parameters(), 0.02, momentum=0.9), draw, loss_fn, 900)
 
 
 LOOPS = {
-    "binarised_weights": (binarised_weights, 0.5),
-    "sparse_reward": (sparse_reward, 0.3),
-    "penalised_policy": (penalised_policy, -0.8),
-    "dynamic_scale": (dynamic_scale, 0.5),
-    "sign_descent": (sign_descent, 0.5),
-    "stateful_text": (stateful_text, 0.8),
-    "redundancy_reduction": (redundancy_reduction, 1.5),
-    "euler_pendulum": (euler_pendulum, 0.1),
-    "hypernetwork": (hypernetwork, 0.15),
-    "equilibrium_layer": (equilibrium_layer, 0.55),
-    "energy_model": (energy_model, 0.5),
-    "gumbel_codes": (gumbel_codes, 1.0),
-    "dilated_convolutions": (dilated_convolutions, 1.15),
+    "coordinate_fit": (coordinate_fit, 0.05),
+    "completed_matrix": (completed_matrix, 1.6),
+    "one_number": (one_number, 0.6),
+    "soft_actor": (soft_actor, 0.6),
+    "pruned_midway": (pruned_midway, 0.5),
+    "rolled_back": (rolled_back, 0.6),
+    "stochastic_depth": (stochastic_depth, 0.5),
+    "clipped_hard": (clipped_hard, 5.0),
+    "noisy_weights": (noisy_weights, 0.4),
+    "twin_views": (twin_views, 0.6),
 }
 """Each loop, and the number that a run which learnt comes below."""

@@ -15,18 +15,22 @@ from vgrad.events.notices import VerdictChanged
 from vgrad.events.step_record import StepRecord
 from vgrad.lab.accuracy.foreign import (
     healthy,
+    healthy_fifth,
+    healthy_fifth_models,
     healthy_fourth,
     healthy_fourth_training,
     healthy_held_out,
     healthy_held_out_models,
+    healthy_held_out_updates,
     healthy_second,
     healthy_third,
     healthy_third_training,
     sick,
+    sick_fifth,
+    sick_fifth_steps,
     sick_fourth,
     sick_fourth_rates,
     sick_held_out,
-    sick_held_out_steps,
     sick_second,
     sick_third,
 )
@@ -41,9 +45,10 @@ from vgrad.watching.watch import Watch
 LOOPS: Mapping[str, tuple[Loop, float]] = {
     **healthy.LOOPS, **healthy_second.LOOPS, **healthy_third.LOOPS, **healthy_third_training.LOOPS,
     **healthy_fourth.LOOPS, **healthy_fourth_training.LOOPS,
-    **healthy_held_out.LOOPS, **healthy_held_out_models.LOOPS,
+    **healthy_fifth.LOOPS, **healthy_fifth_models.LOOPS,
+    **healthy_held_out.LOOPS, **healthy_held_out_updates.LOOPS, **healthy_held_out_models.LOOPS,
     **sick.LOOPS, **sick_second.LOOPS, **sick_third.LOOPS, **sick_fourth.LOOPS, **sick_fourth_rates.LOOPS,
-    **sick_held_out.LOOPS, **sick_held_out_steps.LOOPS,
+    **sick_fifth.LOOPS, **sick_fifth_steps.LOOPS, **sick_held_out.LOOPS,
 }  # fmt: skip
 """Each kind's loop, and the number that a run which learnt comes below."""
 
