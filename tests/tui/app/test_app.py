@@ -41,6 +41,21 @@ async def test_the_run_starts_after_the_first_frame_and_says_what_it_waits_for()
         assert "preparing" in line_with(app, "importing torch …")
 
 
+async def test_a_key_without_a_run_says_whether_it_comes_too_early_or_too_late() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.press("c")
+        await pilot.pause()
+        assert line_with(app, "nothing is training yet")
+        await play(pilot, source)
+        await pull(pilot, source, make_batch(notices=(ended(300),)))
+        await pilot.press("c")
+        await pilot.pause()
+        assert line_with(app, "the run has ended")
+    assert source.submitted == []
+
+
 async def test_clip_reads_pending_until_the_engine_confirms() -> None:
     source = ScriptedSource()
     app = VgradApp(source)

@@ -146,9 +146,10 @@ class VgradApp(ViewActions):
         self.refresh_view(chart=False)
 
     def _can_steer(self) -> bool:
-        is_training = self.state.info is not None and self.state.ended is None
+        has_ended = self.state.ended is not None
+        is_training = self.state.info is not None and not has_ended
         if not is_training:
-            self.notify("nothing is training", timeout=2)
+            self.notify("the run has ended" if has_ended else "nothing is training yet", timeout=2)
         return is_training
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
