@@ -95,7 +95,7 @@ def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     section = (
         README.read_text(encoding="utf-8").partition("### Several processes: torchrun")[2].partition("\n#")[0]
     )
-    torchrun, watch = re.findall(r"^    (\S.*?)(?:  .*)?$", section, flags=re.MULTILINE)
+    torchrun, watch_torchrun, watch = re.findall(r"^    (\S.*?)(?:  .*)?$", section, flags=re.MULTILINE)
     name, *arguments = shlex.split(torchrun)
     assert name == "torchrun"
     done = subprocess.run(
@@ -106,16 +106,17 @@ def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [folder] = all_runs()
     assert look(folder).status == "finished" and look(folder).step == 60
 
-    name, *arguments = shlex.split(watch)
-    assert name == "vgrad-tui"
-    with Terminal([VGRAD_TUI, *arguments], columns=120, lines=36) as terminal:
-        terminal.wait_for(r"● training +step [\d,]+")
-        terminal.press("R")
-        terminal.wait_for(r"0 +[\d,]+ .* ms")
-        terminal.press("R")
-        terminal.press("Q")
-        terminal.wait_for("End it")
-        terminal.press("y")
-        terminal.wait_for("stopped")
-        until(lambda: all(folder.pid() is None for folder in all_runs()))
-        leave(terminal)
+    for command in (watch_torchrun, watch):
+        name, *arguments = shlex.split(command)
+        assert name == "vgrad-tui"
+        with Terminal([VGRAD_TUI, *arguments], columns=120, lines=36) as terminal:
+            terminal.wait_for(r"train .*● training +step [\d,]+")
+            terminal.press("R")
+            terminal.wait_for(r"1 +[\d,]+ .* ms")
+            terminal.press("R")
+            terminal.press("Q")
+            terminal.wait_for("End it")
+            terminal.press("y")
+            terminal.wait_for("stopped")
+            until(lambda: all(folder.pid() is None for folder in all_runs()))
+            leave(terminal)

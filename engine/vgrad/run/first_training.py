@@ -7,8 +7,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from vgrad.watching.other_threads import while_others_wait
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,6 +40,8 @@ def before_first_training(function: Callable[[], None], prepare: Callable[[], No
             if has_begun:
                 return
             has_begun = True
+            from vgrad.watching.other_threads import while_others_wait
+
             prepare()
             try:
                 with while_others_wait():  # until `function` has put its own there, they are torch's

@@ -1,6 +1,6 @@
-"""Starts a script on several ranks, as torchrun does, so that the end of a connection does not end it.
+"""Runs torchrun so that the end of a connection does not end it.
 
-python -m vgrad.run.launcher NUM [OPTIONS] SCRIPT [ARGUMENTS]     what `vgrad-tui watch` runs; not for people
+python -m vgrad.run.launcher ARGUMENTS OF TORCHRUN      what `vgrad-tui watch` runs; not for people
 
 Torchrun handles SIGHUP itself, also where `nohup` has asked for it to be ignored, and ends all ranks.
 """
@@ -17,22 +17,16 @@ if TYPE_CHECKING:
 _SIGNALS = "--signals-to-handle"
 
 
-def launch(num_ranks: str, arguments: Sequence[str]) -> None:
-    """Run ``python -m vgrad`` with these arguments on the ranks of this machine, until all have ended.
-
-    Args:
-        num_ranks: How many, as torchrun takes it: a number, ``gpu``, ``cpu`` or ``auto``.
-        arguments: Arguments of ``python -m vgrad``.
-    """
+def launch(arguments: Sequence[str]) -> None:
+    """Run torchrun with these arguments until all ranks have ended."""
     import torch.distributed.run as torchrun
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the ranks inherit it
-    options = ["--standalone", f"--nproc-per-node={num_ranks}"]
     # Older versions have no such option. There the session of its own, which has no terminal, must do.
-    if any(_SIGNALS in action.option_strings for action in torchrun.get_args_parser()._actions):
-        options.append(f"{_SIGNALS}=SIGTERM,SIGINT,SIGQUIT")
-    torchrun.main([*options, "-m", "vgrad", *arguments])
+    is_known = any(_SIGNALS in action.option_strings for action in torchrun.get_args_parser()._actions)
+    # What stands first gives way to what was asked for.
+    torchrun.main([*([f"{_SIGNALS}=SIGTERM,SIGINT,SIGQUIT"] if is_known else []), *arguments])
 
 
 if __name__ == "__main__":
-    launch(sys.argv[1], sys.argv[2:])
+    launch(sys.argv[1:])

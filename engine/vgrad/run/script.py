@@ -13,6 +13,8 @@ from vgrad.errors import ConfigError
 from vgrad.run.child_processes import watch_children
 from vgrad.run.main_module import find_program, run
 from vgrad.run.script_options import USAGE, read_script_options
+from vgrad.run.torchrun import MODULE as TORCHRUN
+from vgrad.run.torchrun import ranks_of_torchrun
 from vgrad.run.watched_script import BAD_VERDICT, WatchedScript
 
 _BAD_USAGE = 2
@@ -29,9 +31,16 @@ def main() -> None:
             from vgrad.run.summary import check_summary_path
 
             check_summary_path(options.summary)
-        program = find_program(options.script, is_module=options.is_module)
+        ranks = ranks_of_torchrun(options)
+        if ranks is None:
+            program = find_program(options.script, is_module=options.is_module)
+        else:
+            program = find_program(TORCHRUN, is_module=True)
     except ConfigError as error:
         _refuse(str(error))
+    if ranks is not None:
+        run(program, ranks.arguments(options.own))
+        return
     watched = WatchedScript(options)
     watched.expect_training()
     watch_children(watched)

@@ -44,6 +44,7 @@ class ScriptOptions:
         script: Path of the script, or name of the module.
         is_module: Whether it is a module, as for ``python -m``.
         arguments: The script's own arguments.
+        own: Our options, as they were given.
         name: What the run is called; empty for the script's own name.
         summary: Where the summary is written, or None.
         fail_on: Kinds of verdicts that make the process fail.
@@ -57,6 +58,7 @@ class ScriptOptions:
     script: str = ""
     is_module: bool = False
     arguments: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     name: str = ""
     summary: Path | None = None
     fail_on: frozenset[str] = frozenset()
@@ -70,6 +72,11 @@ class ScriptOptions:
     def title(self) -> str:
         """What the run is called."""
         return self.name or (self.script if self.is_module else Path(self.script).stem) or "run"
+
+    @property
+    def script_and_arguments(self) -> tuple[str, ...]:
+        """The script, or ``-m`` and the module, with its arguments."""
+        return (*(("-m",) if self.is_module else ()), self.script, *self.arguments)
 
     def read_controls(self) -> Controls | None:
         """The controls of the first step; None where none was asked for.
@@ -115,6 +122,7 @@ def read_script_options(argv: list[str]) -> ScriptOptions:
     if options.fail_now and not options.fail_on:
         raise ConfigError("--fail-now needs --fail-on KINDS")
     options.arguments = tuple(left)
+    options.own = tuple(argv[: len(argv) - len(options.script_and_arguments)])
     options.read_controls()  # what makes no sense is known before anything runs
     return options
 

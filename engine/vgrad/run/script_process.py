@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from vgrad.run.detached import has_started
 from vgrad.run.script_options import read_script_options
 from vgrad.run.target_process import programs_of_session
+from vgrad.run.torchrun import on_ranks_of_this_machine, ranks_of_torchrun
 from vgrad.store.folder import RunFolder
 from vgrad.store.log import LogTail, readable_lines
 
@@ -32,7 +33,8 @@ class ScriptProcess:
 
     Args:
         argv: Arguments of ``python -m vgrad``.
-        num_ranks: On how many processes it is started, as torchrun takes it; None for one, without torchrun.
+        num_ranks: On how many processes it is started, as torchrun takes it; None for one, unless the script
+            is torchrun.
 
     Attributes:
         folder: The run's folder. It holds no record before the first training.
@@ -40,18 +42,27 @@ class ScriptProcess:
     Raises:
         ConfigError: If the arguments make no sense.
         OSError: If no folder can be made.
+        SystemExit: If the script is torchrun, and prints its help or what is wrong with its arguments.
     """
 
     def __init__(self, argv: Sequence[str], *, num_ranks: str | None = None) -> None:
         options = read_script_options(list(argv))
-        self.folder = RunFolder.create(options.title)
-        module = ["vgrad"] if num_ranks is None else ["vgrad.run.launcher", num_ranks]
+        ranks = (
+            ranks_of_torchrun(options) if num_ranks is None else on_ranks_of_this_machine(options, num_ranks)
+        )
+        self.folder = RunFolder.create(options.title if ranks is None else ranks.title)
+        own = ("--folder", str(self.folder.path), *options.own)
+        command = (
+            ["vgrad", *own, *options.script_and_arguments]
+            if ranks is None
+            else ["vgrad.run.launcher", *ranks.arguments(own)]
+        )
         self._log = LogTail(self.folder.log, from_start=True)
-        self._look_for_programs_s = math.inf if num_ranks is not None else time.monotonic()
+        self._look_for_programs_s = math.inf if ranks is not None else time.monotonic()
         self._programs: set[int] = set()  # process ids of those that were mentioned
         with self.folder.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-u", "-m", *module, "--folder", str(self.folder.path), *argv],
+                [sys.executable, "-u", "-m", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

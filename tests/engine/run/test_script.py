@@ -87,7 +87,8 @@ def test_without_torch_nothing_of_ours_is_loaded_but_what_starts_the_script(fold
     assert loaded == {
         "vgrad.errors", "vgrad.ranks", "vgrad.ranks.group", "vgrad.run",
         "vgrad.run.after_import", "vgrad.run.child_processes", "vgrad.run.first_training",
-        "vgrad.run.main_module", "vgrad.run.script", "vgrad.run.script_options", "vgrad.run.watched_script",
+        "vgrad.run.main_module", "vgrad.run.script", "vgrad.run.script_options", "vgrad.run.torchrun",
+        "vgrad.run.watched_script",
     }  # fmt: skip
 
 

@@ -21,12 +21,13 @@ Examples:
   vgrad-tui watch --clip norm:1 train.py       a control from the first step on
   vgrad-tui watch --detach train.py            no screen: prints the run's name
   vgrad-tui watch --nproc-per-node 2 train.py  on two processes, as torchrun
+  vgrad-tui watch torchrun --nnodes 2 … train.py  with any options of torchrun's
 
 \b
 The script runs in a process of its own, with the same Python. Until it trains, its output stands here; then
 the screen opens, and 6 or o shows the output. q leaves the screen and lets the script run; Q asks, and
 interrupts it as Ctrl-C would. Options of python -m vgrad (--clip, --fail-on, --summary ...) stand before
-the script. The exit code is the script's own, if it has ended; with --nproc-per-node it is torchrun's.
+the script. The exit code is the script's own, if it has ended; on several processes it is torchrun's.
 """,
 )
 @click.option("--nproc-per-node", metavar="N", help="Start N processes, or gpu for one per GPU, as torchrun.")
