@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vgrad.watching.guard import Guard
 
 
@@ -17,10 +19,38 @@ class BackwardListener(Protocol):
     guard: Guard
 
     def before_backward(self) -> None:
-        """A backward pass begins. A `LossAtBackward` that is added now catches the loss of this pass."""
+        """A backward pass begins. A `LossListener` that is added now gets the loss of this pass."""
 
     def after_backward(self) -> None:
-        """A backward pass has ended. A `LossAtBackward` that is added now gets its loss."""
+        """A backward pass has ended. A `LossListener` that is added now gets its loss."""
+
+
+class LossListener(Protocol):
+    """Is given the loss of every outermost backward pass that is about its parameters.
+
+    Attributes:
+        guard: Takes errors of ours that must not reach the loop.
+        is_open: Whether it still listens.
+        looks_up_uniform: Whether it wants to know what a uniform guess would have cost.
+    """
+
+    guard: Guard
+    is_open: bool
+    looks_up_uniform: bool
+
+    def may_look(self, thread: int) -> bool:
+        """Whether no other thread than ``thread``, which runs the pass, can be writing its gradients."""
+
+    def claim(self, thread: int, leaves: Callable[[], set[int]]) -> bool:
+        """Whether the pass is the first of its parameters, given what the pass writes gradients into."""
+
+    def before_backward(self) -> None:
+        """A pass begins."""
+
+    def after_backward(
+        self, loss: Tensor | float | None, scale: Tensor | float | None, uniform: float
+    ) -> None:
+        """It has ended: its loss, the scale of that, and what a uniform guess would have cost."""
 
 
 def root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -15,11 +15,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from vgrad.errors import ConfigError
+from vgrad.watching.backward_hooks import listen, stop_listening
 from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
 from vgrad.watching.hooks import (
@@ -30,7 +30,7 @@ from vgrad.watching.hooks import (
     waits_for,
     when_no_step_runs,
 )
-from vgrad.watching.loss_at_backward import listen, stop_listening
+from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.unwrap import as_module, is_wrapper
@@ -144,9 +144,7 @@ class EveryOptimizer:
 
     def _hook_every_step(self) -> None:
         if not self._has_ended:
-            self._handle = register_optimizer_step_pre_hook(
-                torch.compiler.disable(self._before_any_step)  # type: ignore[no-untyped-call]
-            )
+            self._handle = register_optimizer_step_pre_hook(outside_dynamo(self._before_any_step))
 
     def _unhook(self) -> None:
         if self._handle is not None:

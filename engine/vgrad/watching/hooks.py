@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vgrad.watching.other_threads import stack_of_this_thread, stacks, while_others_wait
+from vgrad.watching.outside_dynamo import outside_dynamo
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -61,8 +62,8 @@ class StepHooks:
     def _add(self) -> None:
         if self._before is not None:
             self._handles = (
-                self._optimizer.register_step_pre_hook(_outside_dynamo(self._call_before)),
-                self._optimizer.register_step_post_hook(_outside_dynamo(self._call_after)),
+                self._optimizer.register_step_pre_hook(outside_dynamo(self._call_before)),
+                self._optimizer.register_step_post_hook(outside_dynamo(self._call_after)),
             )
 
     def _take_off(self) -> None:
@@ -198,8 +199,3 @@ def _may_step(frame: FrameType, optimizer: Optimizer) -> bool:
         return True  # not known: compiled
     ours, theirs = (vars(each).get("_optimizer_step_pre_hooks") for each in (optimizer, stepped))
     return stepped is optimizer or (ours is not None and ours is theirs)
-
-
-def _outside_dynamo(hook: Hook) -> Hook:
-    disabled: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
-    return disabled

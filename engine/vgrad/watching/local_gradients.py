@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vgrad.gradients.gradient_reader import readable
 from vgrad.measure.host_copy import ASYNCHRONOUS, HostCopy
-from vgrad.watching.loss_at_backward import listen, stop_listening
+from vgrad.watching.backward_hooks import listen, stop_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vgrad.events.step_record import LOOP_CLIP, ChainLink
+from vgrad.watching.backward_hooks import num_backward_passes
 from vgrad.watching.clip_calls import ClipCall, observe, stop_observing
-from vgrad.watching.loss_at_backward import num_backward_passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

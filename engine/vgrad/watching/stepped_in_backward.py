@@ -16,9 +16,9 @@ from torch import Tensor
 from vgrad.controls.controls import Controls
 from vgrad.gradients.gradient_reader import readable
 from vgrad.methods.accumulation_window import AccumulationWindow, Announced
+from vgrad.watching.backward_hooks import is_in_backward
 from vgrad.watching.fused_scaling import FusedScaling
 from vgrad.watching.hooks import StepHooks
-from vgrad.watching.loss_at_backward import is_in_backward
 from vgrad.watching.raised_step import WatchedArgs
 from vgrad.watching.step_meter import StepMeter
 from vgrad.watching.step_rates import StepRates
