@@ -24,7 +24,9 @@ from vgrad.train.state_codec import from_plain_data, to_plain_data
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1  # the version of a state: to be raised whenever a holder captures something else than before
+    from vgrad.config import RunConfig
+
+FORMAT = 2  # the version of a state: to be raised whenever a holder captures something else than before
 
 _TENSORS, _REST = "state.safetensors", "state.json"
 
@@ -53,11 +55,7 @@ class TrainerState:
         Raises:
             ConfigError: If it is not; says what differs.
         """
-        differing = [
-            f"{name} is {self.run.get(name)!r} in the state and {run.get(name)!r} here"
-            for name in sorted({*self.run, *run})
-            if self.run.get(name) != run.get(name)
-        ]
+        differing = _differences(self.run, run)
         if differing:
             raise ConfigError(f"the state is of another run: {'; '.join(differing)}")
 
@@ -127,6 +125,25 @@ class TrainerState:
             raise DataError(f"{folder / _REST} is truncated or damaged: {error}") from None
 
 
+def run_in_common(
+    config: RunConfig, device: torch.device, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Return what a trainer must have in common with the one that a state was captured from.
+
+    The seed and the controls are not in it: they become those of the state.
+    """
+    return {
+        "version": FORMAT,
+        "recipe": config.recipe,
+        "options": dict(config.options),
+        "lr": config.lr,
+        "batch_size": config.batch_size,
+        "watch_budget": config.watch_budget,  # decides at which steps a verdict's numbers are measured
+        "device": device.type,
+        "optimizer": type(optimizer).__name__,
+    }
+
+
 def copied(tree: Any) -> Any:
     """Return ``tree`` with every tensor copied, so that training on changes nothing of it."""
     match tree:
@@ -139,6 +156,20 @@ def copied(tree: Any) -> Any:
         case tuple():
             return tuple(copied(value) for value in tree)
     return tree
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of a state's run is not so ``now``; where the recipe is another one, only that."""
+    if then.get("recipe") != now.get("recipe"):
+        then, now = {"recipe": then.get("recipe")}, {"recipe": now.get("recipe")}
+    found: list[str] = []
+    for name in sorted({*then, *now}):
+        before, here = then.get(name), now.get(name)
+        if isinstance(before, Mapping) and isinstance(here, Mapping):
+            found += _differences(before, here)
+        elif before != here:
+            found.append(f"{name} is {before!r} in the state and {here!r} here")
+    return found
 
 
 def _checksum(whole: Mapping[str, Any]) -> str:

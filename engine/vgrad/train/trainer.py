@@ -34,7 +34,7 @@ from vgrad.train.model_parts import current, set_structure_, structure_of
 from vgrad.train.model_state import capture_model, how_models_differ, restore_model_
 from vgrad.train.precision_support import PrecisionSupport
 from vgrad.train.reinit import MOST_UNDONE, Reinits
-from vgrad.train.state import FORMAT, TrainerState, copied
+from vgrad.train.state import TrainerState, copied, run_in_common
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
 
@@ -134,6 +134,10 @@ class Trainer:
     @property
     def _device(self) -> torch.device:
         return self._tap.layers.params[0].device
+
+    @property
+    def _run(self) -> dict[str, Any]:
+        return run_in_common(self.config, self._device, self.task.optimizer)
 
     def info(self) -> RunInfo:
         """What this run is."""
@@ -307,7 +311,7 @@ class Trainer:
             "judges": self._judges.capture(),
             "random": capture_random(self._device),
         }
-        return TrainerState(self._run(), copied(content))
+        return TrainerState(self._run, copied(content))
 
     def restore_(self, state: TrainerState) -> None:
         """Go on from ``state``, as the run did that it was captured from.
@@ -319,10 +323,12 @@ class Trainer:
                 carry out its controls; says what differs. Nothing is changed then.
             DataError: If it is not what `capture` returned. Nothing is changed then.
         """
-        state.require_same_run(self._run())
+        state.require_same_run(self._run)
         try:
             differing = how_models_differ(self.task.model, state.content["model"])
             controls = state.content["watching"]["controls"]
+            if not isinstance(controls, Controls):
+                raise TypeError(f"its controls are a {type(controls).__name__}")
         except _DAMAGED as error:
             raise DataError(f"the state cannot be restored: {error!r}") from None
         if differing is not None:
@@ -351,17 +357,6 @@ class Trainer:
         self._exhausted, self._batch = content["is_exhausted"], None
         self._judges.restore_(content["judges"], self.info())
         restore_random_(content["random"], self._device)
-
-    def _run(self) -> dict[str, Any]:
-        """What a trainer must have in common with this one to take a state of it."""
-        return {
-            "version": FORMAT,
-            "recipe": self.config.recipe,
-            "options": dict(self.config.options),
-            "batch_size": self.config.batch_size,
-            "device": self._device.type,
-            "optimizer": type(self.task.optimizer).__name__,
-        }
 
     def stats(self) -> LayerStats:
         """The expensive statistics of every layer, each as old as the budget made it."""

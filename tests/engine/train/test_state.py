@@ -218,8 +218,13 @@ def test_the_last_re_initialisations_can_be_undone_after_a_restore(tmp_path: Pat
     ("make", "told"),
     [
         (lambda: small("depth-sigmoid"), "recipe is 'depth-tanh' in the state and 'depth-sigmoid' here"),
-        (lambda: vgrad.build("depth-tanh", batch_size=8), "options is"),
+        (
+            lambda: vgrad.build("depth-tanh", batch_size=8, watch_budget=_BUDGET),
+            "run: model.depth is 4 in the state and 30 here; model.width is 8 in the state",
+        ),
+        (lambda: small("depth-tanh", lr=0.5), "run: lr is None in the state and 0.5 here"),
         (lambda: vgrad.build("depth-tanh", batch_size=4), "batch_size is 8 in the state and 4 here"),
+        (lambda: vgrad.build("depth-tanh"), "watch_budget is 1.0 in the state and 0.02 here"),
     ],
 )
 def test_a_state_of_another_run_is_refused_with_what_differs(make: Callable[[], Trainer], told: str) -> None:
@@ -239,6 +244,13 @@ def test_a_state_of_another_model_is_refused_with_what_differs() -> None:
     wider = nn.Sequential(nn.Linear(6, 13), nn.Tanh(), nn.LayerNorm(13), nn.Linear(13, 1))
     with pytest.raises(ConfigError, match=r"0.weight is float32 of shape \(12, 6\) in the state"):
         toy_trainer(toy_task(model=wider)).restore_(state)
+
+
+def test_a_state_with_anything_else_than_controls_is_refused() -> None:
+    state = toy_trainer().capture()
+    watching = {**state.content["watching"], "controls": {"clip": None}}
+    with pytest.raises(DataError, match="its controls are a dict"):
+        toy_trainer().restore_(TrainerState(state.run, {**state.content, "watching": watching}))
 
 
 def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
