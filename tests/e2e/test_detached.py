@@ -42,7 +42,10 @@ def test_it_is_listed_steered_followed_and_stopped_from_other_processes(run: Run
         assert words in text
     assert run.pid() is None
     assert listed(run)["status"] == "stopped"
-    assert vgrad_tui("send", run.name, "pause").returncode == 5
+    late = vgrad_tui("send", run.name, "pause", "--json")
+    assert late.returncode == 5 and "is not alive" in late.stderr
+    answer = json.loads(late.stdout)
+    assert answer["kind"] == "NotAlive" and answer["run"] == run.name and answer["reason"] in late.stderr
     assert "clip norm 1" in vgrad_tui("tail", run.name).stdout
     events = [
         json.loads(line) for line in vgrad_tui("tail", run.name, "--json", "--steps").stdout.splitlines()
@@ -51,6 +54,15 @@ def test_it_is_listed_steered_followed_and_stopped_from_other_processes(run: Run
     assert steps == list(range(1, len(steps) + 1)) and len(steps) == listed(run)["step"]
     assert vgrad_tui("runs", "rm", run.name).returncode == 0
     assert not run.path.exists()
+
+
+def test_a_gradient_check_is_waited_for_and_what_it_found_is_printed(run: RunFolder) -> None:
+    checked = vgrad_tui("send", run.name, "check")
+    assert checked.returncode == 0
+    answer, found = checked.stdout.splitlines()
+    assert answer.startswith("gradient check @ ") and "entries agree, the worst to" in found
+    answered = json.loads(vgrad_tui("send", run.name, "check", "--json").stdout)
+    assert answered["kind"] == "CommandApplied"
 
 
 def test_neither_a_hang_up_nor_ctrl_c_where_it_was_started_reaches_it(run: RunFolder) -> None:

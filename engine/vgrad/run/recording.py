@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vgrad.errors import ConfigError, VgradError
 from vgrad.events.notices import RecordingChanged
 from vgrad.store.folder import RunFolder
-from vgrad.store.homecoming import move_home
+from vgrad.store.move_from_local import move_home
 from vgrad.store.pointer import pointed_from
 from vgrad.store.recorder import Recorder
 from vgrad.store.size_limit import make_room

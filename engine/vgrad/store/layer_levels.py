@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vgrad.events.step_block import StepBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 FANOUT = 16
 NUM_LEVELS = 6  # the last reaches back 16**5 times as far as the first
@@ -39,15 +39,20 @@ class LayerLevels:
         self._kept: list[deque[tuple[int, int]]] = [deque() for _ in range(NUM_LEVELS)]
         self._num_kept = [0] * NUM_LEVELS
 
-    def sort(self, block: StepBlock, *, flush: bool = False) -> Iterator[tuple[int, StepBlock]]:
+    def sort(
+        self, block: StepBlock, *, after: Sequence[int] | None = None, flush: bool = False
+    ) -> Iterator[tuple[int, StepBlock]]:
         """Yield the chunks that are to be written now, each with its level.
 
         Args:
             block: New steps, after all those before.
+            after: For each level the last step that it has already, where ``block`` was sorted before.
             flush: Write coarse rows, too, that would otherwise wait for more.
         """
         for level in range(NUM_LEVELS):
             rows = block if level == 0 else block[block.step % FANOUT**level == 0]
+            if after is not None:
+                rows = rows[rows.step > after[level]]
             waiting = self._waiting[level]
             if len(rows):
                 if waiting and waiting[-1].kind != rows.kind:

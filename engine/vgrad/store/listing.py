@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vgrad.errors import ConfigError, DataError
 from vgrad.events.run_info import Parent
 from vgrad.store.folder import RunFolder, all_runs, runs_elsewhere
-from vgrad.store.homecoming import complete_moves
+from vgrad.store.move_from_local import complete_moves
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ SQLite's write-ahead log needs memory that all processes share, which no network
     LOCAL/NAME/                           the run's folder; its file ``home`` names the folder above
 
 LOCAL is ``VGRAD_LOCAL`` where that is set, which keeps runs there in any case; else ``/var/tmp/vgrad-UID``.
-When the run ends, `vgrad.store.homecoming` moves the folder to where the pointer was.
+When the run ends, `vgrad.store.move_from_local` moves the folder to where the pointer was.
 """
 
 from __future__ import annotations

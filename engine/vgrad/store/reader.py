@@ -18,6 +18,7 @@ import numpy as np
 from vgrad.errors import DataError, VgradError
 from vgrad.events.batch import Batch, LayerNorms, Snapshot
 from vgrad.events.codec import notice_from_data
+from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.rank_stats import read_ranks
 from vgrad.events.snapshot_codec import snapshot_from_data
 from vgrad.events.step_block import StepBlock
@@ -186,16 +187,23 @@ class RunReader:
         yield from _increasing(_block(data, part) for (data,) in self._rows(query, part, level))
 
     def answer(self, command_id: str) -> Notice | None:
-        """The notice that answers a command, or None while there is none.
+        """The notice that says whether a command was applied, or None while there is none.
+
+        Raises:
+            DataError: If the record is damaged.
+        """
+        answers = (CommandApplied, CommandRejected)
+        return next((each for each in self.about(command_id) if isinstance(each.body, answers)), None)
+
+    def about(self, command_id: str) -> Iterator[Notice]:
+        """Yield all notices that carry the id of a command, oldest first.
 
         Raises:
             DataError: If the record is damaged.
         """
         is_command = "command_id" if self._version > 1 else "json_extract(data, '$.command_id')"
-        query = f"SELECT data FROM notices WHERE {is_command} = ? ORDER BY sequence LIMIT 1"  # noqa: S608  # ours
-        for (data,) in self._rows(query, command_id):
-            return _notice(data)
-        return None
+        query = f"SELECT data FROM notices WHERE {is_command} = ? ORDER BY sequence"  # noqa: S608  # ours
+        yield from (_notice(data) for (data,) in self._rows(query, command_id))
 
     def _notices(self) -> Iterator[Notice]:
         for sequence, data in self._rows(

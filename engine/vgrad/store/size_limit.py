@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError
 from vgrad.store.folder import all_runs
-from vgrad.store.homecoming import complete_moves
+from vgrad.store.move_from_local import complete_moves
 
 if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder

@@ -14,7 +14,7 @@ from vgrad.events.rank_stats import write_ranks
 from vgrad.events.snapshot_codec import snapshot_to_data
 from vgrad.events.step_block import StepBlock
 from vgrad.store.columns import pack_block, unpack_block
-from vgrad.store.layer_levels import LayerLevels
+from vgrad.store.layer_levels import FANOUT, NUM_LEVELS, LayerLevels
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,16 +28,23 @@ _SEAL_AT = 128  # small chunks of a part, which are then made one large one
 class Writer:
     """Writes into one open database. Belongs to the recorder's thread.
 
+    A database that has been written before, until its disk was full, is gone on with.
+
     Args:
         connection: As `vgrad.store.database.open_to_write` opened it, in autocommit.
+
+    Raises:
+        sqlite3.Error: If the database cannot be read.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._levels: dict[int, LayerLevels] = {}
-        self._num_snapshots = 0
+        [(self._num_snapshots,)] = connection.execute("SELECT coalesce(max(version), 0) FROM snapshots")
         self._unsealed: dict[int, int] = {}
         self._status: dict[str, Any] = {"host": platform.node()}
+        for (value,) in connection.execute("SELECT value FROM facts WHERE name = 'status'"):
+            self._status |= json.loads(value)
         self._verdicts: dict[int, Verdict] = {}  # the newest of each part
 
     def write(self, batch: Batch) -> None:
@@ -93,9 +100,32 @@ class Writer:
         self._unsealed[part] = self._unsealed.get(part, 0) + 1
         if self._unsealed[part] >= _SEAL_AT:
             self._seal(part)
-        levels = self._levels.setdefault(part, LayerLevels(block.grad_norms.shape[1]))
-        for level, chunk in levels.sort(block):
+        if part not in self._levels:
+            self._levels[part] = LayerLevels(block.grad_norms.shape[1])
+            self._go_on_with_levels(part)
+        for level, chunk in self._levels[part].sort(block):
             self._write_layers(part, level, chunk)
+
+    def _go_on_with_levels(self, part: int) -> None:
+        """Take over the chunks that the database has of a part.
+
+        Coarse rows that had waited for more when writing failed are taken from the finer levels again.
+        """
+        levels = self._levels[part]
+        query = "SELECT number, level, first, last FROM layers WHERE part = ? ORDER BY number"
+        chunks = self._connection.execute(query, (part,)).fetchall()
+        written_to = [0] * NUM_LEVELS
+        for number, level, first, last in chunks:
+            levels.written(level, number, (last - first) // FANOUT**level + 1)
+            written_to[level] = last
+        chunks.sort(key=lambda chunk: -chunk[1])  # coarse ones first: of one level they are in order
+        for number, fine, _, last in chunks:
+            if last <= min(written_to[fine + 1 :], default=last):
+                continue
+            [(data,)] = self._connection.execute("SELECT data FROM layers WHERE number = ?", (number,))
+            for level, chunk in levels.sort(unpack_block(data), after=written_to):
+                self._write_layers(part, level, chunk)
+            written_to[fine + 1 :] = [max(step, last) for step in written_to[fine + 1 :]]
 
     def _write_layers(self, part: int, level: int, chunk: StepBlock) -> None:
         cursor = self._connection.execute(

@@ -32,9 +32,9 @@ from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.database import open_to_write
 from vgrad.store.file_system import is_network_device, is_on_network
 from vgrad.store.folder import RunFolder, all_runs
-from vgrad.store.homecoming import move_home
 from vgrad.store.inbox import send
 from vgrad.store.listing import find_run, list_runs
+from vgrad.store.move_from_local import move_home
 from vgrad.store.reader import RunReader
 from vgrad_tui.cli import cli
 

@@ -143,6 +143,8 @@ def test_a_full_disk_stops_the_record_and_not_the_run(small_disk: Path) -> None:
     with RunReader(folder) as reader:
         bodies = [notice.body for notice in reader.take().notices]
         steps = np.concatenate([block.step for block in reader.steps(0)])
+        status = reader.status()
+    assert status["recipe"] == history.info.recipe and status["started_s"]
     assert isinstance(bodies[-1], RunEnded) and isinstance(bodies[0], RunStarted)
     told = [body.problem for body in bodies if isinstance(body, RecordingChanged)]
     assert told[0] is not None and told[-1] is None, "the record itself says where it has a gap"
