@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.engine.ranks.torchrun import SCRIPTS
 from tests.engine.run.test_watched_loop import recorded_steps
 
 from vgrad.store.folder import all_runs
@@ -62,6 +64,7 @@ RANKS = (
     TRAIN
     + """
 import torch.distributed as dist
+from gloo_threads import wait_until_idle
 
 def train_rank(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
@@ -69,6 +72,7 @@ def train_rank(rank, folder):
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
     train(rank, model, 20)
     torch.save(model.module.weight.tolist(), f"{folder}/{rank}.pt")
+    wait_until_idle()
     dist.destroy_process_group()
 
 if __name__ == "__main__":
@@ -83,12 +87,14 @@ if __name__ == "__main__":
 def bare_and_watched(script: Path, text: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
     """What the watched script has written to stderr; all else is as without watching."""
     script.write_text(text)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), *sys.path])}
     bare, watched = (
         subprocess.run(
-            [sys.executable, *way, script, *arguments], capture_output=True, text=True, check=False
+            [sys.executable, *way, script, *arguments],
+            capture_output=True, text=True, check=False, env=environment,
         )
         for way in ((), ("-m", "vgrad", *options))
-    )
+    )  # fmt: skip
     assert (watched.stdout, watched.returncode) == (bare.stdout, bare.returncode), watched.stderr
     assert bare.returncode == 0, bare.stderr
     return watched.stderr
