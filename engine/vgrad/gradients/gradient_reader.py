@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vgrad.gradients.grads import Grads, entries
+from vgrad.gradients.rank_sums import RankSums
 from vgrad.gradients.sharded import is_sharded, local_piece, plan_norms
 
 if TYPE_CHECKING:
@@ -30,16 +31,36 @@ class GradientReader:
     Attributes:
         present: Indices of the parameters that had a gradient when it was last collected; None for all.
         has_sparse: Whether some gradient was sparse then.
+        sums: Adds up over the ranks that hold pieces of them; None where every gradient is whole.
     """
 
     def __init__(self, layers: Layers) -> None:
         self.present: list[int] | None = None
         self.has_sparse = False
         self._layers = layers
-        self._is_sharded = any(map(is_sharded, layers.params))
+        self.sums = RankSums(layers.params) if any(map(is_sharded, layers.params)) else None
         self._plan: NormPlan | None = None
         self._sparse: list[int] = []
         self._complex: list[int] = []
+
+    def begin_step(self) -> None:
+        """A step begins, in which these gradients are read."""
+        if self.sums is not None:
+            self.sums.begin_step()
+
+    def end_step(self) -> None:
+        """They are read no more in this step."""
+        if self.sums is not None:
+            self.sums.end_reading()
+
+    def fail(self, *, is_steered: bool) -> None:
+        """An error has ended the reading within a step: the other ranks must not wait for this one.
+
+        Args:
+            is_steered: Whether there is a chain of controls.
+        """
+        if self.sums is not None:
+            self.sums.leave_within_step(is_steered=is_steered)
 
     def forget_plan(self) -> None:
         """Make a new plan at the next `collect`, because dtypes or shapes have changed."""
@@ -75,9 +96,9 @@ class GradientReader:
             found[index] = torch.view_as_real(found[index].resolve_conj())
         plan = self._plan
         if plan is None or is_new:
-            plan = self._plan = plan_norms(found, varying=self._sparse)
+            plan = self._plan = plan_norms(found, self.sums, varying=self._sparse)
             self.present = present
-        if self._is_sharded:
+        if self.sums is not None:
             found = [local_piece(grad) for grad in found]
         names: Sequence[str] = layers.param_names
         return Grads(
@@ -101,7 +122,7 @@ class GradientReader:
             try:
                 measure(grads)
             except RuntimeError:
-                if is_last:
+                if is_last or (self.sums is not None and self.sums.has_begun):
                     raise
                 self.forget_plan()  # dtypes or shapes are no longer what they were
             else:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_numbers = count()
 
 
 class Store(Protocol):
@@ -60,10 +57,11 @@ def this_rank() -> int:
     return 0
 
 
-def find_group() -> RankGroup | None:
+def find_group(name: str) -> RankGroup | None:
     """The process group of this process; None where it trains alone, or the group has no store, as with MPI.
 
-    Every rank must ask the same number of times: each time the store has other keys.
+    Args:
+        name: What it is needed for, the same on every rank: for each name the store has other keys.
     """
     distributed = _distributed()
     if distributed is None or distributed.get_world_size() < 2:
@@ -72,7 +70,7 @@ def find_group() -> RankGroup | None:
     store = distributed.distributed_c10d._get_default_store()
     if store is None:
         return None
-    prefix = f"vgrad/{next(_numbers)}"
+    prefix = f"vgrad/{name}"
 
     def connect() -> Store:
         # A clone does not keep the store alive once the script has destroyed its group.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from vgrad.gradients.rank_sums import RankLeftError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,11 +43,14 @@ class Guard:
         if self.error is not None:
             return
         self.error = error
-        _log.error(
-            "watching %s has ended because of an error inside vgrad; training goes on",
-            self._name,
-            exc_info=error,
-        )
+        if isinstance(error, RankLeftError):
+            _log.warning("watching %s has ended; training goes on: %s", self._name, error)
+        else:
+            _log.error(
+                "watching %s has ended because of an error inside vgrad; training goes on",
+                self._name,
+                exc_info=error,
+            )
         try:
             self._end()
         except Exception:  # noqa: BLE001  # the step must not see this one either

@@ -59,6 +59,15 @@ class StepHooks:
         self._before = self._after = None
         when_no_step_runs(self._take_off, of=self._optimizer)
 
+    def remove_at_next_step(self, function: Callable[[], None]) -> None:
+        """Call neither of them any more, but ``function`` as the next step begins; then the entries go."""
+
+        def before(*_: object) -> None:
+            self.remove()
+            function()
+
+        self._before, self._after = before, None
+
     def _add(self) -> None:
         if self._before is not None:
             self._handles = (

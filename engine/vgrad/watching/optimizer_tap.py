@@ -31,6 +31,7 @@ from vgrad.watching.closures import closure_of, with_closure
 from vgrad.watching.fused_scaling import FusedScaling
 from vgrad.watching.hooks import StepHooks
 from vgrad.watching.raised_step import WatchedArgs
+from vgrad.watching.sharded_part import remove_hooks
 from vgrad.watching.step_meter import StepMeter
 from vgrad.watching.step_rates import StepRates
 
@@ -137,7 +138,7 @@ class OptimizerTap:
 
     def remove(self) -> None:
         """Take the hooks off the optimizer again, and put back what an unfinished step has set aside."""
-        self._hooks.remove()
+        remove_hooks(self._hooks, self._reader.sums)
         self.recover()
         self._window.put_back_()
 
@@ -252,12 +253,11 @@ class OptimizerTap:
 
     def _before_step(self, _: object, args: Any, kwargs: Any) -> Any:
         try:
+            self._reader.begin_step()
             self.recover()
             if self.on_boundary is not None and not self._window.num_microbatches:
                 self.on_boundary()
-            self._is_stepping = True
-            self._is_read = False
-            self._grads = None
+            self._is_stepping, self._is_read, self._grads = True, False, None
             closure = closure_of(args, kwargs)
             if closure is None:
                 self._steer()
@@ -307,6 +307,7 @@ class OptimizerTap:
     def _failed(self, error: Exception) -> None:
         if self.guard is None:
             raise error
+        self._reader.fail(is_steered=bool(self._chain.links))
         self.guard.caught(error)
 
     def _steer(self, *, is_over: bool = False) -> None:
@@ -341,6 +342,7 @@ class OptimizerTap:
             meter.watch_s += time.perf_counter() - begin
 
             self._applied = ([] if is_over else chain.run_(grads, step=self.step + 1)), chain.names
+            self._reader.end_step()
 
             begin = time.perf_counter()
             if chain.dropped:

@@ -28,7 +28,7 @@ from vgrad.watching.loss_at_backward import LossAtBackward
 from vgrad.watching.loss_source import LossFromCall
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
-from vgrad.watching.sharded_part import refusals_if_sharded, require_own_gradients, require_watched_ranks
+from vgrad.watching.sharded_part import refusals_if_sharded, require_own_gradients
 from vgrad.watching.step_meter import JUDGED_SHARE
 from vgrad.watching.stepped_in_backward import NEVER_TOGETHER, TapInBackward
 from vgrad.watching.unwrap import plain_names
@@ -67,7 +67,7 @@ class WatchedPart:
         id: Number of the part in its run.
         name: What the part is called.
         on_verdict: Is called with each verdict that differs in kind from the one before.
-        joins_midway: Whether it begins in a process that has trained before.
+        require_ranks: Called where gradients are sharded; raises `ConfigError` if a rank is not watched.
 
     Attributes:
         id: The same.
@@ -96,7 +96,7 @@ class WatchedPart:
         id: int,
         name: str,
         on_verdict: Callable[[Verdict], None] | None = None,
-        joins_midway: bool = False,
+        require_ranks: Callable[[], None] = lambda: None,
     ) -> None:
         self.id = id
         self.name = name
@@ -110,8 +110,8 @@ class WatchedPart:
         layers = self._find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._capabilities = in_any_loop()
-        if any(map(is_sharded, layers.params)):
-            require_watched_ranks(joins_midway=joins_midway)
+        needs_all_ranks = any(map(is_sharded, layers.params))
+        if needs_all_ranks:
             self._capabilities = self._capabilities.without(*refusals_if_sharded())
             watch_budget = 0.0  # the expensive statistics would be those of the pieces that are here
         self._is_dense_refused = False
@@ -124,6 +124,8 @@ class WatchedPart:
         require_usable(controls, self._capabilities)
         self.losses = self._loss_source(loss, layers, guard)
         try:
+            if needs_all_ranks:  # last of what can be refused here and not there
+                require_ranks()
             self.tap = self._make_tap(layers, controls, watch_budget)
         except ConfigError:
             self.losses.close()

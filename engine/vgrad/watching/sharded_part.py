@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from vgrad.gradients.rank_sums import RankSums
+    from vgrad.watching.hooks import StepHooks
+
 _REASON = "cannot be used on gradients that are sharded over ranks (FSDP2)"
 _FSDP1 = (
     "FSDP1 keeps gradients as pieces of flat parameters, which belong to no layer: use FSDP2 "
@@ -41,8 +44,12 @@ def refusals_if_sharded() -> Iterator[Refusal]:
                     yield Refusal(name, variant.word, _REASON)
 
 
-def require_watched_ranks(*, joins_midway: bool) -> None:
-    """Check that all ranks are about to watch their pieces: their norms are joined in a reduction of all.
+def require_watched_ranks(part: str, *, joins_midway: bool) -> None:
+    """Check that all ranks are about to watch their pieces: their norms are joined in a sum of all.
+
+    Args:
+        part: Name of the part of the run that holds them, the same on every rank.
+        joins_midway: Whether this process has trained before.
 
     Raises:
         ConfigError: If a rank is not watched, or this process has trained before.
@@ -51,12 +58,25 @@ def require_watched_ranks(*, joins_midway: bool) -> None:
         raise ConfigError(
             "sharded gradients can be watched from the start alone, on every rank: torchrun -m vgrad train.py"
         )
-    group = find_group()
+    group = find_group(part)
     if group is not None:
         try:
             require_all_ranks(group)
         except RuntimeError as error:
             raise ConfigError(f"the store of the process group cannot be reached: {error}") from None
+
+
+def remove_hooks(hooks: StepHooks, sums: RankSums | None) -> None:
+    """Take ``hooks`` off; where the other ranks wait for this one at the next step, tell them there first.
+
+    Args:
+        hooks: The hooks in which the gradients of one optimizer were read.
+        sums: Adds up over the ranks; None where the gradients are whole.
+    """
+    if sums is None or sums.is_over:
+        hooks.remove()
+    else:
+        hooks.remove_at_next_step(sums.leave)
 
 
 def require_own_gradients(model: nn.Module) -> None:

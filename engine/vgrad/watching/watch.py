@@ -7,6 +7,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Self
 
 from torch import Tensor
@@ -26,6 +28,7 @@ from vgrad.watching.hooks import is_inside_a_step, run_deferred
 from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
+from vgrad.watching.sharded_part import require_watched_ranks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import StepRecord
 
 _log = logging.getLogger("vgrad")
+_numbers = count()  # of the watches of this process: ranks of one training make them in the same order
 
 CurrentLoss = Callable[[], Tensor | float | None]
 
@@ -74,6 +78,7 @@ class Watch:
         self._cursor = self._hub.cursor()
         self._safe_point = SafePoint()
         self._joins_midway = joins_midway
+        self._number = next(_numbers)
         self._num_begun = 0  # steps of all parts
         self._ranks: OtherRanks | None = None  # where it trains with others
         self._thread = threading.get_ident()
@@ -99,6 +104,7 @@ class Watch:
             ConfigError: If it cannot be watched, or the controls cannot be used on it.
         """
         with self._adding:
+            number = len(self._totals)
             part = WatchedPart(
                 model,
                 optimizers,
@@ -107,10 +113,12 @@ class Watch:
                 loss=self._loss,
                 controls=self._controls,
                 watch_budget=self._watch_budget,
-                id=len(self._totals),
+                id=number,
                 name=self.name,
                 on_verdict=self._tell_verdict,
-                joins_midway=self._joins_midway,
+                require_ranks=partial(
+                    require_watched_ranks, f"{self._number}/{number}", joins_midway=self._joins_midway
+                ),
             )
             part.tap.on_boundary = self._boundary_of(part)
             part.on_records = self._observe
@@ -308,7 +316,7 @@ class Watch:
 
     def _meet_ranks(self, part: WatchedPart) -> None:
         """The first step begins: by now the process group is there, if there is to be one."""
-        group = find_group()
+        group = find_group(str(self._number))
         if group is not None:
             self._ranks = OtherRanks(group, part, self._hub, self._guard, joins_midway=self._joins_midway)
 
