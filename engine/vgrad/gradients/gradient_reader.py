@@ -11,7 +11,7 @@ from vgrad.gradients.rank_sums import RankSums
 from vgrad.gradients.sharded import is_sharded, local_piece, plan_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -81,10 +81,14 @@ class GradientReader:
             if not found:
                 return None
             present = [index for index, param in enumerate(params) if param.grad is not None]
+        plan = self._plan
         # Looked up at every step: torch 2.14 reads the norm of a sparse gradient and raises nothing.
         sparse_coo = torch.sparse_coo
-        sparse = [index for index, grad in enumerate(found) if grad.layout is sparse_coo]
-        is_new = self._plan is None or present != self.present or sparse != self._sparse
+        may_be_sparse: Iterable[int] = range(len(found))
+        if plan is not None and present == self.present and not will_change:
+            may_be_sparse = plan.read_alone  # to gather the others raises an error if one of them is
+        sparse = [index for index in may_be_sparse if found[index].layout is sparse_coo]
+        is_new = plan is None or present != self.present or sparse != self._sparse
         if is_new:
             self._sparse = sparse
             self._complex = [index for index, grad in enumerate(found) if grad.is_complex()]
@@ -94,7 +98,6 @@ class GradientReader:
             found[index] = _entries_of(found[index], param, will_change=will_change)
         for index in self._complex:
             found[index] = torch.view_as_real(found[index].resolve_conj())
-        plan = self._plan
         if plan is None or is_new:
             plan = self._plan = plan_norms(found, self.sums, varying=self._sparse)
             self.present = present

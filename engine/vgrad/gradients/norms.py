@@ -44,6 +44,7 @@ class NormPlan:
 
     Attributes:
         dtype: The widest dtype among them.
+        read_alone: Indices of those that are not gathered with others, to be read from a copy.
 
     Raises:
         ConfigError: If the tensors are sparse or live on several devices.
@@ -61,6 +62,7 @@ class NormPlan:
         self._host = (
             _HostPlan(tensors, self._norm_dtype, varying) if devices == {torch.device("cpu")} else None
         )
+        self.read_alone: Sequence[int] = range(len(tensors)) if self._host is None else self._host.alone
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the L2 norm of each tensor, ``(num_tensors,)``, and the joint one, 0-d, on their device.
@@ -139,7 +141,7 @@ class _HostPlan:
         alone, chunks = _chunks(tensors, varying)
         order = alone + [index for chunk in chunks for index in chunk]
         found = torch.empty(len(order), dtype=norm_dtype)
-        self._alone = alone
+        self.alone = alone
         self._alone_norms = found[: len(alone)]
         self._found: NDArray[np.floating] = found.numpy()  # what all calls write into, in reading order
         self._positions = np.argsort(order)
@@ -177,8 +179,8 @@ class _HostPlan:
         return torch._foreach_norm(list(tensors), 2, dtype=self._wider)
 
     def _read_in_chunks(self, tensors: Sequence[Tensor]) -> NDArray[np.floating]:
-        if self._alone:
-            torch.stack(self._norms_of([tensors[index] for index in self._alone]), out=self._alone_norms)
+        if self.alone:
+            torch.stack(self._norms_of([tensors[index] for index in self.alone]), out=self._alone_norms)
         for chunk in self._chunks:
             chunk.gather(tensors)
             torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
@@ -188,8 +190,8 @@ class _HostPlan:
         """Correct, in float64, the norms that may be wrong; true zeros, inf and NaN remain."""
         is_doubtful = ~np.isfinite(self._found) | (self._found < self._floors)
         exact = self._found.astype(np.float64)
-        doubtful = np.flatnonzero(is_doubtful[: len(self._alone)]).tolist()
-        again = [tensors[self._alone[position]] for position in doubtful]
+        doubtful = np.flatnonzero(is_doubtful[: len(self.alone)]).tolist()
+        again = [tensors[self.alone[position]] for position in doubtful]
         if again and self._norm_dtype is torch.float64:  # squares in float64 are what was lost
             exact[doubtful] = [exact_norm(tensor) for tensor in again]
         elif again:

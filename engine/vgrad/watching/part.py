@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from vgrad.watching.guard import Guard
     from vgrad.watching.loss_source import LossSource
 
-_KEEP_S = 0.1  # for which finished steps are kept back to be reported together: no eye sees it
+# For which finished steps are kept back to be reported together: most of what that costs is paid once for all
+# of them. They are recorded as often.
+_KEEP_S = 0.25
 
 
 class WatchedPart:
@@ -279,7 +281,8 @@ class WatchedPart:
         """A step begins: take in what its backward pass has left, and report the steps before it."""
         self._through_time.at_step(self.step + 1)
         self._look_for_new_params()
-        self.report()
+        if self.tap.meter.are_records_due:
+            self.report()
 
     def _look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""

@@ -89,13 +89,17 @@ class PendingSteps:
         waited_s, self._waited_s = self._waited_s, 0.0
         return waited_s
 
+    @property
+    def are_due(self) -> bool:
+        """Whether steps need not be kept back any longer."""
+        return len(self._steps) >= _MOST_KEPT or time.perf_counter() - self._landed_s >= self._keep_s
+
     def land(self, *, wait: bool) -> list[StepRecord]:
         """The records of the steps that are due, as `OptimizerTap.records` says."""
-        pending = self._steps
-        now_s = time.perf_counter()
-        if not wait and now_s - self._landed_s < self._keep_s and len(pending) < _MOST_KEPT:
+        if not (wait or self.are_due):
             return []
-        self._landed_s = now_s
+        pending = self._steps
+        self._landed_s = time.perf_counter()
         finished = []
         while pending and (wait or pending[0].copy.is_here or len(pending) > _IN_FLIGHT):
             finished.append(self._land(pending.popleft()))

@@ -233,6 +233,11 @@ class StepMeter:
         self.watch_s = 0.0
         self.ended_s = time.perf_counter()
 
+    @property
+    def are_records_due(self) -> bool:
+        """Whether finished steps need not be kept back any longer."""
+        return self._pending.are_due
+
     def records(self, *, wait: bool) -> list[StepRecord]:
         """Return the steps whose numbers have arrived, as `OptimizerTap.records` says."""
         return self._pending.land(wait=wait)
