@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vgrad.errors import VgradError
+from vgrad.store.folder import bytes_below
 from vgrad.store.size_limit import checkpoints_limit_bytes
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Checkpoint:
         return self.step, self.num_commands
 
     def num_bytes(self) -> int:
-        """Bytes of its files."""
-        return sum(file.stat().st_size for file in self.path.iterdir())
+        """Bytes of its files; 0 once it has been deleted."""
+        return bytes_below(self.path)
 
     def load(self) -> TrainerState:
         """Read the state.
@@ -70,11 +71,13 @@ class Checkpoint:
 
 def checkpoints_of(folder: RunFolder) -> list[Checkpoint]:
     """The checkpoints of a run, in the order of its course."""
-    if not folder.checkpoints.is_dir():
+    try:
+        paths = list(folder.checkpoints.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = [
         Checkpoint(path, int(match[1]), int(match[2]), match[3])
-        for path in folder.checkpoints.iterdir()
+        for path in paths
         if (match := _NAME.fullmatch(path.name)) and path.is_dir()
     ]
     return sorted(found, key=lambda checkpoint: checkpoint.place)

@@ -169,11 +169,7 @@ class RunFolder:
 
     def num_bytes(self) -> int:
         """Bytes of all its files."""
-        total = 0
-        for file in self.path.rglob("*"):
-            with suppress(FileNotFoundError):  # its process deletes some meanwhile
-                total += file.stat().st_size if file.is_file() else 0
-        return total
+        return bytes_below(self.path)
 
     def lock(self) -> None:
         """Hold the lock until this process ends or calls `unlock`: the run is alive.
@@ -237,6 +233,16 @@ class RunFolder:
         return self.path / "lock"
 
 
+def bytes_below(path: Path) -> int:
+    """Bytes of all files in a folder and in those below it; what is deleted meanwhile counts nothing."""
+    total = 0
+    for parent, _, names in os.walk(path):  # passes over folders that are renamed or deleted meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).lstat().st_size
+    return total
+
+
 def all_runs() -> list[RunFolder]:
     """The folders of all runs that this host can read, the newest first."""
     runs = home() / "runs"
@@ -247,8 +253,9 @@ def all_runs() -> list[RunFolder]:
         pointer = Pointer.read(path)
         folder = RunFolder(path if pointer is None else pointer.path)
         if (pointer is None or pointer.is_here) and folder.database.is_file():
-            found.append(folder)
-    return sorted(found, key=lambda folder: (folder.database.stat().st_mtime, folder.name), reverse=True)
+            with suppress(FileNotFoundError):  # somebody has just removed it
+                found.append((folder.database.stat().st_mtime, folder.name, folder.path))
+    return [RunFolder(path) for _, _, path in sorted(found, reverse=True)]
 
 
 def runs_elsewhere() -> dict[str, Pointer]:

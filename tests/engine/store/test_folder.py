@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from vgrad.errors import ConfigError
+from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store.folder import RunFolder, all_runs, home
 
 HOLD = """
@@ -69,6 +72,56 @@ def test_runs_lie_where_the_environment_says(
 def test_a_folder_belongs_to_the_account_alone(folder: RunFolder) -> None:
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert folder.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@contextmanager
+def changing(change: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """A thread that changes something again and again, and how often it has done so."""
+    num_done, is_over = 0, threading.Event()
+
+    def run() -> None:
+        nonlocal num_done
+        while not is_over.is_set():
+            change()
+            num_done += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield lambda: num_done
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_its_size_is_counted_while_checkpoints_come_and_go(folder: RunFolder) -> None:
+    (folder.path / "log.txt").write_bytes(bytes(1000))
+    aside, saved = folder.checkpoints / ".10-0-end.x", folder.checkpoints / "10-0-end"
+
+    def save_and_drop() -> None:
+        aside.mkdir(parents=True)
+        (aside / "state.json").write_bytes(bytes(100))
+        aside.rename(saved)
+        shutil.rmtree(saved)
+
+    with changing(save_and_drop) as num_changes:
+        while num_changes() < 500:
+            assert 1000 <= folder.num_bytes() <= 1000 + 2 * 100
+            for checkpoint in checkpoints_of(folder):
+                assert checkpoint.num_bytes() in {0, 100}
+
+
+def test_runs_are_listed_while_others_are_removed(folder: RunFolder) -> None:
+    folder.database.touch()
+
+    def come_and_go() -> None:
+        other = RunFolder.create("other")
+        other.database.touch()
+        other.remove()
+
+    with changing(come_and_go) as num_changes:
+        while num_changes() < 300:
+            assert folder in all_runs()
 
 
 @pytest.mark.parametrize(
@@ -154,6 +207,7 @@ import os
 from pathlib import Path
 from vgrad.controls.controls import Pause
 from vgrad.errors import ConfigError
+from vgrad.store.checkpoints import checkpoints_of
 from vgrad.store import inbox
 from vgrad.store.folder import home
 os.setuid(987654)  # a number that no account has, as in many containers
