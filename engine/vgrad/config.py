@@ -150,8 +150,13 @@ class RunConfig(_ControlTexts):
         return printable(self.recipe if self.task_file is None else self.task_file[0].stem)
 
     def to_data(self) -> dict[str, object]:
-        """Every setting as plain data, which JSON can hold and `make` reads."""
-        return self.model_dump(mode="json")
+        """Every setting as plain data, which JSON can hold and `make` reads; paths are absolute there."""
+        data: dict[str, object] = self.model_dump(mode="json")
+        if self.text is not None:
+            data["text"] = str(self.text.absolute())
+        if self.task_file is not None:  # with its function, where that is named
+            data["recipe"] = str(Path(self.recipe).absolute())
+        return data
 
     def controls(self, defaults: Mapping[str, str] = MappingProxyType({})) -> Controls:
         """The controls at the first step: this config's, else the recipe's ``defaults``."""

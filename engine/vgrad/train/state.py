@@ -130,11 +130,13 @@ def run_in_common(
 ) -> dict[str, Any]:
     """Return what a trainer must have in common with the one that a state was captured from.
 
-    The seed and the controls are not in it: they become those of the state.
+    The seed and the controls are not in it: they become those of the state. Of a task file only the name
+    counts: it may have been given by another path, or have been moved.
     """
+    task_file = config.task_file
     return {
         "version": FORMAT,
-        "recipe": config.recipe,
+        "recipe": config.recipe if task_file is None else f"{task_file[0].name}:{task_file[1]}",
         "options": dict(config.options),
         "lr": config.lr,
         "batch_size": config.batch_size,

@@ -190,6 +190,21 @@ def test_a_changed_task_file_is_refused(tmp_path: Path) -> None:
             again()
 
 
+def test_files_are_found_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "here"
+    place.mkdir()
+    _of_file(place, steps=4)
+    (place / "text.txt").write_text("so it goes " * 500)
+    monkeypatch.chdir(place)
+    of_task = run(RunConfig.make(recipe="task.py:build", steps=4, device="cpu"))
+    of_text = run(small("charlm-rnn", text="text.txt", steps=4))
+    monkeypatch.chdir(tmp_path)
+    for folder in (of_task, of_text):
+        assert verify(folder).num_steps == 4
+        resumption = Resumption.of(folder, steps=6)
+        assert losses(trained(resumption.session(), "on")).keys() == {5, 6}
+
+
 def test_a_run_that_is_alive_is_not_resumed() -> None:
     folder = run(small("depth-tanh", steps=3))
     folder.lock()
