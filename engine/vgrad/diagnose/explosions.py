@@ -18,8 +18,10 @@ _LOSS_JUMP = 0.5
 _LOSS_BLOW_UP = 100.0
 _BEYOND_RANGE = 10.0  # times the range of the losses so far
 _WORSE_THAN_FIRST_HIGH = 1.5
+_FAR_BEYOND = 3.0  # times the leap of the loss that came before any long step
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
 _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
+_FIRST = 3  # losses whose median is less a matter of luck than the very first one
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
 _LEARNT_AGAIN = 0.35  # of the loss before: what explodes before it has learnt so much must learn it then
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
@@ -58,8 +60,11 @@ class ExplosionWatch(JudgePart):
     and so must be the loss that follows one which was a hundred times as large.
 
     For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
-    data became harder. There, too, high losses among the first that come as often later are the data's, and
-    a run whose loss alone was high at first is well again once it is clearly below its first loss.
+    data became harder, or the loss is another one. Where the steps after that are long, it is an explosion
+    that is over once the loss is back at that level, unless the run was thrown far beyond it. There, too,
+    high losses among the first that come as often later are the data's, and a run whose loss alone was high
+    at first is well again once it is clearly below its first loss. What is said of twenty losses in a row
+    compares them, after the first steps, with the median of the first three: one may be low by luck.
 
     Args:
         is_loss_known: Whether the loss can be compared with that of a constant prediction.
@@ -97,6 +102,8 @@ class ExplosionWatch(JudgePart):
         self._high_steps: deque[int] = deque(maxlen=_NUM_HIGH)
         self._onset_loss = math.nan  # of the first of the high losses that belong together
         self._is_onset_sudden = False
+        self._is_after_leap = False  # whether this explosion followed a leap of the loss at a calm step
+        self._peak_loss = -math.inf  # of this explosion
         self._was_blown_up = False  # at the step before
         self._longest_update = 0.0
         self._norm_first = math.nan
@@ -108,7 +115,9 @@ class ExplosionWatch(JudgePart):
         self._loss_first = math.nan
         self._loss_healed = math.nan
         self._loss_over = math.nan
-        self._num_above = 0  # steps in a row whose loss was far above the first
+        self._loss_early = math.nan  # median of the first three losses, or the first one if that was higher
+        self._loss_below = math.nan  # what the losses in a row are compared with
+        self._num_above = 0  # losses in a row that were far above that
         self._highs: list[float] = []  # losses far above the first, of the first steps
         self._num_late_highs = 0  # the same, of the 100 steps after these
         self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
@@ -178,7 +187,11 @@ class ExplosionWatch(JudgePart):
         self._losses.append(loss)
         self._count_above(loss)
         if self._since is not None:
+            self._peak_loss = max(self._peak_loss, loss)
             if step % _EVERY == 0 and self._is_over(step):
+                if self._is_at_new_level():
+                    self.unhealed_since = None
+                    self._forget_the_level_before()
                 self._since = None
                 self._jumps.clear()
                 self._high_steps.clear()
@@ -199,7 +212,14 @@ class ExplosionWatch(JudgePart):
     def _count_above(self, loss: float) -> None:
         """Count losses far above the first: those in a row, and those of the first steps."""
         is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
-        self._num_above = self._num_above + 1 if is_above else 0
+        if not self._num_above:
+            # Once there is more to compare with: the very first loss may have been low by luck.
+            later = self._num_seen > _WARM_UP and not self.is_loss_known
+            self._loss_below = self._loss_early if later else self._loss_first
+        is_in_row = loss - self._loss_below > _LOSS_JUMP * abs(self._loss_below)
+        self._num_above = self._num_above + 1 if is_in_row else 0
+        if self._num_seen == _FIRST:
+            self._loss_early = max(self._loss_first, _median(self._losses))
         if is_above and self._num_seen <= _WARM_UP:
             self._highs.append(loss)
         elif is_above and self._num_seen <= _WARM_UP + WINDOW:
@@ -222,9 +242,10 @@ class ExplosionWatch(JudgePart):
             self._jumps.append(step)  # nothing is compared with a norm of zero: batches may have no gradient
         if not self._is_high(loss):
             return
-        if not self._high_steps or step - self._high_steps[-1] >= _EVERY:
-            before = self._norms[-1] if self._norms else math.inf
-            is_calm_before = not had_jumped and before <= _ELEVATED * self.calm_norm
+        before = self._norms[-1] if self._norms else math.inf
+        is_calm_before = not had_jumped and before <= _ELEVATED * self.calm_norm
+        is_first = not self._high_steps or step - self._high_steps[-1] >= _EVERY
+        if is_first or (is_calm_before and self._is_beyond_onset(loss, _WORSE_THAN_FIRST_HIGH)):
             self._onset_loss = loss
             self._is_onset_sudden = is_calm_before and self._num_seen > _WARM_UP
         self._high_steps.append(step)
@@ -261,12 +282,30 @@ class ExplosionWatch(JudgePart):
 
     def _is_another_level(self, step: int) -> bool:
         """Whether the loss is high and was as high before any long step: then the data have changed."""
-        is_high = bool(self._high_steps) and step - self._high_steps[-1] < _EVERY
-        if self.is_loss_known or not is_high or not self._is_onset_sudden:
+        if self.is_loss_known or not self._is_recently_high(step) or not self._is_onset_sudden:
             return False
         recent = sorted(list(self._losses)[-_NUM_HIGH:])[_NUM_HIGH // 2]
-        rise = self._onset_loss - self.calm_loss
-        return recent - self.calm_loss <= _WORSE_THAN_FIRST_HIGH * rise
+        return not self._is_beyond_onset(recent, _WORSE_THAN_FIRST_HIGH)
+
+    def _is_recently_high(self, step: int) -> bool:
+        return bool(self._high_steps) and step - self._high_steps[-1] < _EVERY
+
+    def _is_at_new_level(self) -> bool:
+        """Whether the loss is no higher than the data alone had made it, and never was much higher."""
+        if not self._is_after_leap or self._is_beyond_onset(self._peak_loss, _FAR_BEYOND):
+            return False
+        return self._recent_loss() <= self._onset_loss
+
+    def _forget_the_level_before(self) -> None:
+        for values in (self._norms, self._losses):
+            newest = list(values)[-_SHORT:]
+            values.clear()
+            values.extend(newest)
+        self._take_as_calm()
+
+    def _is_beyond_onset(self, loss: float, times: float) -> bool:
+        """Whether the loss is higher by so many times what the first of the high losses was higher by."""
+        return loss - self.calm_loss > times * (self._onset_loss - self.calm_loss)
 
     def _is_no_better_for_a_blow_up(self) -> bool:
         is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW
@@ -280,6 +319,10 @@ class ExplosionWatch(JudgePart):
 
     def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
         self._is_by_loss_alone = by_loss_alone
+        self._is_after_leap = (
+            self._is_recently_high(step) and self._is_onset_sudden and not self.is_loss_known
+        )
+        self._peak_loss = max(list(self._losses)[-_EVERY:])
         if self.unhealed_since is None:
             self._loss_healed, self._loss_over = self._calm_loss_upper, self._loss_first
             if self._num_seen <= _WARM_UP + WINDOW and not self._had_learnt():
@@ -314,6 +357,8 @@ class ExplosionWatch(JudgePart):
         if step - self._since < _SHORT:
             return False
         recent = self._recent_loss()
+        if self._is_at_new_level():
+            return True
         return recent <= self._loss_over and (self._is_by_loss_alone or not self._is_high(recent))
 
     def _recent_loss(self) -> float:

@@ -42,7 +42,7 @@ _SLOPE_VANISHING = -0.1
 _TIME_RATIO_VANISHING = 1e-2
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
-_NO_BETTER = 0.97  # of a uniform guess's loss
+_LEARNT_BLIND = 0.75  # the same where it is not known what a constant prediction costs
 _OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far above
 _LONG_STEPS, _LONG_STEPS_IN_TIME = 1e-2, 5e-3  # of the weights; recurrent weights are used at every time step
 _LONG_STEPS_BLIND = 5e-2  # the same where it is not known what a constant prediction costs
@@ -125,10 +125,10 @@ def find_dead(s: Symptoms) -> Finding | None:
 
     Evidence: the gradient of the first layers has been exactly zero for 100 steps, up to some layer, and the
     layer above them gets a gradient for its biases alone, as its inputs are zero; or at least half of all
-    layers are silent in a run that learnt nothing. A silent layer above one that gets a gradient is a
-    branch beside the way: it is not used, or no longer. Where the gradient had all but vanished before it
-    went out, its vanishing is the cause. Layers that got a gradient before, in a run that made steps of a
-    tenth of its weights, were killed by these steps.
+    layers are silent in a run that learnt nothing, or no more than a uniform guess. A silent layer above one
+    that gets a gradient is a branch beside the way: it is not used, or no longer. Where the gradient had all
+    but vanished before it went out, its vanishing is the cause. Layers that got a gradient before, in a run
+    that made steps of a tenth of its weights, were killed by these steps.
     """
     num_layers = len(s.names)
     num_silent = num_layers if s.silent.all() else int(np.argmin(s.silent))
@@ -153,7 +153,7 @@ def _is_blocked(s: Symptoms, num_silent: int) -> bool:
     """Whether the silent layers are silent as nothing passes the last of them."""
     if s.zero_shares[num_silent] >= _INPUTS_ARE_ZERO:
         return True
-    learnt_nothing = s.learnt < NOTHING_LEARNT and s.learnt_in_all < 0.5
+    learnt_nothing = s.learnt < NOTHING_LEARNT and (s.learnt_in_all < 0.5 or s.is_a_guess)
     return 2 * num_silent >= len(s.names) and learnt_nothing
 
 
@@ -242,7 +242,7 @@ def _still(s: Symptoms) -> Finding | None:
     Evidence: half of the layers move by less than a hundred thousandth of their weights, nobody asked for
     that, and a constant prediction or a uniform guess would be as good.
     """
-    is_no_better = s.loss > LITTLE * s.baseline or s.loss > _NO_BETTER * s.uniform
+    is_no_better = s.loss > LITTLE * s.baseline or s.is_a_guess
     if s.is_held_back or not s.typical_update < _MEDIAN_UPDATE_VANISHING or not is_no_better:
         return None
     return Finding(
@@ -258,10 +258,12 @@ def _time(s: Symptoms) -> Finding | None:
 
     Evidence: it falls by a tenth of a decade a step, to less than a hundredth, in a run that has learnt
     nothing for 240 steps. Where it is not known what a constant prediction costs, nothing at all must have
-    been learnt since the first steps: a model may need no long memory, and have learnt what there is.
+    been learnt since the first steps, or the loss must be that of a uniform guess: a model may need no long
+    memory, and have learnt what there is.
     """
     is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
-    if s.stalled_for < _PLATEAU or not is_fading or (not s.knows_baseline and s.progress > 3):
+    may_have_learnt = not s.knows_baseline and s.progress > 3 and not s.is_a_guess
+    if s.stalled_for < _PLATEAU or not is_fading or may_have_learnt:
         return None
     return Finding(
         "vanishing",
@@ -279,10 +281,13 @@ def _stuck(s: Symptoms) -> Finding | None:
     for its size and not for its lost direction. Where it reaches everywhere, and steps are long, they are
     too long. Where it is not known what a constant prediction costs, only steps of a twentieth of the
     weights are evidence, and below a tenth only where the loss is no lower than the very first one: anything
-    else may be a floor of noise, which simple models come to within the first steps.
+    else may be a floor of noise, which simple models, and optimizers that search along a line, come to within
+    the first steps. For the same reason a run that has lost three quarters of its first loss is not meant,
+    unless it is known that a uniform guess would be as good.
     """
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
-    if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or s.learnt_in_all >= _LEARNT_AT_ONCE:
+    has_learnt_at_once = s.learnt_in_all >= (_LEARNT_AT_ONCE if s.knows_baseline else _LEARNT_BLIND)
+    if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or (has_learnt_at_once and not s.is_a_guess):
         return None
     evidence = f"weights move by {s.typical_update:.0e} a step, and nothing was learnt since the first steps"
     long = _LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME

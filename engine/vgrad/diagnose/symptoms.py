@@ -25,6 +25,7 @@ RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost b
 UNDERFLOW_SHARE = 0.5
 NOTHING_LEARNT = 0.1  # of the loss that the first steps left
 LITTLE = 0.85  # of the baseline: who is not below has learnt next to nothing
+NO_BETTER = 0.97  # of a uniform guess's loss
 COLD = 1e-4  # of the weights: a step that is shorter hardly learns anything
 
 _UNDERFLOW_FIRST = 0.9  # the first layer gets the smallest gradients: it is lost before the others are
@@ -100,6 +101,11 @@ class Symptoms:
     def knows_baseline(self) -> bool:
         """Whether it is known what a constant prediction costs."""
         return not math.isnan(self.baseline)
+
+    @property
+    def is_a_guess(self) -> bool:
+        """Whether the loss is known to be no lower than that of a uniform guess."""
+        return self.loss > NO_BETTER * self.uniform  # False of NaN
 
     @property
     def has_moved(self) -> bool:
