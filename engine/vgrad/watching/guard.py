@@ -16,6 +16,13 @@ is_off = False
 """Whether errors are raised instead. For our own tests alone, which must see them."""
 
 
+def report(error: Exception, guard: Guard | None) -> None:
+    """Give ``error`` to ``guard``; raise it where there is none, as in a loop of our own."""
+    if guard is None:
+        raise error
+    guard.caught(error)
+
+
 class Guard:
     """Stands between the hooks and the loop that calls them.
 

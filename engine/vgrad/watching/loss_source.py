@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from vgrad.watching.loss_at_backward import CaughtLoss
+from vgrad.watching.loss_at_backward import CaughtLoss, LossAtBackward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import nn
 
-    from vgrad.watching.loss_at_backward import LossAtBackward
+    from vgrad.watching.guard import Guard
 
 
 class LossSource(Protocol):
@@ -79,3 +79,23 @@ class LossFromCall:
         """Close what was to be closed with it."""
         if self._also is not None:
             self._also.close()
+
+
+def losses_from(
+    loss: Callable[[], Tensor | float | None] | None,
+    params: Sequence[nn.Parameter],
+    guard: Guard,
+    after_backward: Callable[[], None] | None = None,
+) -> LossSource:
+    """Where the losses of ``params`` come from: the loop's own function, or else `LossAtBackward`.
+
+    Args:
+        loss: The function, if the loop has one.
+        params: As `LossAtBackward` takes them.
+        guard: Likewise.
+        after_backward: Likewise; it is called in any case.
+    """
+    if loss is not None and after_backward is None:
+        return LossFromCall(loss)
+    caught = LossAtBackward(params, guard, after_backward)
+    return caught if loss is None else LossFromCall(loss, caught)

@@ -29,6 +29,7 @@ from vgrad.methods.accumulation_window import AccumulationWindow, Announced
 from vgrad.watching.chain import Chain
 from vgrad.watching.closures import closure_of, with_closure
 from vgrad.watching.fused_scaling import FusedScaling
+from vgrad.watching.guard import report
 from vgrad.watching.hooks import StepHooks
 from vgrad.watching.raised_step import WatchedArgs
 from vgrad.watching.sharded_part import remove_hooks
@@ -305,10 +306,9 @@ class OptimizerTap:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        if self.guard is None:
-            raise error
-        self._reader.fail(is_steered=bool(self._chain.links))
-        self.guard.caught(error)
+        if self.guard is not None:
+            self._reader.fail(is_steered=bool(self._chain.links))
+        report(error, self.guard)
 
     def _steer(self, *, is_over: bool = False) -> None:
         """Read the gradients, run the chain on them, and make all ready for the real step.

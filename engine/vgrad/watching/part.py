@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from vgrad.controls.capabilities import Refusal, in_any_loop, without_dense
-from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
@@ -16,25 +13,23 @@ from vgrad.events.environment import find_environment
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, LoopNoted, RunStarted
 from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
-from vgrad.gradients.gradient_reader import has_sparse_module
-from vgrad.gradients.layers import find_layers
 from vgrad.gradients.sharded import is_sharded
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
-from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
+from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.held_params import HeldParams
 from vgrad.watching.loop_clipping import LoopClipping
 from vgrad.watching.loop_remarks import LoopRemarks
-from vgrad.watching.loss_at_backward import LossAtBackward
-from vgrad.watching.loss_source import LossFromCall
+from vgrad.watching.loss_source import losses_from
 from vgrad.watching.optimizer_tap import OptimizerTap
+from vgrad.watching.part_capabilities import PartCapabilities
 from vgrad.watching.reporter import Reporter
-from vgrad.watching.sharded_part import refusals_if_sharded, require_own_gradients
+from vgrad.watching.sharded_part import require_own_gradients
 from vgrad.watching.step_meter import JUDGED_SHARE
-from vgrad.watching.stepped_in_backward import NEVER_TOGETHER, TapInBackward
-from vgrad.watching.unwrap import plain_names
+from vgrad.watching.stepped_in_backward import TapInBackward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from torch import Tensor, nn
@@ -109,22 +104,15 @@ class WatchedPart:
         self._hub = hub
         self._guard = guard
         require_own_gradients(model)
-        layers = self._find_layers()
+        self._held = HeldParams(model, optimizers)
+        layers = self._held.find_layers()
         self._environment = find_environment(layers.params[0].device)
-        self._capabilities = in_any_loop()
+        self._possible = PartCapabilities(model, optimizers, layers.params)
         needs_all_ranks = any(map(is_sharded, layers.params))
         if needs_all_ranks:
-            self._capabilities = self._capabilities.without(*refusals_if_sharded())
             watch_budget = 0.0  # the expensive statistics would be those of the pieces that are here
-        self._is_dense_refused = False
-        if has_sparse_module(model) or any(param.is_complex() for param in layers.params):
-            self._refuse_dense(layers)
-        if len(optimizers) > 1:
-            self._capabilities = self._capabilities.without(*_refusals_of_single_params())
-        if self._is_by_hand:
-            self._capabilities = self._capabilities.without(*refusals_by_hand())
-        require_usable(controls, self._capabilities)
-        self.losses = self._loss_source(loss, layers, guard)
+        require_usable(controls, self.capabilities)
+        self.losses = self._loss_source(loss, layers)
         try:
             if needs_all_ranks:  # last of what can be refused here and not there
                 require_ranks()
@@ -138,7 +126,6 @@ class WatchedPart:
         self.is_loss_logged = False
         self.totals = Totals()
         self._reporting = threading.RLock()  # several threads may train, and each may ask for all parts
-        self._count_params()
         self._share_for_time = JUDGED_SHARE * watch_budget / 2
         self._through_time = self._make_time_probe()
         self._reporter = Reporter(hub, Judge(self.info()), self, part=id, on_verdict=on_verdict)
@@ -186,7 +173,7 @@ class WatchedPart:
     @property
     def capabilities(self) -> Capabilities:
         """What can be used here, and the reason for everything that cannot."""
-        return self._capabilities
+        return self._possible.known
 
     def info(self) -> RunInfo:
         """What this part is."""
@@ -202,7 +189,7 @@ class WatchedPart:
             num_steps=None,
             controls=self.controls,
             recurrent=self._through_time.is_recurrent,
-            capabilities=self._capabilities,
+            capabilities=self.capabilities,
             environment=self._environment,
         )
 
@@ -229,9 +216,9 @@ class WatchedPart:
         Raises:
             ConfigError: If it cannot; says why.
         """
-        if self.tap.meter.has_sparse and not self._is_dense_refused:
-            self._refuse_dense(self.tap.layers)  # no module had said so
-        controls = reduce(self.controls, command, self._capabilities)
+        if self.tap.meter.has_sparse:
+            self._possible.refuse_dense(self.tap.layers.params)  # perhaps no module had said so
+        controls = reduce(self.controls, command, self.capabilities)
         if controls.freeze is not None:
             controls.freeze.matching(self.layers)
 
@@ -240,7 +227,7 @@ class WatchedPart:
         step = self.step + 1
         self.report(wait=True)  # the steps so far were made with the controls so far
         try:
-            controls = reduce(self.controls, command, self._capabilities)
+            controls = reduce(self.controls, command, self.capabilities)
             self.tap.controls = controls
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
@@ -286,16 +273,10 @@ class WatchedPart:
 
     def _look_for_new_params(self) -> None:
         """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
-        num_held = 0
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                num_held += len(group["params"])
-        has_new = num_held != self._num_held
-        if not has_new and not (self._frozen and any(param.requires_grad for param in self._frozen)):
+        if not self._held.have_changed:
             return
-        layers = self._find_layers()
+        layers = self._held.find_layers()
         self._environment = find_environment(layers.params[0].device)
-        self._count_params()
         if layers.param_names == self.tap.layers.param_names:
             return
         self.report(wait=True)
@@ -309,25 +290,17 @@ class WatchedPart:
         self._reporter.judge = Judge(self.info())
         self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
 
-    def _find_layers(self) -> Layers:
-        return find_layers(self._model, self._held(), name_of=plain_names(self._model))
-
     def _make_time_probe(self) -> RecurrentInputsProbe:
         return RecurrentInputsProbe(
             self._model, self.tap.layers.params, self._share_for_time, self._guard.caught
         )
 
-    def _loss_source(
-        self, loss: Callable[[], Tensor | float | None] | None, layers: Layers, guard: Guard
-    ) -> LossSource:
-        """Where losses come from; optimizers that are stepped in backward need its end in any case."""
+    def _loss_source(self, loss: Callable[[], Tensor | float | None] | None, layers: Layers) -> LossSource:
+        """Where losses come from, and who is told that a backward pass has ended."""
         if len(self._optimizers) > 1:
-            caught = LossAtBackward((), guard, self._backward_ended)
-            return caught if loss is None else LossFromCall(loss, caught)
-        if self._is_by_hand:
-            caught = LossAtBackward(layers.params, guard, self._step_by_hand)
-            return caught if loss is None else LossFromCall(loss, caught)
-        return LossAtBackward(layers.params, guard) if loss is None else LossFromCall(loss)
+            return losses_from(loss, (), self._guard, self._backward_ended)
+        after_backward = self._step_by_hand if self._is_by_hand else None
+        return losses_from(loss, layers.params, self._guard, after_backward)
 
     @property
     def _is_by_hand(self) -> bool:
@@ -373,26 +346,8 @@ class WatchedPart:
         if isinstance(tap, TapInBackward):
             tap.backward_ended()
 
-    def _held(self) -> list[Tensor]:
-        groups = chain.from_iterable(optimizer.param_groups for optimizer in self._optimizers)
-        return [param for group in groups for param in group["params"]]
-
-    def _count_params(self) -> None:
-        held = self._held()
-        self._num_held = len(held)
-        self._frozen = [param for param in held if not param.requires_grad]
-
-    def _refuse_dense(self, layers: Layers) -> None:
-        self._is_dense_refused = True
-        self._capabilities = self._capabilities.without(*without_dense(why_not_dense(layers.params)))
-
     def _control_dropped(self, control: str, reason: str) -> None:
         """The tap has switched off what it cannot carry out: it cannot be asked for again either."""
         if why_not_dense(self.tap.layers.params) in reason:
-            self._refuse_dense(self.tap.layers)
+            self._possible.refuse_dense(self.tap.layers.params)
         self._reporter.control_dropped(control, reason)
-
-
-def _refusals_of_single_params() -> Iterator[Refusal]:
-    """Everything but the learning rate, where optimizers step one parameter at a time."""
-    return (Refusal(name, "", NEVER_TOGETHER) for name in CONTROLS if name not in {"lr_scale", "schedule"})

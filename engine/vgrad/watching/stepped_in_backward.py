@@ -18,6 +18,7 @@ from vgrad.gradients.gradient_reader import readable
 from vgrad.methods.accumulation_window import AccumulationWindow, Announced
 from vgrad.watching.backward_hooks import is_in_backward
 from vgrad.watching.fused_scaling import FusedScaling
+from vgrad.watching.guard import report
 from vgrad.watching.hooks import StepHooks
 from vgrad.watching.raised_step import WatchedArgs
 from vgrad.watching.step_meter import StepMeter
@@ -121,7 +122,7 @@ class TapInBackward:
         try:
             self._finish()
         except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
-            self._failed(error)
+            report(error, self.guard)
 
     def _before_step(self, index: int, _: object, args: Any, kwargs: Any) -> Any:
         try:
@@ -140,7 +141,7 @@ class TapInBackward:
             if self._rates[index].are_set:
                 return WatchedArgs.of(args, self._rates[index].put_back_), kwargs
         except Exception as error:  # noqa: BLE001  # as above
-            self._failed(error)
+            report(error, self.guard)
         return None
 
     def _after_step(self, index: int, *_: object) -> None:
@@ -149,12 +150,7 @@ class TapInBackward:
             if len(self._stepped) == len(self._params) and not is_in_backward():
                 self._finish()
         except Exception as error:  # noqa: BLE001  # as above
-            self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        if self.guard is None:
-            raise error
-        self.guard.caught(error)
+            report(error, self.guard)
 
     def _finish(self) -> None:
         """All optimizers that step this time have stepped."""
