@@ -8,7 +8,7 @@ import signal
 import pytest
 from tests.e2e.command_line import vgrad_tui
 from tests.e2e.terminal import VGRAD_TUI, Terminal
-from tests.engine.store.recorded import record
+from tests.engine.store.recorded import record, story
 from tests.waiting import until
 
 from vgrad.store.folder import RunFolder
@@ -80,6 +80,17 @@ def test_ending_the_run_is_asked_about_and_the_screen_shows_how_it_ended(run: Ru
         assert terminal.wait() == 0
     with attach(run) as terminal:  # a run that has ended opens as well
         terminal.wait_for("stopped")
+        terminal.press("q")
+        assert terminal.wait() == 0
+
+
+def test_what_is_read_is_on_the_terminal_before_it_is_read() -> None:
+    folder = record(RunFolder.create("ended"), 300, ("a", "b"), bodies=story(300))
+    with attach(folder) as terminal:
+        terminal.keep_raw = True
+        terminal.wait_for("step 300")
+        words = f"reading the record of  {folder.name}  (".encode()
+        assert -1 < terminal.raw.find(words) < terminal.raw.find(b"made-up")
         terminal.press("q")
         assert terminal.wait() == 0
 

@@ -72,7 +72,7 @@ def run_app(
         VgradError: If the run could not begin: bad data, or a setting that its recipe refuses.
     """
     _forget_fixed_size()
-    with first_frame(config.name) as frame:
+    with first_frame(f"preparing  {config.name}") as frame:
         from vgrad.run.rewindable import RewindableRun
         from vgrad.run.session import Session
         from vgrad.run.summary import RunSummary
@@ -147,7 +147,7 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
 
         return VgradApp
 
-    return _show(folder.name, read, app_type, frugal=frugal, ascii=ascii)
+    return _show(folder, read, app_type, frugal=frugal, ascii=ascii)
 
 
 def replay_app(
@@ -178,11 +178,11 @@ def replay_app(
 
         return ReplayApp
 
-    return _show(folder.name, read, app_type, frugal=frugal, ascii=ascii)
+    return _show(folder, read, app_type, frugal=frugal, ascii=ascii)
 
 
 def _show(
-    name: str,
+    folder: RunFolder,
     read: Callable[[], Any],
     app_type: Callable[[], Callable[..., VgradApp]],
     *,
@@ -191,10 +191,14 @@ def _show(
 ) -> int:
     """Show a run that this process does not train; returns the exit code.
 
-    A long record takes as long to read as the screen takes to import: both are done at once.
+    What is read, and how large it is, is on the terminal first. A long record takes as long to read as the
+    screen takes to import: both are done at once.
     """
+    from vgrad.store.size_limit import size_words
+
     _forget_fixed_size()
-    with first_frame(name) as frame, ThreadPoolExecutor(1) as beside:
+    words = f"reading the record of  {folder.name}  ({size_words(folder.num_bytes())})"
+    with first_frame(words) as frame, ThreadPoolExecutor(1) as beside:
         sys.setswitchinterval(_SWITCH_S)
         reading = beside.submit(read)
         make_app = app_type()

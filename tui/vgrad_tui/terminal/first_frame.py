@@ -32,18 +32,18 @@ class FirstFrame:
 
 @contextmanager
 def first_frame(words: str) -> Iterator[FirstFrame]:
-    """Take the terminal over at once and say what is being prepared, until the app draws its first frame.
+    """Take the terminal over at once and say what is being done, until the app draws its first frame.
 
-    Importing the screen takes longer than anybody should look at nothing. Whatever happens before the app has
-    the terminal, an exception or a signal, gives it back as it was.
+    Importing the screen, or reading a long record, takes longer than anybody should look at nothing. Whatever
+    happens before the app has the terminal, an exception or a signal, gives it back as it was.
 
     Args:
-        words: What is being prepared; ASCII.
+        words: What is being done; ASCII.
     """
     former = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     taken = FirstFrame()
     try:
-        _write(f"{_ENTER}... preparing  {words}")
+        _write(f"{_ENTER}... {words}")
         yield taken
     finally:
         taken.close()
