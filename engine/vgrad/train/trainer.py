@@ -17,7 +17,7 @@ from vgrad.controls.controls import (
     require_usable,
 )
 from vgrad.diagnose.judges import Judges
-from vgrad.errors import ConfigError, DataError, VgradError
+from vgrad.errors import ConfigError, DataError
 from vgrad.events.environment import Environment, find_environment
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.run_info import RunInfo
@@ -27,14 +27,12 @@ from vgrad.measure.through_time import ThroughTimeProbe
 from vgrad.task.random_state import capture_random, restore_random_
 from vgrad.task.task import peek
 from vgrad.train.backward import Backward
-from vgrad.train.capabilities import STRUCTURE, capabilities_of
+from vgrad.train.controls_in_force import ControlsInForce
 from vgrad.train.current_optimizer import CurrentOptimizer
-from vgrad.train.dense_gradients import DenseGradients
-from vgrad.train.model_parts import current, set_structure_, structure_of
-from vgrad.train.model_state import capture_model, how_models_differ, restore_model_
-from vgrad.train.precision_support import PrecisionSupport
+from vgrad.train.model_parts import structure_of
 from vgrad.train.reinit import MOST_UNDONE, Reinits
 from vgrad.train.state import TrainerState, copied, run_in_common
+from vgrad.train.state_holders import DAMAGED, StateHolders
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.reporter import Reporter
 
@@ -52,9 +50,6 @@ if TYPE_CHECKING:
 KEEP_S = 0.1  # for which finished steps are kept back to be reported together: no eye sees it
 # Of the budget, where a model is recurrent: its layers get the rest.
 _TIME_SHARE = 0.5
-
-# What a state raises that is not what was captured.
-_DAMAGED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, VgradError)
 
 
 class Trainer:
@@ -85,8 +80,6 @@ class Trainer:
         self._held: list[StepRecord] = []  # records that `capture` had to wait for
         self._exhausted = False
         self._batch: Microbatch | None = None
-        self._built = current(task.model)
-        self._capabilities = capabilities_of(task.model)
         self._time: ThroughTimeProbe | None = None
         budget = config.watch_budget
         if is_recurrent(task.model):
@@ -95,15 +88,15 @@ class Trainer:
         self._tap = OptimizerTap(
             task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
         )
-        self._precisions = PrecisionSupport(task)
-        self._dense = DenseGradients(task)
         self._passes = Backward(task, seed=config.seed)
         self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         self._reinits = Reinits(task.model, self._stepper, seed=config.seed)
+        self._holders = StateHolders(task, self._tap, self._passes, self._stepper, self._reinits, self._time)
         try:
+            self._in_force = ControlsInForce(task, self._tap, self._passes, self._stepper)
             controls = config.controls() if controls is None else controls
-            require_usable(controls, self._capabilities)
-            self._use(None, controls)
+            require_usable(controls, self._in_force.capabilities)
+            self._in_force.use(None, controls)
         except ConfigError:
             self._tap.remove()
             raise
@@ -158,9 +151,9 @@ class Trainer:
             controls=self.controls,
             recurrent=self._time is not None,
             structure=tuple(structure_of(self.task.model).items()),
-            built=tuple(self._built.items()),
+            built=tuple(self._in_force.built.items()),
             baseline=self.task.baseline,
-            capabilities=self._capabilities,
+            capabilities=self._in_force.capabilities,
             config=self.config.to_data(),
             environment=self._environment,
         )
@@ -176,8 +169,8 @@ class Trainer:
         """
         step = self.step + 1
         try:
-            controls = reduce(self.controls, command, self._capabilities)
-            self._use(self.controls, controls)
+            controls = reduce(self.controls, command, self._in_force.capabilities)
+            self._in_force.use(self.controls, controls)
             if isinstance(command, Reinit):
                 self._reinits.reinit_(command.scheme, step=self.step)
                 self._forget_stats()
@@ -189,23 +182,6 @@ class Trainer:
         except ConfigError as error:
             return CommandRejected(step, command, str(error))
         return CommandApplied(step, as_applied(command, controls), controls)
-
-    def _use(self, before: Controls | None, controls: Controls) -> None:
-        """Bring everything from the controls ``before`` (None: as built) to ``controls``.
-
-        What can be refused is asked first, so that a refusal leaves everything as it was.
-        """
-        if before is None or controls.precision != before.precision:
-            self._precisions.require(controls.precision)
-        self._dense.require(controls)
-        self._tap.controls = controls  # refuses layers to freeze that do not exist
-        self._passes.set(before, controls)
-        for name in STRUCTURE:
-            wanted = getattr(controls, name)
-            if wanted != (None if before is None else getattr(before, name)):
-                set_structure_(self.task.model, name, self._built[name] if wanted is None else wanted)
-        if controls.optimizer != (None if before is None else before.optimizer):
-            self._tap.move_to(self._stepper.use(controls.optimizer))
 
     def _forget_stats(self) -> None:
         """The weights are others now; what was measured of them counts no more."""
@@ -301,13 +277,7 @@ class Trainer:
         content = {
             "seed": self.config.seed,
             "is_exhausted": self._exhausted,
-            "task": self.task.capture(),
-            "model": capture_model(self.task.model),
-            "optimizer": self._stepper.capture(),
-            "watching": self._tap.capture(),
-            "backward": self._passes.capture(),
-            "reinits": self._reinits.capture(),
-            "time": None if self._time is None else self._time.capture(),
+            **self._holders.capture(),
             "judges": self._judges.capture(),
             "random": capture_random(self._device),
         }
@@ -324,35 +294,16 @@ class Trainer:
             DataError: If it is not what `capture` returned. Nothing is changed then.
         """
         state.require_same_run(self._run)
-        try:
-            differing = how_models_differ(self.task.model, state.content["model"])
-            controls = state.content["watching"]["controls"]
-            if not isinstance(controls, Controls):
-                raise TypeError(f"its controls are a {type(controls).__name__}")
-        except _DAMAGED as error:
-            raise DataError(f"the state cannot be restored: {error!r}") from None
-        if differing is not None:
-            raise ConfigError(f"the state is of another model: {differing}")
-        require_usable(controls, self._capabilities)
-        self._precisions.require(controls.precision)
-        self._dense.require(controls)
+        self._in_force.require(self._holders.controls_in(state.content))
         before = self.capture()
         try:
             self._restore_(copied(state.content))
-        except _DAMAGED as error:
+        except DAMAGED as error:
             self._restore_(copied(before.content))
             raise DataError(f"the state cannot be restored: {error}") from None
 
     def _restore_(self, content: Mapping[str, Any]) -> None:
-        self.task.restore_(content["task"])
-        restore_model_(self.task.model, content["model"])
-        self._tap.move_to(self._stepper.restore_(content["optimizer"]))
-        self._tap.restore_(content["watching"])
-        self._passes.set(None, self.controls)
-        self._passes.restore_(content["backward"])
-        self._reinits.restore_(content["reinits"])
-        if self._time is not None:
-            self._time.restore_(content["time"])
+        self._holders.restore_(content)
         self.config = self.config.model_copy(update={"seed": content["seed"]})
         self._exhausted, self._batch = content["is_exhausted"], None
         self._judges.restore_(content["judges"], self.info())
