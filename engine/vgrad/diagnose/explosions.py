@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from vgrad.diagnose.first_steps import NUM_FIRST, FirstSteps
 from vgrad.diagnose.part import JudgePart
+from vgrad.diagnose.step_reach import StepReach
 
 WINDOW = 100  # steps that medians are taken over
 _EVERY = 10  # steps between two looks at the medians; jumps this near to each other belong together
-_WARM_UP = 20  # steps in which norms alone say nothing, for they have hardly a past
 
 _NORM_JUMP = 10.0
 _BEYOND_NOISE = 2.0  # times the largest norm of the last 100 steps
@@ -21,15 +22,12 @@ _WORSE_THAN_FIRST_HIGH = 1.5
 _FAR_BEYOND = 3.0  # times the leap of the loss that came before any long step
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
 _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
-_FIRST = 3  # losses whose median is less a matter of luck than the very first one
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
 _LEARNT_AGAIN = 0.35  # of the loss before: what explodes before it has learnt so much must learn it then
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
 _OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
 _BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
 _SHORT = 40  # steps after which an explosion may be over, and whose losses say so
-_THROWN = 0.1  # of a layer's weights in one step
-_TRIPLED, _FAR_UP = 3.0, 5.0  # times the first norm or loss, within the first steps
 
 
 class ExplosionWatch(JudgePart):
@@ -105,21 +103,13 @@ class ExplosionWatch(JudgePart):
         self._is_after_leap = False  # whether this explosion followed a leap of the loss at a calm step
         self._peak_loss = -math.inf  # of this explosion
         self._was_blown_up = False  # at the step before
-        self._longest_update = 0.0
-        self._norm_first = math.nan
-        self._first_peak_loss = -math.inf
-        self._first_peak_norm = -math.inf
+        self._first = FirstSteps(is_loss_known=is_loss_known)
         self._step = 0
         self._num_seen = 0
         self._since: int | None = None
-        self._loss_first = math.nan
+        self._is_first_a_level = True  # whether later losses can be compared with the first one
         self._loss_healed = math.nan
         self._loss_over = math.nan
-        self._loss_early = math.nan  # median of the first three losses, or the first one if that was higher
-        self._loss_below = math.nan  # what the losses in a row are compared with
-        self._num_above = 0  # losses in a row that were far above that
-        self._highs: list[float] = []  # losses far above the first, of the first steps
-        self._num_late_highs = 0  # the same, of the 100 steps after these
         self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
 
     @property
@@ -145,23 +135,17 @@ class ExplosionWatch(JudgePart):
     @property
     def has_thrown(self) -> bool:
         """Whether a step moved a layer by a tenth of its weights, or the first steps raised norm and loss."""
-        has_risen = self._first_peak_loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
-        return self._longest_update >= _THROWN or (has_risen and self._has_tripled())
-
-    def _has_tripled(self) -> bool:
-        return self._first_peak_norm >= _TRIPLED * self._norm_first
-
-    def _is_thrown_early(self) -> bool:
-        """Whether the first steps have thrown the weights: a loss alone may rise for many reasons."""
-        if self._longest_update >= _THROWN:
-            return True
-        if not min(self._lowest, self._loss_first) > 0:
-            return False  # ratios of losses around zero mean nothing
-        rise = self._first_peak_loss / self._loss_first
-        return rise >= _FAR_UP or (rise >= _TRIPLED and self._has_tripled())
+        return self._first.has_thrown
 
     def observe(
-        self, step: int, loss: float, grad_norm: float, *, clipped: bool, update: float = math.nan
+        self,
+        step: int,
+        loss: float,
+        grad_norm: float,
+        *,
+        clipped: bool,
+        update: float = math.nan,
+        reach: StepReach | None = None,
     ) -> bool:
         """Take one finite step into account; True while the run explodes.
 
@@ -171,59 +155,51 @@ class ExplosionWatch(JudgePart):
             grad_norm: Norm of its gradient.
             clipped: Whether gradients are clipped.
             update: Largest share of its weights by which a layer was moved, as measured last; NaN: unknown.
+            reach: What the steps so far can have done to the loss; None: anything.
         """
-        if math.isnan(self._loss_first):
-            self._loss_first = self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
-            self.calm_norm = self._calm_norm_high = self._norm_first = grad_norm
-        self._longest_update = max(self._longest_update, update)  # NaN is not larger
+        if not self._num_seen:
+            self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
+            self.calm_norm = self._calm_norm_high = grad_norm
+        self._first.observe(loss, grad_norm, update)
         self._step = step
+        self._is_first_a_level = self.is_loss_known or reach is None or reach.is_first_a_level
         self._num_seen += 1
-        if self._num_seen <= _WARM_UP:
-            self._first_peak_loss = max(self._first_peak_loss, loss)
-            self._first_peak_norm = max(self._first_peak_norm, grad_norm)
         if self._since is None:
             self._look_for_signs(step, loss, grad_norm)
         self._norms.append(grad_norm)
         self._losses.append(loss)
-        self._count_above(loss)
+        is_another_loss = not self.is_loss_known and reach is not None and reach.is_exceeded
         if self._since is not None:
             self._peak_loss = max(self._peak_loss, loss)
             if step % _EVERY == 0 and self._is_over(step):
-                if self._is_at_new_level():
-                    self.unhealed_since = None
-                    self._forget_the_level_before()
-                self._since = None
-                self._jumps.clear()
-                self._high_steps.clear()
-        elif (is_jump := self._begins(step, loss, clipped=clipped)) or self._stays_above():
-            self._begin(step, by_loss_alone=not is_jump and not self.is_loss_known)
-            self.evidence = self._jump_in_words(step, loss)
-        elif self._is_no_better_for_a_blow_up():
-            self._begin(step, by_loss_alone=not self.is_loss_known)
-            self.evidence = (
-                f"the loss rose from {self._loss_first:.3g} to {max(self._highs):.3g} in the first"
-                f" {_WARM_UP} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
-            )
+                self._end()
+        elif not is_another_loss and (words := self._begins_in_words(step, loss, clipped=clipped)):
+            self.evidence = words
         elif step % _EVERY == 0:
             self._take_as_calm()
         self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
         return self.is_exploding
 
-    def _count_above(self, loss: float) -> None:
-        """Count losses far above the first: those in a row, and those of the first steps."""
-        is_above = loss - self._loss_first > _LOSS_JUMP * abs(self._loss_first)
-        if not self._num_above:
-            # Once there is more to compare with: the very first loss may have been low by luck.
-            later = self._num_seen > _WARM_UP and not self.is_loss_known
-            self._loss_below = self._loss_early if later else self._loss_first
-        is_in_row = loss - self._loss_below > _LOSS_JUMP * abs(self._loss_below)
-        self._num_above = self._num_above + 1 if is_in_row else 0
-        if self._num_seen == _FIRST:
-            self._loss_early = max(self._loss_first, _median(self._losses))
-        if is_above and self._num_seen <= _WARM_UP:
-            self._highs.append(loss)
-        elif is_above and self._num_seen <= _WARM_UP + WINDOW:
-            self._num_late_highs += 1
+    def _begins_in_words(self, step: int, loss: float, *, clipped: bool) -> str:
+        """The numbers of an explosion that begins at this step; empty where none does."""
+        if (is_jump := self._begins(step, loss, clipped=clipped)) or self._stays_above():
+            self._begin(step, by_loss_alone=not is_jump and not self.is_loss_known)
+            return self._jump_in_words(step, loss)
+        if self._is_no_better_for_a_blow_up():
+            self._begin(step, by_loss_alone=not self.is_loss_known)
+            return (
+                f"the loss rose from {self._first.loss:.3g} to {max(self._first.highs):.3g} in the first"
+                f" {NUM_FIRST} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
+            )
+        return ""
+
+    def _end(self) -> None:
+        if self._is_at_new_level():
+            self.unhealed_since = None
+            self._forget_the_level_before()
+        self._since = None
+        self._jumps.clear()
+        self._high_steps.clear()
 
     def _take_as_calm(self) -> None:
         self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
@@ -232,7 +208,7 @@ class ExplosionWatch(JudgePart):
         self._calm_loss_upper = losses[3 * len(losses) // 4]
         if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
             self.unhealed_since = None
-        if self._loss_first - self.calm_loss >= _LEARNT * abs(self._loss_first):
+        if self._first.loss - self.calm_loss >= _LEARNT * abs(self._first.loss):
             self.thrown_off_since = None
 
     def _look_for_signs(self, step: int, loss: float, grad_norm: float) -> None:
@@ -247,7 +223,7 @@ class ExplosionWatch(JudgePart):
         is_first = not self._high_steps or step - self._high_steps[-1] >= _EVERY
         if is_first or (is_calm_before and self._is_beyond_onset(loss, _WORSE_THAN_FIRST_HIGH)):
             self._onset_loss = loss
-            self._is_onset_sudden = is_calm_before and self._num_seen > _WARM_UP
+            self._is_onset_sudden = is_calm_before and self._num_seen > NUM_FIRST
         self._high_steps.append(step)
 
     def _begins(self, step: int, loss: float, *, clipped: bool) -> bool:
@@ -260,15 +236,19 @@ class ExplosionWatch(JudgePart):
         if (is_blown_up and self.is_loss_known) or (was_blown_up and self._is_high(loss)):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
-        keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > _WARM_UP
+        keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > NUM_FIRST
         if not keeps_jumping or self._is_another_level(step):
             return False
-        undone = _UNDONE * (self._loss_first - self.calm_loss)
+        undone = _UNDONE * (self._first.loss - self.calm_loss)
         return not clipped and loss - self.calm_loss > max(undone, 0.0)
 
     def _stays_above(self) -> bool:
         """Whether the loss has been far above the first for twenty steps in a row."""
-        return self._num_above >= _WARM_UP and (self.is_loss_known or self._is_thrown_early())
+        return (
+            self._first.num_above >= NUM_FIRST
+            and self._is_first_a_level
+            and (self.is_loss_known or self._first.is_thrown_early)
+        )
 
     def _has_doubled(self) -> bool:
         return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
@@ -308,14 +288,19 @@ class ExplosionWatch(JudgePart):
         return loss - self.calm_loss > times * (self._onset_loss - self.calm_loss)
 
     def _is_no_better_for_a_blow_up(self) -> bool:
-        is_time = self._num_seen == _WARM_UP + WINDOW and len(self._highs) >= _FEW
-        if not is_time or not (self.is_loss_known or self._is_thrown_early()):
+        is_time = self._num_seen == NUM_FIRST + WINDOW and len(self._first.highs) >= _FEW
+        if not is_time or not self._is_first_a_level:
             return False
-        if not self.is_loss_known and self._num_late_highs / WINDOW >= _OFTEN * len(self._highs) / _WARM_UP:
+        if not (self.is_loss_known or self._first.is_thrown_early):
+            return False
+        if (
+            not self.is_loss_known
+            and self._first.num_late_highs / WINDOW >= _OFTEN * len(self._first.highs) / NUM_FIRST
+        ):
             return False
         if not self.is_loss_known and self._recent_loss() <= self._loss_when_back():
             return False  # such an explosion would be over at once
-        return self._loss_first - _median(self._losses) < _LEARNT_AGAIN * abs(self._loss_first)
+        return self._first.loss - _median(self._losses) < _LEARNT_AGAIN * abs(self._first.loss)
 
     def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
         self._is_by_loss_alone = by_loss_alone
@@ -324,13 +309,13 @@ class ExplosionWatch(JudgePart):
         )
         self._peak_loss = max(list(self._losses)[-_EVERY:])
         if self.unhealed_since is None:
-            self._loss_healed, self._loss_over = self._calm_loss_upper, self._loss_first
-            if self._num_seen <= _WARM_UP + WINDOW and not self._had_learnt():
+            self._loss_healed, self._loss_over = self._calm_loss_upper, self._first.loss
+            if self._num_seen <= NUM_FIRST + WINDOW and not self._had_learnt():
                 self.thrown_off_since = step
                 lowest = min(self._losses)
                 self._loss_healed = lowest - _LEARNT_AGAIN * abs(lowest)
-            if self._num_seen - self._num_above <= _WARM_UP or len(self._highs) >= _FEW:
-                self._loss_over -= _LEARNT_AGAIN * abs(self._loss_first)
+            if self._num_seen - self._first.num_above <= NUM_FIRST or len(self._first.highs) >= _FEW:
+                self._loss_over -= _LEARNT_AGAIN * abs(self._first.loss)
             if by_loss_alone:
                 self._loss_healed = self._loss_over = self._loss_when_back()
         self._since = self.unhealed_since = step
@@ -339,7 +324,7 @@ class ExplosionWatch(JudgePart):
 
     def _had_learnt(self) -> bool:
         """Whether the loss had come down by a third before the explosion, and has a level to come back to."""
-        return self._loss_first - self.calm_loss >= _LEARNT_AGAIN * abs(self._loss_first)
+        return self._first.loss - self.calm_loss >= _LEARNT_AGAIN * abs(self._first.loss)
 
     def _jump_in_words(self, step: int, loss: float) -> str:
         norm = max(list(self._norms)[-_EVERY:])
@@ -349,7 +334,7 @@ class ExplosionWatch(JudgePart):
             if is_norm_high
             else "the loss was"
         )
-        before = min(self.calm_loss, self._loss_first)
+        before = min(self.calm_loss, self._first.loss)
         return f"at step {step:,} {signs} {loss:.3g} against {before:.3g}"
 
     def _is_over(self, step: int) -> bool:
@@ -368,18 +353,18 @@ class ExplosionWatch(JudgePart):
 
     def _loss_when_back(self) -> float:
         """Below it a run is back, where only its loss was high at first."""
-        return self._loss_first - (1 - _BACK) * abs(self._loss_first)
+        return self._first.loss - (1 - _BACK) * abs(self._first.loss)
 
     def _is_high(self, loss: float) -> bool:
         # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.
         calm = self.calm_loss
-        undone = _UNDONE * (self._loss_first - calm)
+        undone = _UNDONE * (self._first.loss - calm)
         return loss - calm > max(_LOSS_JUMP * abs(calm), undone, self._calm_loss_high - calm)
 
     def _is_blown_up(self, loss: float) -> bool:
         # Next to nothing may grow a hundredfold and still be next to nothing: compare with the first, too.
         rise = loss - self.calm_loss
-        if not (loss > self._loss_first and rise > _LOSS_BLOW_UP * abs(self.calm_loss) > 0):
+        if not (loss > self._first.loss and rise > _LOSS_BLOW_UP * abs(self.calm_loss) > 0):
             return False
         return self.is_loss_known or rise > _BEYOND_RANGE * (self._highest - self._lowest)
 

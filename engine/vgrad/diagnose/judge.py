@@ -35,6 +35,7 @@ from vgrad.diagnose.recovery import Recovery
 from vgrad.diagnose.remedies import Explosion, against, against_explosion, against_non_finite, still_due
 from vgrad.diagnose.rules import FINDING_RULES, Finding, find, find_dead, find_underflow
 from vgrad.diagnose.skipped_steps import SkippedSteps
+from vgrad.diagnose.step_reach import StepReach
 from vgrad.diagnose.symptoms import Symptoms, is_held_back, natural_updates, reach
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.run_info import RunInfo
@@ -70,6 +71,7 @@ class Judge:
         self._sums = GradientSums()
         self._baseline = math.nan if info.baseline is None else info.baseline  # no rule fires on NaN
         self._explosions = ExplosionWatch(is_loss_known=info.baseline is not None)
+        self._reach = StepReach(info.layer_sizes)
         self._norms = NormWatch()
         self._growth = Growth()
         self._recovery = Recovery()
@@ -90,6 +92,7 @@ class Judge:
             "rates": self._rates,
             "sums": self._sums,
             "explosions": self._explosions,
+            "reach": self._reach,
             "norms": self._norms,
             "growth": self._growth,
             "recovery": self._recovery,
@@ -204,9 +207,16 @@ class Judge:
         self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
         clipped = controls.clip is not None
+        calm = self._explosions.calm_loss
+        self._reach.observe(loss, record.grad_norm, record.applied_norm, record.lr, calm)
         was_whole, was_exploding = self._explosions.unhealed_since is None, self._explosions.is_exploding
         is_exploding = self._explosions.observe(
-            record.step, loss, record.norm_left_by_loop, clipped=clipped, update=self._largest_update(stats)
+            record.step,
+            loss,
+            record.norm_left_by_loop,
+            clipped=clipped,
+            update=self._largest_update(stats),
+            reach=self._reach,
         )
         self._against_baseline.observe(record.step, loss, self._uniform_loss)
         self._growth.observe(record.step, loss, record.grad_norm)
@@ -275,7 +285,7 @@ class Judge:
         """The rule and the numbers where no single step stands out, and the loss shows an explosion."""
         if self._against_baseline.is_wreck:
             return "wreck", self._against_baseline.peak_in_words()
-        if self._growth.is_found:
+        if self._growth.is_found and self._reach.is_first_a_level:
             return "grown", self._growth.words()
         return ("above", self._against_baseline.words()) if self._against_baseline.is_far_above else None
 

@@ -11,8 +11,8 @@ import numpy as np
 class JudgePart:
     """Remembers something of the steps seen so far, all of it in its attributes.
 
-    Attributes hold numbers, flags, words, frozen values, or lists, deques and arrays of these, and nothing
-    that is shared with anybody else. So a state is a copy of the attributes.
+    Attributes hold numbers, flags, words, frozen values, lists, deques and arrays of these, or parts of its
+    own, and nothing that is shared with anybody else. So a state is a copy of the attributes.
     """
 
     def capture(self) -> dict[str, Any]:
@@ -31,6 +31,9 @@ class JudgePart:
             raise ValueError(f"not a state of {type(self).__name__}: differs in {differing}")
         for name, value in captured.items():
             now = mine[name]
+            if isinstance(now, JudgePart):
+                now.restore_(value)
+                continue
             if isinstance(now, deque):
                 value = deque(map(_hashable, value), maxlen=now.maxlen)
             elif isinstance(now, (list, tuple)):
@@ -41,6 +44,8 @@ class JudgePart:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, JudgePart):
+        return value.capture()
     if isinstance(value, np.ndarray):
         return value.tolist()
     return list(value) if isinstance(value, (deque, list)) else value
