@@ -57,12 +57,14 @@ def before_first_training(function: Callable[[], None], prepare: Callable[[], No
 
     @functools.wraps(make)
     def first_make(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         is_outermost = optimizer.__init__ is first_make
         begin()
         return (optimizer.__init__ if is_outermost and has_changed() else make)(self, *args, **kwargs)
 
     @functools.wraps(backward)
     def first_backward(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         is_outermost = autograd.backward is first_backward
         begin()
         return (autograd.backward if is_outermost and has_changed() else backward)(*args, **kwargs)

@@ -156,6 +156,7 @@ def _put_back(owner: Any, name: str, original: Any) -> None:
 def _wrapped_backward(original: Any) -> Any:
     # Right after a forward pass none of this is in the processor's caches: the fewer calls, the better.
     def backward(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         this = threading.get_ident()
         users, listeners = _Wrappers.users(), _Wrappers.listeners
         # A pass inside another is of activation checkpointing.
@@ -243,6 +244,7 @@ def _call(function: Callable[[], None], guard: Guard) -> None:
 def _wrapped_scale(original: Any) -> Any:
     @functools.wraps(original)
     def scale(self: Any, outputs: Any) -> Any:
+        __tracebackhide__ = True
         scaled = original(self, outputs)
         _scaled.scale = getattr(self, "_scale", None) if self.is_enabled() else None
         return scaled

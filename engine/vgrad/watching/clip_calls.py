@@ -101,6 +101,7 @@ def _put_on(function: Any, call_of: Callable[..., ClipCall | None]) -> None:
 
 def _observed(original: Any, call_of: Callable[..., ClipCall | None]) -> Any:
     def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         if torch.compiler.is_compiling():
             return original(parameters, *args, **kwargs)
         params = [parameters] if isinstance(parameters, Tensor) else list(parameters)

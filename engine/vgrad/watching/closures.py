@@ -23,6 +23,7 @@ def with_closure(
     """The same arguments, with ``after`` called with what ``closure`` returned, each time that it did."""
 
     def wrapped() -> Any:
+        __tracebackhide__ = True
         loss = closure()
         after(loss)
         return loss

@@ -153,6 +153,7 @@ class EveryOptimizer:
     def _noticing(self, original: Any) -> Any:
         @functools.wraps(original)
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
             original(optimizer, *args, **kwargs)
             self._guarded(functools.partial(self.notice, optimizer))
 

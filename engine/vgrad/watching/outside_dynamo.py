@@ -32,6 +32,7 @@ def outside_dynamo(function: Callable[..., Any], instead_of: Callable[..., Any] 
 
     @functools.wraps(instead_of or function, updated=())
     def outside(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         return (function if compiler() is None else disabled)(*args, **kwargs)
 
     skip_code(outside.__code__)  # type: ignore[attr-defined]

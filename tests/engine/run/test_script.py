@@ -136,3 +136,51 @@ def test_what_stands_behind_the_script_is_the_scripts_own() -> None:
     assert options.arguments == ("--name", "y", "-m", "--help")
     module = read_script_options(["-m", "pack.train", "--fail-now"])
     assert (module.script, module.is_module, module.arguments) == ("pack.train", True, ("--fail-now",))
+
+
+FAILS_IN_TORCH = """
+import torch
+from torch import nn
+
+class FailsBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(context, inputs):
+        return inputs.clone()
+
+    @staticmethod
+    def backward(context, grad):
+        raise ValueError("in backward")
+
+def fail():
+    raise ValueError("in a closure")
+
+try:
+    torch.optim.SGD([], lr=0.1)
+except ValueError:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    try:
+        optimizer.step(fail)
+    except ValueError:
+        model.weight.grad.fill_(float("inf"))
+        try:
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+        except RuntimeError:
+            try:
+                torch.amp.GradScaler("cpu").scale(1)
+            except ValueError:
+                FailsBackward.apply(model(torch.ones(1, 2)).sum()).backward()
+"""
+
+
+def test_a_traceback_shows_nothing_of_what_stands_in_for_functions_of_torch(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text(FAILS_IN_TORCH)
+    bare = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert bare.returncode == 1 and bare.stderr.count("Traceback") == 5, bare.stderr
+    watched = vgrad(str(script), cwd=tmp_path)
+    assert (watched.returncode, watched.stderr) == (1, bare.stderr)
