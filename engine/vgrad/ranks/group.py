@@ -70,7 +70,8 @@ def find_group(name: str) -> RankGroup | None:
     store = distributed.distributed_c10d._get_default_store()
     if store is None:
         return None
-    prefix = f"vgrad/{name}"
+    # Torchrun starts ranks again with the same store, in which the keys of those before still are.
+    prefix = f"vgrad/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{name}"
 
     def connect() -> Store:
         # A clone does not keep the store alive once the script has destroyed its group.
