@@ -124,6 +124,13 @@ class _Chunk:
         if self.copies.numel() != self.rows.numel():  # torch has given ``copies`` another size
             raise RuntimeError("gradients have other shapes than those that the plan was made for")
 
+    def gather_some(self, tensors: Sequence[Tensor], positions: Sequence[int]) -> Tensor:
+        """Copy those at some positions of the chunk, after `gather` of the same ones: a row each."""
+        own = self.pick(tensors)
+        rows = self.rows[: len(positions)]
+        torch.cat([own[position] for position in positions], out=rows.view(-1, *own[0].shape[1:]))
+        return rows
+
 
 class _HostPlan:
     """Reads norms on a CPU, where the number of different calls decides what reading costs.
@@ -197,15 +204,17 @@ class _HostPlan:
         elif again:
             exact[doubtful] = torch.stack(torch._foreach_norm(again, 2, dtype=torch.float64)).numpy()
         for chunk in self._chunks:
-            if not is_doubtful[chunk.place].any():
+            doubtful = np.flatnonzero(is_doubtful[chunk.place]).tolist()
+            if not doubtful:
                 continue
-            chunk.gather(tensors)
-            if _largest(chunk.copies) == 0:
+            rows = chunk.gather_some(tensors, doubtful)
+            if _largest(rows) == 0:
                 continue
+            found = exact[chunk.place]
             if self._norm_dtype is torch.float64:
-                exact[chunk.place] = [exact_norm(row) for row in chunk.rows.unbind()]
+                found[doubtful] = [exact_norm(row) for row in rows.unbind()]
             else:
-                exact[chunk.place] = torch.linalg.vector_norm(chunk.rows, 2, 1, dtype=torch.float64)
+                found[doubtful] = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64)
         exact = exact[self._positions]
         # hypot takes an inf for more than a NaN
         norm = math.nan if np.isnan(exact).any() else math.hypot(*exact.tolist())

@@ -143,6 +143,15 @@ def test_gradients_whose_squares_underflow_are_not_zero(size: int, entry: float)
     assert float(norm) == pytest.approx(math.sqrt(3))
 
 
+@pytest.mark.parametrize("shape", [(6,), (3, 2), (3, 2, 1)])
+@pytest.mark.parametrize("which", [[1], [0, 7, 36], list(range(37))])
+def test_squares_that_underflow_are_mended_in_their_own_places(
+    shape: tuple[int, ...], which: list[int]
+) -> None:
+    tensors = [torch.full(shape, 1e-30 if index in which else 1.0 + index) for index in range(37)]
+    assert read(tensors).tolist() == pytest.approx([exact(tensor) for tensor in tensors], rel=1e-5)
+
+
 def test_zeros_stay_zeros_of_the_same_dtype() -> None:
     tensors = [torch.zeros(64), torch.zeros(64), torch.zeros(2 * SMALL), torch.zeros(())]
     norms, norm = NormPlan(tensors, varying=[0]).read(tensors)
