@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Self
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from vgrad.controls.controls import Controls
 from vgrad.diagnose.worst import worst
-from vgrad.errors import ConfigError
 from vgrad.events.hub import Cursor, Hub
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded, new_command_id
 from vgrad.events.step_block import blocks_of
@@ -23,6 +23,7 @@ from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
 from vgrad.ranks.group import find_group
 from vgrad.watching import at_exit
+from vgrad.watching.command_on_parts import apply_to_parts
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step, run_deferred
 from vgrad.watching.other_ranks import OtherRanks
@@ -352,30 +353,13 @@ class Watch:
 
     def _carry_out(self, asked: Asked) -> CommandApplied | CommandRejected:
         """Apply a command to the parts that it is for, or to none of them, and say so over the hub."""
-        command, step = asked.command, self.step + 1
-        parts = [part for part in self.parts if asked.parts is None or part.id in asked.parts]
-        try:
-            self._require_parts(parts, asked)
-            for part in parts:
-                part.check(command)
-        except ConfigError as error:
-            refusal = CommandRejected(step, command, str(error))
-            self._hub.notify(refusal, part=min(asked.parts or (0,)), command_id=asked.command_id)
-            return refusal
-        answers = [part.apply(command) for part in parts]
-        if asked.parts is None:
-            self._controls = parts[-1].controls
-        for part, answer in zip(parts, answers, strict=True):
-            self._hub.notify(answer, part=part.id, command_id=asked.command_id)
-        return answers[0]
-
-    def _require_parts(self, parts: Sequence[WatchedPart], asked: Asked) -> None:
         if self._is_closed:
-            raise ConfigError("watching has ended")
-        if asked.refusal:
-            raise ConfigError(asked.refusal)
-        if not parts:
-            raise ConfigError(f"there is no part {(asked.parts or (0,))[0]} of {len(self._totals)}, from 0")
+            asked = replace(asked, refusal="watching has ended")
+        parts = [part for part in self.parts if asked.parts is None or part.id in asked.parts]
+        answer = apply_to_parts(asked, parts, self._hub, self.step + 1, num_parts=len(self._totals))
+        if asked.parts is None and isinstance(answer, CommandApplied):
+            self._controls = parts[-1].controls  # of parts that are added later
+        return answer
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         if self._on_verdict is None:
