@@ -2,7 +2,8 @@
 
 An optimizer is noticed when it is made. It is watched from its first use on: when a backward pass begins or
 it steps: only then do all optimizers of a step exist, and is the model complete. In a script that makes
-no optimizer the parameters are updated by hand; they are read when its backward passes end.
+no optimizer the parameters are updated by hand; they are read when its backward passes end. They may be
+tensors that no module holds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from vgrad.errors import ConfigError
-from vgrad.watching.backward_hooks import listen, stop_listening
+from vgrad.watching.backward_hooks import is_in_backward, listen, stop_listening
 from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_models
 from vgrad.watching.hooks import (
@@ -30,6 +31,7 @@ from vgrad.watching.hooks import (
     waits_for,
     when_no_step_runs,
 )
+from vgrad.watching.loose_tensors import loose_tensors, module_of
 from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
@@ -73,6 +75,7 @@ class EveryOptimizer:
         self._new: dict[int, weakref.ref[Optimizer]] = {}
         self._adding = threading.RLock()
         self._by_hand: list[UpdatesByHand] = []
+        self._loose: dict[int, weakref.ref[Tensor]] = {}  # as of the last look
         self._num_passes = 0
         self._num_parts = 0
         self._init: Any = None
@@ -207,27 +210,46 @@ class EveryOptimizer:
                 self.notice(optimizer)
 
     def _watch_by_hand(self) -> None:
+        if is_in_backward():  # another thread is: torch writes gradients without the GIL
+            return
         gc.collect()  # models that nobody holds any more are not meant
         self.notice_existing()
         if self._new:
             self._watch_new()
             return
-        params = _with_gradients()
+        params: Sequence[Tensor] = _with_gradients()
+        model = None
+        if not params:
+            params = self._loose_tensors()
+            model = module_of(params)
         if params:
             optimizer = UpdatesByHand(params)
             self._by_hand.append(optimizer)
-            self._add(params, [optimizer], is_kept=True)
+            self._add(params, [optimizer], is_kept=True, model=model)
 
-    def _add(self, params: Sequence[Tensor], optimizers: Sequence[Optimizer], *, is_kept: bool) -> None:
+    def _loose_tensors(self) -> list[Tensor]:
+        """Those that had a gradient at the look before, too: not what a loop makes in each pass again."""
+        found, before = loose_tensors(), self._loose
+        self._loose = {id(tensor): weakref.ref(tensor) for tensor in found}
+        return [tensor for tensor in found if (ref := before.get(id(tensor))) is not None and ref() is tensor]
+
+    def _add(
+        self,
+        params: Sequence[Tensor],
+        optimizers: Sequence[Optimizer],
+        *,
+        is_kept: bool,
+        model: nn.Module | None = None,
+    ) -> None:
         if self._num_parts >= _MOST_PARTS:
             return
-        models = find_models(params)
+        models = find_models(params) if model is None else (model,)
         if not models and "deepspeed" in sys.modules:  # they are its flat partitions
             _log.warning("%s is not watched: %s", type(optimizers[0]).__name__, DEEPSPEED)
             return
-        model = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
+        module = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
         try:
-            self.watch.add(model, optimizers, is_kept=is_kept)
+            self.watch.add(module, optimizers, is_kept=is_kept)
         except ConfigError as error:
             kind = type(optimizers[0]).__name__
             _log.warning("%s is not watched: %s", kind, error)

@@ -123,3 +123,34 @@ def test_what_is_updated_by_hand_is_clipped_at_backward() -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def train_loose_tensors() -> None:
+    inputs = torch.randn(64, 6)
+    weight = torch.randn(6, 4, requires_grad=True)
+    rest = {"out": torch.randn(4, 1, requires_grad=True), "bias": torch.zeros(1, requires_grad=True)}
+    trained = [weight, *rest.values()]
+    watch = Watch("script")
+    EveryOptimizer(watch).begin()
+    for _ in range(10):
+        made_again = torch.zeros(1, requires_grad=True)
+        (inputs @ weight @ rest["out"] + rest["bias"] + made_again - 1).square().mean().backward()
+        with torch.no_grad():
+            for param in trained:
+                assert param.grad is not None
+                param -= 0.001 * param.grad
+                param.grad = None
+    records = watch.records()
+    layers = watch.layers
+    watch.close()
+    assert sorted(layers) == ["rest.bias", "rest.out", "weight"]
+    # The passes 1 and 2 show which tensors stay.
+    assert [record.step for record in records] == list(range(1, 10))
+    assert all(record.loss is not None and record.grad_norm > 0 for record in records)
+
+
+def test_tensors_that_no_module_holds_are_watched_by_the_names_of_their_variables() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=train_loose_tensors)
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
