@@ -23,6 +23,7 @@ from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.growth import Growth
+from vgrad.diagnose.held_finding import HeldFinding
 from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
@@ -33,7 +34,7 @@ from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.rates import Rates
 from vgrad.diagnose.recovery import Recovery
 from vgrad.diagnose.remedies import Explosion, against, against_explosion, against_non_finite, still_due
-from vgrad.diagnose.rules import FINDING_RULES, Finding, find, find_dead, find_underflow
+from vgrad.diagnose.rules import Finding, find, find_dead, find_underflow
 from vgrad.diagnose.skipped_steps import SkippedSteps
 from vgrad.diagnose.step_reach import StepReach
 from vgrad.diagnose.symptoms import Symptoms, is_held_back, natural_updates, reach
@@ -79,6 +80,7 @@ class Judge:
         self._overfitting = Overfitting(self._baseline)
         self._skipped_steps = SkippedSteps()
         self._changes = ControlChanges()
+        self._held = HeldFinding()
         self._uniform_loss = math.nan  # of this step
         self._stats: LayerStats | None = None
         self._update = math.nan  # the largest of these statistics
@@ -100,6 +102,7 @@ class Judge:
             "overfitting": self._overfitting,
             "skipped_steps": self._skipped_steps,
             "changes": self._changes,
+            "held": self._held,
         }
 
     def capture(self) -> dict[str, Any]:
@@ -246,7 +249,7 @@ class Judge:
         if not is_look or self._losses.num_seen < WARM_UP:
             return None
         symptoms = self._symptoms(record, stats, controls, time)
-        return self._stalled(symptoms, controls) or self._nothing_found(symptoms)
+        return self._stalled(record.step, symptoms, controls) or self._nothing_found(symptoms)
 
     def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
@@ -309,7 +312,7 @@ class Judge:
         remedy, advice = against_explosion(controls, explosion)
         return _verdict("exploding", rule, evidence, remedy=remedy, advice=advice)
 
-    def _stalled(self, symptoms: Symptoms, controls: Controls) -> Verdict | None:
+    def _stalled(self, step: int, symptoms: Symptoms, controls: Controls) -> Verdict | None:
         """What the gradients say of a run that does not learn.
 
         Never said of what an explosion threw off: its small gradients are the wreck's, not the cause.
@@ -324,12 +327,12 @@ class Judge:
         elif self._losses.num_seen >= STALL_STEPS and self._against_baseline.has_learnt_nothing:
             finding = find_underflow(symptoms)
         else:
-            return None
-        if finding is None:
-            # Until it learns again: a measurement at a threshold must not flicker.
-            is_found = self._losses.is_stalled and self.verdict.rule in FINDING_RULES
-            return self.verdict if is_found else None
-        return self._found(finding, controls)
+            finding = None
+        if self._held.keeps(
+            self.verdict, finding, self._losses, step=step, changed_at=self._changes.changed_at
+        ):
+            return self.verdict
+        return None if finding is None else self._found(finding, controls)
 
     def _found(self, finding: Finding, controls: Controls) -> Verdict:
         remedy, advice = against(finding, self._info, controls)
