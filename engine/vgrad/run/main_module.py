@@ -147,7 +147,7 @@ def _print_without_our_frames(error: BaseException, *, is_module: bool) -> None:
                 trace = TracebackType(trace, frame, frame.f_lasti, frame.f_lineno)
             frame = frame.f_back
     error = error.with_traceback(trace)
-    _hide_stand_ins(error)
+    hide_stand_ins(error)
     trace = error.__traceback__
     sys.excepthook(type(error), error, trace)
     # The error still passes through python's own last line, which sets the exit code and ends an
@@ -155,7 +155,7 @@ def _print_without_our_frames(error: BaseException, *, is_module: bool) -> None:
     sys.excepthook = _print_nothing
 
 
-def _hide_stand_ins(error: BaseException) -> None:
+def hide_stand_ins(error: BaseException) -> None:
     """Leave functions of ours that stand in for others out of the tracebacks of ``error`` and its causes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]

@@ -11,6 +11,7 @@ import pytest
 from tests.engine.ranks.torchrun import SCRIPTS
 from tests.engine.run.test_watched_loop import recorded_steps
 
+import vgrad
 from vgrad.store.folder import all_runs
 from vgrad.store.listing import look
 
@@ -129,3 +130,25 @@ def test_of_spawned_ranks_the_first_records_and_the_summary_is_said_to_be_about_
     assert said.count("SpawnProcess-1 trains, and is a run of its own") == 1 == said.count("\n")
     [folder] = all_runs()
     assert recorded_steps(folder) == list(range(1, 21))
+
+
+FAILS = (
+    TRAIN
+    + """
+def fail():
+    train(0, torch.nn.Linear(4, 1), 2)
+    torch.ones(1).backward()
+
+if __name__ == "__main__":
+    child = mp.get_context("spawn").Process(target=fail)
+    child.start()
+    child.join()
+    print(child.exitcode)
+"""
+)
+
+
+def test_the_traceback_of_a_child_shows_no_frame_of_vgrad(tmp_path: Path) -> None:
+    said = bare_and_watched(tmp_path / "train.py", FAILS)
+    assert "in fail" in said and "does not require grad" in said
+    assert str(Path(vgrad.__file__).parent) not in said
