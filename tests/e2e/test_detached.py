@@ -100,7 +100,18 @@ def test_a_run_that_cannot_start_says_why_and_leaves_nothing(own_home: Path) -> 
     assert not list((own_home / "runs").iterdir())
 
 
+def test_its_summary_is_written_when_it_ends(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    short = ("run", "charlm-rnn", *SMALL, "--detach", "--steps", "5")
+    assert vgrad_tui(*short, "--summary", str(tmp_path / "nowhere" / "a.json")).returncode == 2
+    assert vgrad_tui(*short, "--summary", str(summary)).returncode == 0
+    until(summary.exists)
+    assert json.loads(summary.read_text())["steps"] == 5
+
+
 def test_a_run_that_is_not_to_be_recorded_is_not(own_home: Path) -> None:
+    refused = vgrad_tui("run", "charlm-rnn", "--detach", "--no-record", *SMALL)
+    assert refused.returncode == 2 and "--detach goes without --no-record" in refused.stderr
     done = vgrad_tui("run", "charlm-rnn", "--headless", "--steps", "3", "--no-record", *SMALL)
     assert done.returncode == 0 and not own_home.exists()
     done = vgrad_tui("run", "charlm-rnn", "--headless", "--steps", "3", *SMALL)

@@ -1,6 +1,6 @@
 """A run in a process of its own, which outlives the terminal and the connection that started it.
 
-python -m vgrad.run.detached FOLDER     what `start` runs; not for people
+python -m vgrad.run.detached FOLDER [SUMMARY]     what `start` runs; not for people
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _LOOK_S = 0.05
 _LAST_LINES = 12
 
 
-def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
+def start(
+    config: RunConfig, resumption: Resumption | None = None, *, summary_path: Path | None = None
+) -> RunFolder:
     """Start a run in a process of its own and return its folder once training has begun.
 
     The process has a session of its own, so neither Ctrl-C nor the end of the connection reaches it, and what
@@ -36,6 +38,7 @@ def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
     Args:
         config: The run.
         resumption: The recorded run to go on from; its settings are ``config``.
+        summary_path: File for the JSON summary, which is written when the run has ended.
 
     Raises:
         ConfigError: If the run ends before its first step; says what it printed.
@@ -51,9 +54,10 @@ def start(config: RunConfig, resumption: Resumption | None = None) -> RunFolder:
             "keeps_pause": resumption.keeps_pause,
         }
         (folder.path / _ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+    arguments = [folder.path] if summary_path is None else [folder.path, summary_path.absolute()]
     with folder.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [sys.executable, "-m", "vgrad.run.detached", str(folder.path)],
+            [sys.executable, "-m", "vgrad.run.detached", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -81,7 +85,7 @@ def has_started(folder: RunFolder) -> bool:
     return not failed and any(isinstance(body, RunStarted) for body in bodies)
 
 
-def train_in_folder(path: Path) -> int:
+def train_in_folder(path: Path, summary_path: Path | None = None) -> int:
     """Train what the configuration in the folder ``path`` says, record it there, and return the exit code."""
     from vgrad.config import RunConfig
     from vgrad.run.headless import run_headless
@@ -90,7 +94,12 @@ def train_in_folder(path: Path) -> int:
     folder = RunFolder(path)
     config = RunConfig.model_validate_json((folder.path / _CONFIG).read_text(encoding="utf-8"))
     return run_headless(
-        config, stdout=sys.stdout, stderr=sys.stderr, folder=folder, resumption=_origin(folder)
+        config,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+        summary_path=summary_path,
+        folder=folder,
+        resumption=_origin(folder),
     )
 
 
@@ -105,4 +114,4 @@ def _origin(folder: RunFolder) -> Resumption | None:
 
 
 if __name__ == "__main__":
-    sys.exit(train_in_folder(Path(sys.argv[1])))
+    sys.exit(train_in_folder(*map(Path, sys.argv[1:])))

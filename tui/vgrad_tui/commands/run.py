@@ -98,6 +98,12 @@ def run(
     RECIPE is a name that `vgrad-tui recipes` lists; TASK.py or TASK.py:FUNCTION is a Python file with your
     own model and data; a name that ends in .toml is a file of settings.
     """
+    if detach and not record:
+        raise click.UsageError("a detached run is found by its record: --detach goes without --no-record")
+    if summary_path is not None:
+        from vgrad.run.summary import check_summary_path
+
+        check_summary_path(summary_path)
     if not (headless or detach):
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
     resumption = None
@@ -113,7 +119,7 @@ def run(
         for removed in make_room(keep=None if resumption is None else resumption.folder.name):
             click.echo(removed, err=True)
     if detach:
-        return _detach(config, resumption)
+        return _detach(config, resumption, summary_path)
     if headless:
         from vgrad.run.headless import run_headless
 
@@ -143,10 +149,10 @@ def _resumption(name: str, at: int | None, given: dict[str, object]) -> Resumpti
     return Resumption.of(find_run(name), at=at, steps=cast("int | None", steps))
 
 
-def _detach(config: RunConfig, resumption: Resumption | None) -> int:
+def _detach(config: RunConfig, resumption: Resumption | None, summary_path: Path | None) -> int:
     from vgrad.run.detached import start
 
-    folder = start(config, resumption)
+    folder = start(config, resumption, summary_path=summary_path)
     click.echo(f"training goes on in a process of its own: vgrad-tui tail {folder.name} --follow", err=True)
     click.echo(folder.name)
     return 0
@@ -163,10 +169,6 @@ def _run_screen(
 ) -> int:
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):  # Textual reads one, draws on the other
         raise click.UsageError("the screen needs a terminal; without one, add --headless --steps N")
-    if summary_path is not None:
-        from vgrad.run.summary import check_summary_path
-
-        check_summary_path(summary_path)
     from vgrad_tui.launch import run_app
 
     closed = run_app(config, resumption, record=record, frugal=frugal, ascii=ascii)
