@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.e2e.terminal import VGRAD_TUI, Terminal
+from tests.waiting import until
+
+from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
+from vgrad.store.run_record import RunRecord
 
 TASK = """
 import torch
@@ -38,6 +44,13 @@ def short(seed, device):
     task = build(seed, device)
     pairs = [(torch.rand(8, 4), torch.rand(8, 1)) for _ in range(5)]
     return vgrad.Task(model=task.model, optimizer=task.optimizer, data=iter(pairs), loss=F.mse_loss)
+
+
+def endless(seed, device):
+    generator = torch.Generator().manual_seed(seed)
+    task = build(seed, device)
+    pairs = ((torch.rand(8, 4, generator=generator), torch.zeros(8, 1)) for _ in iter(int, 1))
+    return vgrad.Task(model=task.model, optimizer=task.optimizer, data=pairs, loss=F.mse_loss)
 """
 
 
@@ -138,3 +151,20 @@ def test_an_error_in_the_file_is_shown_on_the_screen_and_gives_the_terminal_back
         terminal.press("q")
         assert terminal.wait() == 1
         assert "error: ValueError: no such images" in terminal.text()
+
+
+def test_data_that_can_only_be_read_on_keeps_d_from_leaving_and_a_dropped_line_trains_it_again(
+    folder: Path,
+) -> None:
+    with Terminal([VGRAD_TUI, "run", folder / "my_task.py:endless"], columns=160, lines=36) as terminal:
+        terminal.wait_for("● training")
+        terminal.press("d")
+        terminal.wait_for("it cannot go on in another process: the position")
+        [old] = all_runs()
+        assert look(old).status == "alive"
+        terminal.signal(signal.SIGHUP)
+        assert terminal.wait() == 130
+    [new] = [run for run in all_runs() if run.name != old.name]
+    parent = RunRecord.read(new).info.parent
+    assert parent is not None and (parent.run, parent.step) == (old.name, look(old).step)
+    until(lambda: look(new).step > parent.step)

@@ -100,10 +100,12 @@ def run_app(
     summary = RunSummary.of(app.state, recipe=config.recipe, seed=config.seed)
     folder = run.folder
     exit_code = 130 if app.was_interrupted else summary.exit_code
-    if folder is None or summary.outcome != "stopped" or not checkpoints_of(folder):
+    if folder is None or summary.outcome != "stopped":
         return ClosedScreen(summary, exit_code)
-    if app.detaches:
+    if app.detaches:  # without a checkpoint it is trained again up to there
         return ClosedScreen(summary, exit_code, *_detach(folder))
+    if not checkpoints_of(folder):
+        return ClosedScreen(summary, exit_code)
     return ClosedScreen(summary, exit_code, (f"to go on: vgrad-tui run --resume {folder.name}",))
 
 

@@ -18,6 +18,10 @@ from vgrad.task.pair_stream import PairStream, require_iterable
 from vgrad.task.random_state import kept_random_state
 
 _NAMED = 3  # parameters that a message names
+_CANNOT_REWIND = (
+    "the position in this data cannot be captured: give a list, a DataLoader with one of torch's own "
+    "samplers, or data that has state_dict and load_state_dict"
+)
 
 
 def _call(model: nn.Module, inputs: Any) -> Any:
@@ -108,6 +112,11 @@ class Task:
             )
         return loss
 
+    @property
+    def why_not_captured(self) -> str:
+        """Why the position in the data cannot be captured; empty if it can."""
+        return "" if self.stream.can_rewind else _CANNOT_REWIND
+
     def capture(self) -> dict[str, Any]:
         """Return the data's position, and what of a recipe's data was drawn from the run's seed.
 
@@ -116,11 +125,8 @@ class Task:
         Raises:
             ConfigError: If the data can only be read on.
         """
-        if not self.stream.can_rewind:
-            raise ConfigError(
-                "the position in this data cannot be captured: give a list, a DataLoader with one of torch's "
-                "own samplers, or data that has state_dict and load_state_dict"
-            )
+        if self.why_not_captured:
+            raise ConfigError(self.why_not_captured)
         return {"stream": self.stream.state_dict(), "baseline": self.baseline}
 
     def restore_(self, captured: Mapping[str, Any]) -> None:

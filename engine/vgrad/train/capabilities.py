@@ -23,6 +23,7 @@ from vgrad.watching.chain import why_not_dense
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vgrad.task import Task
 
 _PARTS = tuple(control for control in CONTROLS.values() if isinstance(control, Word))
 STRUCTURE = tuple(control.name for control in _PARTS)
@@ -34,6 +35,13 @@ _NO_HIDDEN_MATRICES = "is for hidden-to-hidden matrices and this model has none:
 def capabilities_of(model: nn.Module) -> Capabilities:
     """What the built-in loop can use on ``model``."""
     return Capabilities(tuple(_refusals(model)))
+
+
+def capabilities_of_task(task: Task) -> Capabilities:
+    """What the built-in loop can use on a task: on its model, and with its data."""
+    capabilities = capabilities_of(task.model)
+    reason = task.why_not_captured
+    return capabilities.without(Refusal("checkpoint", "", reason)) if reason else capabilities
 
 
 def _refusals(model: nn.Module) -> Iterator[Refusal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import require_usable
-from vgrad.train.capabilities import STRUCTURE, capabilities_of
+from vgrad.train.capabilities import STRUCTURE, capabilities_of_task
 from vgrad.train.dense_gradients import DenseGradients
 from vgrad.train.model_parts import current, set_structure_
 from vgrad.train.precision_support import PrecisionSupport
@@ -33,7 +33,7 @@ class ControlsInForce:
     """
 
     def __init__(self, task: Task, tap: OptimizerTap, passes: Backward, stepper: CurrentOptimizer) -> None:
-        self.capabilities = capabilities_of(task.model)
+        self.capabilities = capabilities_of_task(task)
         self.built = current(task.model)
         self._model = task.model
         self._tap = tap

@@ -293,7 +293,8 @@ class VgradApp(ViewActions):
             self._source.stop()
             self.exit()
         else:
-            self.push_screen(QuitScreen(self.state.step, is_saved=self.can_detach), self._leave)
+            is_saved = self.can_detach and not self._why_not_saved
+            self.push_screen(QuitScreen(self.state.step, is_saved=is_saved), self._leave)
 
     def action_ask_stop(self) -> None:
         """End the run; ask first. A screen on a run of another process stays, to show how it ends."""
@@ -316,9 +317,16 @@ class VgradApp(ViewActions):
             self.action_ask_quit()
         elif not self.can_detach:
             self.notify("this run is not recorded, so it cannot go on in another process", timeout=6)
+        elif reason := self._why_not_saved:
+            self.notify(f"it cannot go on in another process: {reason}", timeout=12, markup=False)
         else:
             self.detaches = True
             self._leave(confirmed=True)
+
+    @property
+    def _why_not_saved(self) -> str:
+        """Why the state of the run cannot be saved; empty if it can."""
+        return "" if self.state.info is None else self.state.info.capabilities.why_not("checkpoint")
 
     def on_interrupted(self, event: Interrupted) -> None:
         """A signal ends the screen; a dropped line leaves the run to a process of its own."""
