@@ -87,7 +87,7 @@ class Rows(torch.utils.data.IterableDataset):
         while True:
             yield batch(step)
             step += 2
-loader = iter(torch.utils.data.DataLoader(Rows(), batch_size=None, num_workers=2))
+loader = iter(torch.utils.data.DataLoader(Rows(), None, num_workers=2, multiprocessing_context="fork"))
 models = [make()]
 optimizers = [torch.optim.SGD(models[0].parameters(), lr=0.01, momentum=0.9)]
 def one_step(step):
