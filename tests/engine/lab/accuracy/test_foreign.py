@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
+from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, HELD_OUT_KINDS, PART_OF
 from vgrad.lab.accuracy.foreign.loops import LoopSetting
 from vgrad.lab.accuracy.foreign.report import foreign_as_dict, foreign_as_text, read_foreign_runs
 from vgrad.lab.accuracy.foreign.runs import KINDS, LOOPS, run_kind
@@ -14,7 +14,7 @@ from vgrad.run.watched_loop import watch
 def test_every_kind_has_a_loop_and_every_loop_a_kind() -> None:
     assert len(KINDS) == len(FOREIGN_KINDS)
     assert KINDS.keys() == LOOPS.keys()
-    assert {kind.part for kind in FOREIGN_KINDS} == {"fit", "held-out"}
+    assert PART_OF.keys() == KINDS.keys()
 
 
 def test_what_happens_confirms_the_label_and_the_verdict_is_right() -> None:
@@ -48,4 +48,4 @@ def test_the_report_counts_every_stored_run_once() -> None:
     for part in numbers.values():
         assert sum(sum(counts.values()) for counts in part["by_kind"].values()) == part["runs"]
     text = foreign_as_text(runs)
-    assert all(kind.name in text for kind in FOREIGN_KINDS if kind.part == "held-out")
+    assert all(kind.name in text for kind in HELD_OUT_KINDS)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vgrad.lab.accuracy.cases import Part
-from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
+from vgrad.lab.accuracy.foreign.kinds import HELD_OUT_KINDS, PART_OF
 from vgrad.lab.accuracy.labels import LABELS, Label
 from vgrad.lab.accuracy.matrix import SICK, Share, is_right
 
-_PARTS: Mapping[str, Part] = {kind.name: kind.part for kind in FOREIGN_KINDS}
 _COLUMNS = ("healthy", "stalled", "vanishing", "exploding", "dead", "non-finite", "starting")
 DATA = Path(__file__).parent.parent / "data" / "foreign.json"
 LONG = 100  # steps: a healthy run that is called sick for longer was called sick on its way
@@ -55,7 +54,7 @@ def foreign_shares(runs: Sequence[ForeignRun]) -> dict[str, Share]:
 
 def of_foreign_part(runs: Sequence[ForeignRun], part: Part) -> list[ForeignRun]:
     """Those whose kind belongs to ``part``."""
-    return [run for run in runs if _PARTS[run.kind] == part]
+    return [run for run in runs if PART_OF[run.kind] == part]
 
 
 def foreign_as_dict(runs: Sequence[ForeignRun]) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def foreign_as_text(runs: Sequence[ForeignRun]) -> str:
     """The held-out part as a table with each kind, the fitting part in four lines."""
     held_out, fit = of_foreign_part(runs, "held-out"), of_foreign_part(runs, "fit")
     lines = [
-        f"{len(runs)} runs of {len(_PARTS)} small loops that know nothing of vgrad, through vgrad.watch:",
+        f"{len(runs)} runs of {len(PART_OF)} small loops that know nothing of vgrad, through vgrad.watch:",
         "no baseline is known.",
         "",
         f"{'what it had':<12}" + "".join(f"{kind:>11}" for kind in _COLUMNS) + "   <- verdict at its end",
@@ -94,7 +93,7 @@ def foreign_as_text(runs: Sequence[ForeignRun]) -> str:
         lines += [f"  {what:<22} {share.words()}" for what, share in foreign_shares(chosen).items()]
     lines += ["", "each held-out kind:"]
     by_kind = _by_kind(held_out)
-    for kind in (each.name for each in FOREIGN_KINDS if each.part == "held-out"):
+    for kind in (each.name for each in HELD_OUT_KINDS):
         words = ", ".join(f"{what} {num}" for what, num in by_kind.get(kind, Counter()).most_common())
         lines.append(f"  {kind:<24} {words or 'not counted yet'}")
     return "\n".join(lines)

@@ -13,43 +13,22 @@ from torch.optim import Optimizer
 from vgrad.diagnose.worst import worst
 from vgrad.events.notices import VerdictChanged
 from vgrad.events.step_record import StepRecord
-from vgrad.lab.accuracy.foreign import (
-    healthy,
-    healthy_fifth,
-    healthy_fifth_models,
-    healthy_fourth,
-    healthy_fourth_training,
-    healthy_held_out,
-    healthy_held_out_models,
-    healthy_held_out_updates,
-    healthy_second,
-    healthy_third,
-    healthy_third_training,
-    sick,
-    sick_fifth,
-    sick_fifth_steps,
-    sick_fourth,
-    sick_fourth_rates,
-    sick_held_out,
-    sick_second,
-    sick_third,
-)
-from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS, ForeignKind
+from vgrad.lab.accuracy.foreign.kind import ForeignKind
+from vgrad.lab.accuracy.foreign.kinds import FOREIGN_KINDS
 from vgrad.lab.accuracy.foreign.loops import Loop, LoopSetting
 from vgrad.lab.accuracy.foreign.report import LONG, ForeignRun
+from vgrad.lab.accuracy.foreign.set_1.loops import LOOPS as SET_1
+from vgrad.lab.accuracy.foreign.set_2.loops import LOOPS as SET_2
+from vgrad.lab.accuracy.foreign.set_3.loops import LOOPS as SET_3
+from vgrad.lab.accuracy.foreign.set_4.loops import LOOPS as SET_4
+from vgrad.lab.accuracy.foreign.set_5.loops import LOOPS as SET_5
+from vgrad.lab.accuracy.foreign.set_6.loops import LOOPS as SET_6
 from vgrad.lab.accuracy.labels import Label
 from vgrad.lab.accuracy.matrix import SICK
 from vgrad.run.watched_loop import watch
 from vgrad.watching.watch import Watch
 
-LOOPS: Mapping[str, tuple[Loop, float]] = {
-    **healthy.LOOPS, **healthy_second.LOOPS, **healthy_third.LOOPS, **healthy_third_training.LOOPS,
-    **healthy_fourth.LOOPS, **healthy_fourth_training.LOOPS,
-    **healthy_fifth.LOOPS, **healthy_fifth_models.LOOPS,
-    **healthy_held_out.LOOPS, **healthy_held_out_updates.LOOPS, **healthy_held_out_models.LOOPS,
-    **sick.LOOPS, **sick_second.LOOPS, **sick_third.LOOPS, **sick_fourth.LOOPS, **sick_fourth_rates.LOOPS,
-    **sick_fifth.LOOPS, **sick_fifth_steps.LOOPS, **sick_held_out.LOOPS,
-}  # fmt: skip
+LOOPS: Mapping[str, tuple[Loop, float]] = SET_1 | SET_2 | SET_3 | SET_4 | SET_5 | SET_6
 """Each kind's loop, and the number that a run which learnt comes below."""
 
 _STUCK_LABELS = ("vanishing", "dead")

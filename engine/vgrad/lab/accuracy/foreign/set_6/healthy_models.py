@@ -1,4 +1,4 @@
-"""Healthy loops of held-out kinds: unusual models, and runs that are meddled with. See `kinds`."""
+"""Healthy loops: unusual models, and runs that are meddled with. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

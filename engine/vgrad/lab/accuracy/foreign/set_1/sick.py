@@ -1,4 +1,4 @@
-"""Sick loops that rules are fitted to, each with its cure; what each is stands in `kinds`."""
+"""Sick loops, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from vgrad.lab.accuracy.foreign.loops import Exp, LoopSetting, batches, circles, fit, mlp, two_classes
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier, Residual
 
 _BINARY = F.binary_cross_entropy_with_logits
 
@@ -113,19 +114,6 @@ def dead_biases(s: LoopSetting) -> float:
     return fit(s, model, SGD(model.parameters(), 0.1), two_classes(s, 0.02), F.cross_entropy, 500)
 
 
-class Residual(nn.Module):
-    """A layer with a way around it."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` and what the layer makes of it."""
-        result: Tensor = x + self.inner(x)
-        return result
-
-
 def deep_tanh(s: LoopSetting) -> float:
     """Default initialisation shrinks the gradient by a third in each of 30 layers."""
     layers: list[nn.Module] = [nn.Sequential(nn.Linear(20, 20), nn.Tanh()) for _ in range(30)]
@@ -134,21 +122,6 @@ def deep_tanh(s: LoopSetting) -> float:
     model = nn.Sequential(nn.Linear(10, 20), *layers, nn.Linear(20, 2))
     rate = 0.02 if s.is_cured else 0.1
     return fit(s, model, SGD(model.parameters(), rate), two_classes(s, 0.02), F.cross_entropy, 500)
-
-
-class RecurrentClassifier(nn.Module):
-    """A recurrent cell, and an answer from its last state."""
-
-    def __init__(self, cell: nn.RNNBase, num_out: int) -> None:
-        super().__init__()
-        self.cell = cell
-        self.answer = nn.Linear(cell.hidden_size, num_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits, shape ``(batch, num_out)``."""
-        states, _ = self.cell(x)
-        result: Tensor = self.answer(states[:, -1])
-        return result
 
 
 def rnn_forgets(s: LoopSetting) -> float:

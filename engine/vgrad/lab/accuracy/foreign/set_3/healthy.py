@@ -1,4 +1,4 @@
-"""Healthy loops that rules are fitted to, held out as the third set; what each is stands in `kinds`."""
+"""Healthy loops: losses of many kinds. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.spikes import SpikingClassifier
+from vgrad.lab.accuracy.foreign.models import SpikingClassifier
 
 
 def quantile_regression(s: LoopSetting) -> float:

@@ -1,4 +1,4 @@
-"""More healthy loops that rules are fitted to, held out as the fourth set: unusual losses, changing data."""
+"""Healthy loops: unusual losses, changing data. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

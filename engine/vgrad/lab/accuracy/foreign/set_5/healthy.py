@@ -1,4 +1,4 @@
-"""Healthy loops of a fifth set: losses and data that behave oddly. What each is stands in `kinds`."""
+"""Healthy loops: losses and data that behave oddly. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

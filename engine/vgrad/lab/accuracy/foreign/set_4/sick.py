@@ -1,4 +1,4 @@
-"""Sick loops that rules are fitted to, held out as the fourth set, each with its cure."""
+"""Sick loops that vanish, die, or stop being finite, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, images, mlp, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier, Residual
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier, Residual
 
 
 def plain_relu_50(s: LoopSetting) -> float:

@@ -1,4 +1,4 @@
-"""Healthy loops that rules are fitted to, held out as the fourth set; what each is stands in `kinds`."""
+"""Healthy loops: language, values, and models that are tuned on. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More healthy loops of a fifth set: unusual models and updates. What each is stands in `kinds`."""
+"""Healthy loops: unusual models and updates. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

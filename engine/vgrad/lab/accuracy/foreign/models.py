@@ -1,4 +1,4 @@
-"""A small classifier of units that fire or do not, trained with a surrogate gradient."""
+"""Small models that several loops share."""
 
 from __future__ import annotations
 
@@ -44,4 +44,32 @@ class SpikingClassifier(nn.Module):
             charge = charge - spike.detach() * self.threshold
             fired = fired + spike
         result: Tensor = self.outer(fired / 8)
+        return result
+
+
+class Residual(nn.Module):
+    """A layer with a way around it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` and what the layer makes of it."""
+        result: Tensor = x + self.inner(x)
+        return result
+
+
+class RecurrentClassifier(nn.Module):
+    """A recurrent cell, and an answer from its last state."""
+
+    def __init__(self, cell: nn.RNNBase, num_out: int) -> None:
+        super().__init__()
+        self.cell = cell
+        self.answer = nn.Linear(cell.hidden_size, num_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, shape ``(batch, num_out)``."""
+        states, _ = self.cell(x)
+        result: Tensor = self.answer(states[:, -1])
         return result

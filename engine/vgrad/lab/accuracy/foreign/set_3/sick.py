@@ -1,4 +1,4 @@
-"""Sick loops that rules are fitted to, held out as the third set, each with its cure."""
+"""Sick loops, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from vgrad.lab.accuracy.foreign.healthy_third import GraphNet, physics_loss, random_graph
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
-from vgrad.lab.accuracy.foreign.spikes import SpikingClassifier
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier, SpikingClassifier
+from vgrad.lab.accuracy.foreign.set_3.healthy import GraphNet, physics_loss, random_graph
 
 
 def sigmoid_autoencoder(s: LoopSetting) -> float:

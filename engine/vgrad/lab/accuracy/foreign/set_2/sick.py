@@ -1,4 +1,4 @@
-"""More sick loops that rules are fitted to, held out at first, each with its cure."""
+"""Sick loops, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, batches, fit, images, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier, Residual
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier, Residual
 from vgrad.recipes.models.deep_stacks import NUM_TRAIN, load_digits
 
 

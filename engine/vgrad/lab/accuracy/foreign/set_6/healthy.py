@@ -1,4 +1,4 @@
-"""Healthy loops of held-out kinds: losses that change on purpose. What each is stands in `kinds`."""
+"""Healthy loops: losses that change on purpose. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

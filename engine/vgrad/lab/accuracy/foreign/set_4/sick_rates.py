@@ -1,4 +1,4 @@
-"""Sick loops that explode, which rules are fitted to, held out as the fourth set, each with its cure."""
+"""Sick loops that explode, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-from vgrad.lab.accuracy.foreign.healthy_fourth import SymbolEncoder
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, images, mlp, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier
+from vgrad.lab.accuracy.foreign.set_4.healthy import SymbolEncoder
 
 
 def raw_targets(s: LoopSetting) -> float:

@@ -1,4 +1,4 @@
-"""More healthy loops of held-out kinds: unusual updates and models. What each is stands in `kinds`."""
+"""Healthy loops: unusual updates. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

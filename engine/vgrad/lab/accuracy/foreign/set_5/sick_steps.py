@@ -1,4 +1,4 @@
-"""Sick loops of a fifth set that explode, each with its cure."""
+"""Sick loops that explode, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

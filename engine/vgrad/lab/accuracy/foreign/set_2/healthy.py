@@ -1,4 +1,4 @@
-"""More healthy loops that rules are fitted to, held out at first; what each is stands in `kinds`."""
+"""Healthy loops: schedules, heavy tails, parts that are rarely used. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Healthy loops that rules are fitted to; what each is, and why it is healthy, stands in `kinds`."""
+"""Healthy loops: noise floors, rates held back, losses that mean little. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

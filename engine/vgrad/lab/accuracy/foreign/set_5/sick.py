@@ -1,4 +1,4 @@
-"""Sick loops of a fifth set that vanish, die, or stop being finite, each with its cure."""
+"""Sick loops that vanish, die, or stop being finite, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from vgrad.lab.accuracy.foreign.loops import LoopSetting, fit, mlp, tail, two_classes
-from vgrad.lab.accuracy.foreign.sick import RecurrentClassifier
+from vgrad.lab.accuracy.foreign.models import RecurrentClassifier
 
 
 class Sine(nn.Module):

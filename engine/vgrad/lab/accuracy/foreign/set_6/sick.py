@@ -1,4 +1,4 @@
-"""Sick loops of held-out kinds, each with its cure. What each is stands in `kinds`."""
+"""Sick loops, each with its cure. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

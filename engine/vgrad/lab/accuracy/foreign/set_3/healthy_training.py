@@ -1,4 +1,4 @@
-"""More healthy loops of the third set, most of them trained in parts or in an unusual way."""
+"""Healthy loops that are trained in parts, or in an unusual way. What each is stands in `kinds`."""
 
 from __future__ import annotations
 

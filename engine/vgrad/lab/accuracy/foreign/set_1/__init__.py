@@ -1,0 +1,1 @@
+"""The kinds that rules were fitted to from the beginning."""

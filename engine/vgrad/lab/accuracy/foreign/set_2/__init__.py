@@ -1,0 +1,1 @@
+"""The second set of kinds: held out once, fitted to since."""

@@ -1,0 +1,1 @@
+"""The third set of kinds: held out once, fitted to since."""

@@ -1,0 +1,1 @@
+"""The fourth set of kinds: held out once, fitted to since."""

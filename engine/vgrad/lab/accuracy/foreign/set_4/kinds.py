@@ -1,0 +1,67 @@
+"""What the loops of this set are, and why each is healthy or sick. Free of torch."""
+
+from __future__ import annotations
+
+from vgrad.lab.accuracy.foreign.kind import ForeignKind
+
+KINDS: tuple[ForeignKind, ...] = (
+    ForeignKind("ctc_alignment", "healthy", "alignments are found after a plateau at blanks"),
+    ForeignKind("skip_gram", "healthy", "sparse gradients of two tables, one of which starts at zero"),
+    ForeignKind("gradient_penalty_gan", "healthy", "a critic's loss with its slope in it means nothing"),
+    ForeignKind("replayed_values", "healthy", "a deep Q-network: its targets move, and its loss with them"),
+    ForeignKind("warmed_up_attention", "healthy", "warm-up, and a cosine that ends at a rate of zero"),
+    ForeignKind("fine_tuned_attention", "healthy", "AdamW at 1e-5 from a good start"),
+    ForeignKind("masked_symbols", "healthy", "what is random of hidden symbols cannot be known"),
+    ForeignKind("triplets", "healthy", "a margin: most triplets have a gradient of zero at the end"),
+    ForeignKind("sharpness_by_hand", "healthy", "two backward passes a step, and weights moved and put back"),
+    ForeignKind("mean_teacher", "healthy", "a target that follows the model, and a weight that rises"),
+    ForeignKind("hot_batch_norm", "healthy", "a rate of .3 with momentum, which batch norm makes usual"),
+    ForeignKind("large_targets", "healthy", "a Huber loss in the hundreds"),
+    ForeignKind("bags_of_words", "healthy", "rare features: most rows get nothing at a step"),
+    ForeignKind("mixture_density", "healthy", "a likelihood with spikes that crosses zero"),
+    ForeignKind("adversarial_inputs", "healthy", "each batch is moved against the model"),
+    ForeignKind("mixed_samples", "healthy", "most of the loss is the entropy of mixed targets"),
+    ForeignKind("spectral_gan", "healthy", "hinge losses that are flat from the start"),
+    ForeignKind("quantised_codes", "healthy", "codes that are never chosen get no gradient"),
+    ForeignKind("survival", "healthy", "a partial likelihood that can hardly fall"),
+    ForeignKind("changing_tasks", "healthy", "the task changes every 250 steps: its loss leaps"),
+    ForeignKind("low_rank_adapters", "healthy", "a factor of zero: the other gets nothing at first"),
+    ForeignKind("domain_adversary", "healthy", "a reversed gradient: a part of the loss must not fall"),
+    ForeignKind("overlap_loss", "healthy", "a Dice loss in [0, 1]"),
+    ForeignKind("half_brain_float", "healthy", "bfloat16: coarse losses and gradients"),
+    ForeignKind("overfitted_few", "healthy", "random labels learnt by heart: the loss is zero in the end"),
+    ForeignKind("autoregressive_counts", "healthy", "a noise floor, and clipping by the user's own hand"),
+    ForeignKind("policy_on_slope", "healthy", "a Gaussian policy: its loss crosses zero and means nothing"),
+    ForeignKind("plain_relu_50", "vanishing", "fifty ReLU layers with a small start; residuals cure it"),
+    ForeignKind("tiny_weights", "vanishing", "weights of spread 1e-3 in six layers; a usual draw cures it"),
+    ForeignKind("softsign_stack", "vanishing", "25 softsign layers; three cure it"),
+    ForeignKind("attention_without_residuals", "vanishing", "six sigmoid blocks; two with residuals cure it"),
+    ForeignKind(
+        "adding_problem", "vanishing", "a plain RNN over seventy numbers; twelve and a GRU are learnt"
+    ),
+    ForeignKind("cell_forgets", "vanishing", "a cell in a loop over fifty inputs; over four it is learnt"),
+    ForeignKind("decayed_away", "vanishing", "weight decay takes all weights to zero; a usual one cures it"),
+    ForeignKind("saturated_logits", "vanishing", "a sigmoid that starts at its end; a bias of 0 cures it"),
+    ForeignKind("shifted_norms", "dead", "layer norms that close all units; shifts of 0 cure it"),
+    ForeignKind("clamped_outputs", "dead", "outputs that start outside of a clamp; inside they learn"),
+    ForeignKind("detached_outputs", "dead", "outputs taken off the graph; left on it they learn"),
+    ForeignKind(
+        "closed_convolutions", "dead", "a second layer that answers below zero; a usual draw cures it"
+    ),
+    ForeignKind("entropy_of_zero", "non-finite", "0 log 0"),
+    ForeignKind("empty_vectors", "non-finite", "a vector of zeros divided by its length"),
+    ForeignKind("angle_of_one", "non-finite", "the derivative of the arccosine at 1"),
+    ForeignKind("scaled_half_loss", "non-finite", "a float16 loss times 65536"),
+    ForeignKind("raw_targets", "exploding", "squared errors of house prices; scaled ones cure it"),
+    ForeignKind("raw_features", "exploding", "features up to 1000 and ReLU; scaled ones cure it"),
+    ForeignKind("conv_rate", "exploding", "convolutions at a rate of 3; .05 cures it"),
+    ForeignKind("lstm_rate", "exploding", "an LSTM with Adam at 1; 5e-3 cures it"),
+    ForeignKind("rmsprop_rate", "exploding", "RMSprop at .5; 3e-3 cures it"),
+    ForeignKind("ramp_too_high", "exploding", "a warm-up to a rate of 1; one to 5e-3 cures it"),
+    ForeignKind("ascent", "exploding", "the loss is climbed; the other sign cures it"),
+    ForeignKind("rnn_gain", "exploding", "chaotic recurrent weights at a rate of 1; small ones cure it"),
+    ForeignKind("wide_linear_stack", "exploding", "twelve layers that nearly double; two usual ones cure it"),
+    ForeignKind("generator_rate", "exploding", "a generator with Adam at 1; 1e-3 cures it"),
+    ForeignKind("never_zeroed_recurrent", "exploding", "zero_grad is missing beside a GRU"),
+    ForeignKind("adagrad_wide", "exploding", "Adagrad at 3; .03 cures it"),
+)

@@ -1,0 +1,1 @@
+"""The fifth set of kinds: held out once, fitted to since."""

@@ -1,0 +1,1 @@
+"""The sixth set of kinds, counted once before any rule was changed."""
