@@ -21,7 +21,10 @@ def _context_switches() -> list[str] | None:
     """What each worker's counts of context switches say; None while one of them runs."""
     found = []
     for status in Path("/proc/self/task").glob("*/status"):
-        lines = status.read_text().splitlines()
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:  # it has just ended
+            return None
         if lines[0].endswith("pt_gloo_runloop"):
             if not any(line.startswith("State:\tS") for line in lines):
                 return None

@@ -78,10 +78,12 @@ def test_the_config_comes_back_from_what_a_run_says_of_itself() -> None:
         seed=3,
         clip="norm:1",
         freeze="'a,b'",
-        text="a/b.txt",
+        text="/a/b.txt",
         options={"hidden": 8, "x": True},
     )
     assert RunConfig.make(**json.loads(json.dumps(config.to_data()))) == config
+    relative = RunConfig.make(recipe="charlm-rnn", text="b.txt")
+    assert relative.to_data()["text"] == str(Path("b.txt").absolute()), "it is read again in any folder"
     info = toy_trainer(seed=7, clip="norm:1").info()
     notice = Notice(0, 1.0, 0, 0, RunStarted(info))
     data = json.loads(json.dumps(notice_to_data(notice), allow_nan=False))
