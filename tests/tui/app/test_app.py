@@ -496,3 +496,19 @@ async def test_an_idle_run_writes_nothing() -> None:
         for _ in range(8):
             await pull(pilot, source)
             assert not app.screen._compositor._dirty_regions
+
+
+async def test_a_refresh_without_the_chart_leaves_the_chart_as_it_was() -> None:
+    """The chart is the most expensive part to draw and to send: it follows the run less often."""
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await play(pilot, source)
+        chart = app.main.query_one(LossPane)
+        app.refresh_view(chart=True)
+        drawn = chart._rows
+        app.state.take(make_batch(records(301, 350)))
+        app.refresh_view(chart=False)
+        assert chart._rows is drawn
+        app.refresh_view(chart=True)
+        assert chart._rows != drawn

@@ -77,9 +77,11 @@ class ViewActions(DiffApp):
         """Show everything as it is now, the chart too if asked to."""
         if chart:
             self._refresh_rate.chart_was_drawn()
-        self.main.refresh_view(chart=chart)
-        if isinstance(self.screen, Follower) and self.screen.is_mounted:  # just opened it has no widgets yet
-            self.screen.refresh_view()
+        main, over = self.main, self.screen
+        main.refresh_view(chart=chart)
+        # The main screen has such a method too. One that was just opened has no widgets yet.
+        if over is not main and isinstance(over, Follower) and over.is_mounted:
+            over.refresh_view()
 
     def on_resize(self) -> None:
         """Draw for the new size at once."""

@@ -103,7 +103,7 @@ class MainScreen(StyledScreen[None]):
         """Say in the very first frame what is going on."""
         self._show_top()
 
-    def refresh_view(self, *, chart: bool = True) -> None:
+    def refresh_view(self, *, chart: bool) -> None:
         """Show everything as it is now.
 
         Args:
