@@ -21,9 +21,10 @@ _PATIENCE_S = 1.0  # a thread that waits this long for the interpreter gets it
 
 
 class _Waiting:
-    """How many threads are inside `while_others_wait`, and what the first of them found."""
+    """How many threads are inside `while_others_wait`, and what the process had before the first came in."""
 
     num = 0
+    is_changed = False  # the process's own settings are kept in the next two, and not all are put back yet
     interval_s = 0.0
     collects = False
 
@@ -32,11 +33,15 @@ class _Waiting:
 def while_others_wait() -> Iterator[None]:
     """Let no other thread run Python for a second, nor a garbage collection start in this one.
 
-    A thread that has waited for the interpreter before may still get it once.
+    A thread that has waited for the interpreter before may still get it once, after any call below. So every
+    line tests and acts in one: between a test and the call that follows it no other thread can run.
     """
-    if not _Waiting.num:
-        _Waiting.interval_s, _Waiting.collects = sys.getswitchinterval(), gc.isenabled()
+    if not _Waiting.is_changed:
+        _Waiting.interval_s = sys.getswitchinterval()
+    if not _Waiting.is_changed:
+        _Waiting.collects = gc.isenabled()
     _Waiting.num += 1
+    _Waiting.is_changed = True
     sys.setswitchinterval(_PATIENCE_S)
     gc.disable()
     try:
@@ -45,8 +50,10 @@ def while_others_wait() -> Iterator[None]:
         _Waiting.num -= 1
         if not _Waiting.num:
             sys.setswitchinterval(_Waiting.interval_s)
-            if _Waiting.collects:
-                gc.enable()
+        if not _Waiting.num and _Waiting.collects:
+            gc.enable()
+        if not _Waiting.num:
+            _Waiting.is_changed = False
 
 
 def threads_alive() -> frozenset[int]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from vgrad.store.folder import all_runs
 from vgrad.store.listing import look
 from vgrad.store.reader import RunReader
+from vgrad.watching.other_threads import while_others_wait
 
 # Each thread reads and frees gradients while others run their backward passes.
 THREADS = """
@@ -92,3 +99,45 @@ os._exit(0)
 def test_looking_at_what_other_threads_do_reads_no_memory_that_is_free() -> None:
     found = subprocess.run([sys.executable, "-c", COLLECTIONS], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "True True\n"), found.stderr
+
+
+_NUM_CALLS = 6  # of the interpreter's functions, after each of which it may switch to another thread
+
+
+def test_the_process_keeps_its_settings_however_two_threads_that_look_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ((sys, "getswitchinterval"), (gc, "isenabled"), (sys, "setswitchinterval"), (gc, "disable"))
+    originals = {(owner, name): getattr(owner, name) for owner, name in (*names, (gc, "enable"))}
+    before = gc.isenabled(), sys.getswitchinterval()
+
+    def take_turns(enter_after: int, leave_after: int) -> None:
+        other, num_calls, is_other = while_others_wait(), itertools.count(), False
+
+        def switching(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: object) -> object:
+                nonlocal is_other
+                result = function(*args)
+                if not is_other:
+                    is_other = True
+                    number = next(num_calls)
+                    if number == enter_after:
+                        other.__enter__()
+                    elif number == leave_after:
+                        other.__exit__(None, None, None)
+                    is_other = False
+                return result
+
+            return call
+
+        with monkeypatch.context() as patched:
+            for (owner, name), original in originals.items():
+                patched.setattr(owner, name, switching(original))
+            with while_others_wait():
+                assert not originals[gc, "isenabled"]()
+        if next(num_calls) <= leave_after:
+            other.__exit__(None, None, None)
+
+    for enter_after, leave_after in itertools.combinations(range(_NUM_CALLS), 2):
+        take_turns(enter_after, leave_after)
+        assert (gc.isenabled(), sys.getswitchinterval()) == before, (enter_after, leave_after)
