@@ -88,7 +88,7 @@ class VerdictChanged:
 
 @dataclass(frozen=True, slots=True)
 class LayersChanged:
-    """Parameters were added to an optimizer or unfrozen after ``step``; ``info`` has the new layers."""
+    """Parameters of an optimizer were added, replaced or unfrozen after ``step``; ``info`` has the layers."""
 
     step: int
     info: RunInfo

@@ -115,7 +115,8 @@ def _about_start(info: RunInfo) -> str:
 def _about_processes_or_layers(news: RankReported | LayersChanged) -> str:
     if isinstance(news, RankReported):
         return f"rank {news.rank}: {news.what}"
-    return f"{len(news.info.layers):,} layers from now on"
+    num_params = sum(news.info.layer_sizes)
+    return f"{len(news.info.layers):,} layers of {num_params:,} parameters from now on"
 
 
 def _about_record(news: CheckpointSaved | CheckpointFailed | RecordingChanged) -> str:

@@ -70,11 +70,12 @@ class PartHistory:
         self._last_change = LastChange()
 
     def start(self, info: RunInfo) -> None:
-        """Take in what the part is; its layers may differ from those before."""
+        """Take in what the part is; its layers may differ from those before, in names or only in sizes."""
+        if self.info is None or self.info.layers != info.layers:
+            self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
+            self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
         self.info = info
         self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
-        self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
-        self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
         self.stats = None
 
     def take(self, block: StepBlock, controls: Controls) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, Any
 
 from vgrad.gradients.layers import find_layers
 from vgrad.watching.unwrap import plain_names
@@ -28,7 +28,7 @@ class HeldParams:
     def __init__(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self._model = model
         self._optimizers = optimizers
-        self._num = 0
+        self._held: list[list[Tensor]] = []  # of each parameter group
         self._frozen: list[Tensor] = []
 
     def find_layers(self) -> Layers:
@@ -37,18 +37,23 @@ class HeldParams:
         Raises:
             ConfigError: If none of them is trainable.
         """
-        groups = chain.from_iterable(optimizer.param_groups for optimizer in self._optimizers)
-        held = [param for group in groups for param in group["params"]]
+        self._held = [list(group["params"]) for group in self._groups()]
+        held = [param for group in self._held for param in group]
         layers = find_layers(self._model, held, name_of=plain_names(self._model))
-        self._num = len(held)
         self._frozen = [param for param in held if not param.requires_grad]
         return layers
 
     @property
     def have_changed(self) -> bool:
-        """Whether some were added to an optimizer, or unfrozen, since `find_layers`. Asked at every step."""
-        num = 0
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                num += len(group["params"])
-        return num != self._num or any(param.requires_grad for param in self._frozen)
+        """Whether some were added, removed, replaced or unfrozen since `find_layers`. Asked at every step."""
+        groups = self._groups()
+        if len(groups) != len(self._held):
+            return True
+        for group, held in zip(groups, self._held, strict=True):
+            params = group["params"]
+            if len(params) != len(held) or not all(map(operator.is_, params, held)):
+                return True
+        return any(param.requires_grad for param in self._frozen)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]

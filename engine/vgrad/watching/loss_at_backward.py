@@ -73,6 +73,7 @@ class LossAtBackward:
         self._num_taken = 0
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
+        self._of_others = CaughtLoss()  # of the last pass since that step, if it changed no gradient
         self._is_silent = True  # no gradient so far
         self._thread: int | None = None  # that trains these parameters; None while that is not known
         self._asked: Counter[int] = Counter()  # by thread: its passes that were found not to be theirs
@@ -83,8 +84,13 @@ class LossAtBackward:
         self.open()
 
     def use_params(self, params: Sequence[nn.Parameter]) -> None:
-        """Look at the gradients of these parameters from here on."""
+        """Look at the gradients of these parameters from here on.
+
+        Where no pass since the last step changed a gradient of those before, the last pass was about these.
+        """
         self._looked_at = params[:: max(1, len(params) // _NUM_LOOKED_AT)]
+        if self._is_used:
+            self._caught = self._of_others
 
     def open(self) -> None:
         """Catch losses, again after `close`."""
@@ -99,6 +105,7 @@ class LossAtBackward:
     def take(self) -> CaughtLoss:
         """The loss that the step about to be done is about."""
         self._is_used = True
+        self._of_others = CaughtLoss()
         if self._thread not in backward_threads():
             self._thread = threading.get_ident()
         if self.looks_up_uniform:
@@ -172,6 +179,8 @@ class LossAtBackward:
                 self._after_backward()
         elif self._is_silent:
             self._caught, self._is_used = CaughtLoss(loss, scale, 0, uniform), False
+        else:
+            self._of_others = CaughtLoss(loss, scale, 1, uniform)
 
     def _state(self) -> list[int]:
         """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""

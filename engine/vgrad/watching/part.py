@@ -267,17 +267,17 @@ class WatchedPart:
     def at_boundary(self) -> None:
         """A step begins: take in what its backward pass has left, and report the steps before it."""
         self._through_time.at_step(self.step + 1)
-        self._look_for_new_params()
+        self._follow_params()
         if self.tap.meter.are_records_due:
             self.report()
 
-    def _look_for_new_params(self) -> None:
-        """Watch parameters that were added to the optimizer or unfrozen since the last step, too."""
+    def _follow_params(self) -> None:
+        """Watch the parameters that the optimizer holds now, where some were added, replaced or unfrozen."""
         if not self._held.have_changed:
             return
-        layers = self._held.find_layers()
+        layers, before = self._held.find_layers(), self.tap.layers
         self._environment = find_environment(layers.params[0].device)
-        if layers.param_names == self.tap.layers.param_names:
+        if list(map(id, layers.params)) == list(map(id, before.params)):
             return
         self.report(wait=True)
         self.tap.use_layers(layers)
@@ -287,8 +287,12 @@ class WatchedPart:
             self.losses.use_params(layers.params)
         self._through_time.close()
         self._through_time = self._make_time_probe()
-        self._reporter.judge = Judge(self.info())
-        self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
+        judge = Judge(self.info())
+        if layers.names == before.names:  # other tensors in the same places: what was seen so far counts
+            judge.restore_(self._reporter.judge.capture())
+        self._reporter.judge = judge
+        if (layers.names, layers.sizes) != (before.names, before.sizes):
+            self._hub.notify(LayersChanged(self.step, self.info()), part=self.id)
 
     def _make_time_probe(self) -> RecurrentInputsProbe:
         return RecurrentInputsProbe(

@@ -75,7 +75,7 @@ class TapInBackward:
         self.on_boundary: Callable[[], None] | None = None
         self.on_control_dropped: Callable[[str, str], None] | None = None
         self._losses = losses
-        self._params = [optimizer.param_groups[0]["params"][0] for optimizer in optimizers]
+        self._optimizers = optimizers
         self._rates = [StepRates(optimizer) for optimizer in optimizers]
         self._stepped: set[int] = set()
         self._norms: dict[int, Tensor] = {}
@@ -91,6 +91,7 @@ class TapInBackward:
         """Read these layers from the next step on."""
         self.layers = layers
         self.meter.use_layers(layers)
+        self._params = [optimizer.param_groups[0]["params"][0] for optimizer in self._optimizers]
         self._places = {id(param): place for place, param in enumerate(layers.params)}
 
     @property

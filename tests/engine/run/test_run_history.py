@@ -186,6 +186,17 @@ def test_other_layers_begin_a_history_of_their_own_and_metrics_are_kept_by_name(
     assert "4 layers" in history.journal[-1].text
 
 
+def test_layers_of_other_sizes_go_on_with_their_history() -> None:
+    grown = LayersChanged(5, info(layer_sizes=(8, 4, 9)))
+    history = history_of(
+        make_batch(step_records(5), notices=(RunStarted(info()),)),
+        make_batch(step_records(5, first=6), notices=(grown,)),
+    )
+    assert history.layers is not None and (history.layers.first_step, history.layers.last_step) == (1, 10)
+    assert list(history.layer_sizes) == [8, 4, 9]
+    assert "3 layers of 21 parameters" in history.journal[-1].text
+
+
 def test_a_loss_that_is_not_known_is_absent_and_breaks_nothing() -> None:
     history = history_of(make_batch(step_records(30, loss=None)))
     summary = RunSummary.of(history, recipe="a", seed=0)

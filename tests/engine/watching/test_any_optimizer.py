@@ -289,6 +289,32 @@ def test_parameters_that_are_added_or_unfrozen_later_are_watched_from_then_on() 
     assert [change.info.layers for change in changes] == [("0", "3"), ("0", "3", "4")]
 
 
+def test_parameters_that_are_replaced_by_others_are_watched_in_their_place() -> None:
+    """As when points of a splatting scene are split: the parameter and the state of Adam become longer."""
+    torch.manual_seed(0)
+    model = nn.ParameterDict({"points": torch.randn(4, 3), "scale": torch.ones(1)})
+    optimizer = torch.optim.Adam([{"params": [param]} for param in model.values()], lr=0.01)
+    with vgrad.watch(model, optimizer, record=False) as watch:
+        cursor = watch.cursor()
+        expected = []
+        for step in range(6):
+            if step in {2, 4}:
+                old = optimizer.param_groups[0]["params"][0]
+                grown = torch.cat([old.detach(), old.detach()]) if step == 2 else old.detach().clone()
+                optimizer.state.pop(old)
+                model["points"] = optimizer.param_groups[0]["params"][0] = nn.Parameter(grown)
+            optimizer.zero_grad()
+            loss = (model["scale"] * model["points"].square()).mean()
+            loss.backward()
+            optimizer.step()
+            norms = [float(param.grad.norm()) for param in model.values()]
+            expected.append((loss.item(), pytest.approx(norms)))
+        records = watch.records()
+        changes = [n.body for n in cursor.take().notices if isinstance(n.body, LayersChanged)]
+    assert [(record.loss, list(record.grad_norms)) for record in records] == expected
+    assert [(change.step, change.info.layer_sizes) for change in changes] == [(2, (24, 1))]
+
+
 class Mixed(nn.Module):
     """Parameters of every kind: sparse, tied, of no dimension, half, double and complex."""
 
