@@ -74,13 +74,31 @@ def fit(
     zeroes: bool = True,
 ) -> float:
     """An ordinary training loop, watched from its first step on."""
+
+    def loss_at(step: int) -> Tensor:
+        inputs, targets = draw(step)
+        return loss_fn(model(inputs), targets)
+
+    return minimise(setting, model, optimizer, loss_at, steps, schedule, zeroes=zeroes)
+
+
+def minimise(
+    setting: LoopSetting,
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_at: Callable[[int], Tensor],
+    steps: int,
+    schedule: LRScheduler | None = None,
+    *,
+    zeroes: bool = True,
+) -> float:
+    """The same for a loss of any kind, which ``loss_at`` gives for each step."""
     setting.watch(model, optimizer)
     losses = []
     for step in range(steps):
-        inputs, targets = draw(step)
         if zeroes:
             optimizer.zero_grad()
-        loss = loss_fn(model(inputs), targets)
+        loss = loss_at(step)
         loss.backward()
         optimizer.step()
         if schedule is not None:
