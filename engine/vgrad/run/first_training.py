@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from vgrad.watching.tracebacks import leave_out_this_frame
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,21 +57,28 @@ def before_first_training(function: Callable[[], None], prepare: Callable[[], No
         finally:
             beginning.release()
 
-    @functools.wraps(make)
-    def first_make(self: Any, *args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
-        is_outermost = optimizer.__init__ is first_make
-        begin()
-        return (optimizer.__init__ if is_outermost and has_changed() else make)(self, *args, **kwargs)
-
-    @functools.wraps(backward)
-    def first_backward(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
-        is_outermost = autograd.backward is first_backward
-        begin()
-        return (autograd.backward if is_outermost and has_changed() else backward)(*args, **kwargs)
-
     def has_changed() -> bool:
         return optimizer.__init__ is not first_make and autograd.backward is not first_backward
 
+    first_make = _stand_in_for(optimizer, "__init__", begin, has_changed)
+    first_backward = _stand_in_for(autograd, "backward", begin, has_changed)
     optimizer.__init__, autograd.backward = first_make, first_backward
+
+
+def _stand_in_for(
+    owner: Any, name: str, begin: Callable[[], None], has_changed: Callable[[], bool]
+) -> Callable[..., Any]:
+    """What calls ``begin``, and then whatever has been put in its place, or the original."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def first(*args: Any, **kwargs: Any) -> Any:
+        try:
+            is_outermost = getattr(owner, name) is first
+            begin()
+            return (getattr(owner, name) if is_outermost and has_changed() else original)(*args, **kwargs)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
+
+    return first

@@ -11,7 +11,6 @@ import os
 import sys
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
-from pathlib import Path
 from pkgutil import get_importer
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_PACKAGE = str(Path(__file__).parents[1])
 _NOT_THE_PROGRAM = (__file__, "<frozen importlib")  # what stands above it, where it is compiled or run
 
 
@@ -105,8 +103,7 @@ def run(program: Program, arguments: Sequence[str]) -> None:
     """Run ``program`` with ``arguments`` after ``sys.argv[0]``.
 
     Whatever the program raises passes through: `SystemExit`, `KeyboardInterrupt`, and any error.
-    A traceback printed by `sys.excepthook` shows no frame of ours: neither those that run the program, nor
-    those of functions that stand in for one of torch's, which say so by a local ``__tracebackhide__``.
+    A traceback printed by `sys.excepthook` shows none of the frames that run the program.
     """
     module = ModuleType("__main__")
     vars(module).update(program.attributes, __builtins__=__builtins__)
@@ -146,40 +143,10 @@ def _print_without_our_frames(error: BaseException, *, is_module: bool) -> None:
             if frame.f_code.co_filename == "<frozen runpy>":
                 trace = TracebackType(trace, frame, frame.f_lasti, frame.f_lineno)
             frame = frame.f_back
-    error = error.with_traceback(trace)
-    hide_stand_ins(error)
-    trace = error.__traceback__
-    sys.excepthook(type(error), error, trace)
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
     # The error still passes through python's own last line, which sets the exit code and ends an
     # interrupted process by SIGINT.
     sys.excepthook = _print_nothing
-
-
-def hide_stand_ins(error: BaseException) -> None:
-    """Leave functions of ours that stand in for others out of the tracebacks of ``error`` and its causes."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        shown = [entry for entry in _entries(each.__traceback__) if not _is_stand_in(entry.tb_frame.f_code)]
-        trace = None
-        for entry in reversed(shown):
-            trace = TracebackType(trace, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-        each.__traceback__ = trace
-        waiting += [each.__cause__, each.__context__]
-
-
-def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
-    while trace is not None:
-        yield trace
-        trace = trace.tb_next
-
-
-def _is_stand_in(code: CodeType) -> bool:
-    return code.co_filename.startswith(_PACKAGE) and "__tracebackhide__" in code.co_varnames
 
 
 def _print_nothing(*_: object) -> None:

@@ -10,7 +10,6 @@ from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.after_import import after_import
 from vgrad.run.first_training import before_first_training
-from vgrad.run.main_module import hide_stand_ins
 
 if TYPE_CHECKING:
     from vgrad.events.verdict import Verdict
@@ -165,8 +164,6 @@ class WatchedScript:
 
     def _finish_child(self) -> None:
         error = sys.exception()
-        if error is not None:
-            hide_stand_ins(error)  # `multiprocessing` prints it next
         is_success = isinstance(error, SystemExit) and error.code in {None, 0}
         self.finish(None if is_success else error)
 

@@ -20,6 +20,7 @@ from vgrad.watching.backward_call import leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 from vgrad.watching.other_threads import threads_alive
 from vgrad.watching.outside_dynamo import outside_dynamo
+from vgrad.watching.tracebacks import leave_out_this_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,34 +157,37 @@ def _put_back(owner: Any, name: str, original: Any) -> None:
 def _wrapped_backward(original: Any) -> Any:
     # Right after a forward pass none of this is in the processor's caches: the fewer calls, the better.
     def backward(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
-        this = threading.get_ident()
-        users, listeners = _Wrappers.users(), _Wrappers.listeners
-        # A pass inside another is of activation checkpointing.
-        if not (users or listeners) or this in _Wrappers.running:
-            return original(*args, **kwargs)
-        if this not in _Wrappers.threads:
-            _Wrappers.add_thread(this)
-        run_deferred()
-        scale = _scaled.scale
-        if scale is not None:
-            _scaled.scale = None
-        if listeners:
-            for listener in listeners:
-                _call(listener.before_backward, listener.guard)
-            users = _Wrappers.users()
-        loss, uniform = _begin(users, this, args, kwargs, scale)
-        _Wrappers.running.add(this)
         try:
-            result = original(*args, **kwargs)
-        finally:
-            _Wrappers.running.discard(this)
-            _Wrappers.num_passes += 1
-        if listeners:
-            for listener in listeners:
-                _call(listener.after_backward, listener.guard)
-            users = _Wrappers.users()
-        _end(users, this, loss, scale, uniform)
+            this = threading.get_ident()
+            users, listeners = _Wrappers.users(), _Wrappers.listeners
+            # A pass inside another is of activation checkpointing.
+            if not (users or listeners) or this in _Wrappers.running:
+                return original(*args, **kwargs)
+            if this not in _Wrappers.threads:
+                _Wrappers.add_thread(this)
+            run_deferred()
+            scale = _scaled.scale
+            if scale is not None:
+                _scaled.scale = None
+            if listeners:
+                for listener in listeners:
+                    _call(listener.before_backward, listener.guard)
+                users = _Wrappers.users()
+            loss, uniform = _begin(users, this, args, kwargs, scale)
+            _Wrappers.running.add(this)
+            try:
+                result = original(*args, **kwargs)
+            finally:
+                _Wrappers.running.discard(this)
+                _Wrappers.num_passes += 1
+            if listeners:
+                for listener in listeners:
+                    _call(listener.after_backward, listener.guard)
+                users = _Wrappers.users()
+            _end(users, this, loss, scale, uniform)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
         return result
 
     wrapper = outside_dynamo(backward, original)
@@ -244,8 +248,11 @@ def _call(function: Callable[[], None], guard: Guard) -> None:
 def _wrapped_scale(original: Any) -> Any:
     @functools.wraps(original)
     def scale(self: Any, outputs: Any) -> Any:
-        __tracebackhide__ = True
-        scaled = original(self, outputs)
+        try:
+            scaled = original(self, outputs)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
         _scaled.scale = getattr(self, "_scale", None) if self.is_enabled() else None
         return scaled
 

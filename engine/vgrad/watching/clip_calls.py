@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
+from vgrad.watching.tracebacks import leave_out_this_frame
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CellType
@@ -101,19 +103,22 @@ def _put_on(function: Any, call_of: Callable[..., ClipCall | None]) -> None:
 
 def _observed(original: Any, call_of: Callable[..., ClipCall | None]) -> Any:
     def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
         if torch.compiler.is_compiling():
             return original(parameters, *args, **kwargs)
-        params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-        observers = [observer for ref in _observers if (observer := ref()) is not None]
-        call = _call(observers, partial(call_of, params, *args, **kwargs))
-        if call is None:
-            return original(params, *args, **kwargs)
-        for observer in observers:
-            _call([observer], partial(observer.before_clipping, call))
-        result = original(params, *args, **kwargs)
-        for observer in observers:
-            _call([observer], partial(observer.after_clipping, call))
+        try:
+            params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+            observers = [observer for ref in _observers if (observer := ref()) is not None]
+            call = _call(observers, partial(call_of, params, *args, **kwargs))
+            if call is None:
+                return original(params, *args, **kwargs)
+            for observer in observers:
+                _call([observer], partial(observer.before_clipping, call))
+            result = original(params, *args, **kwargs)
+            for observer in observers:
+                _call([observer], partial(observer.after_clipping, call))
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
         return result
 
     return clip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vgrad.watching.tracebacks import leave_out_this_frame
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,8 +25,11 @@ def with_closure(
     """The same arguments, with ``after`` called with what ``closure`` returned, each time that it did."""
 
     def wrapped() -> Any:
-        __tracebackhide__ = True
-        loss = closure()
+        try:
+            loss = closure()
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
         after(loss)
         return loss
 

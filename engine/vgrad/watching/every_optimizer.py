@@ -35,6 +35,7 @@ from vgrad.watching.loose_tensors import loose_tensors, module_of
 from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
+from vgrad.watching.tracebacks import leave_out_this_frame
 from vgrad.watching.unwrap import as_module, is_wrapper
 
 if TYPE_CHECKING:
@@ -156,8 +157,11 @@ class EveryOptimizer:
     def _noticing(self, original: Any) -> Any:
         @functools.wraps(original)
         def init(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-            __tracebackhide__ = True
-            original(optimizer, *args, **kwargs)
+            try:
+                original(optimizer, *args, **kwargs)
+            except BaseException as error:
+                leave_out_this_frame(error)
+                raise
             self._guarded(functools.partial(self.notice, optimizer))
 
         init._is_of_vgrad = True  # type: ignore[attr-defined]

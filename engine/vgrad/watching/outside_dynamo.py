@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._C._dynamo import eval_frame
 
+from vgrad.watching.tracebacks import leave_out_this_frame
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,8 +34,11 @@ def outside_dynamo(function: Callable[..., Any], instead_of: Callable[..., Any] 
 
     @functools.wraps(instead_of or function, updated=())
     def outside(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
-        return (function if compiler() is None else disabled)(*args, **kwargs)
+        try:
+            return (function if compiler() is None else disabled)(*args, **kwargs)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
 
     skip_code(outside.__code__)  # type: ignore[attr-defined]
     outside._torchdynamo_disable = True  # type: ignore[attr-defined]
