@@ -7,8 +7,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from vgrad.watching.tracebacks import leave_out_this_frame
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,6 +67,8 @@ def _stand_in_for(
     owner: Any, name: str, begin: Callable[[], None], has_changed: Callable[[], bool]
 ) -> Callable[..., Any]:
     """What calls ``begin``, and then whatever has been put in its place, or the original."""
+    from vgrad.watching.tracebacks import leave_out_this_frame
+
     original = getattr(owner, name)
 
     @functools.wraps(original)

@@ -40,6 +40,7 @@ from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.checkpointing import Checkpointing
 from vgrad.run.output import Output
 from vgrad.run.task_file import traceback_of
+from vgrad.store.run_record import first_loss
 from vgrad.watching.safe_point import Asked, SafePoint
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class Session:
         self._hub.notify(RunStarted(info))
         self._checkpointing = Checkpointing(self.folder, self._hub)
         if self._parent is not None:
+            self._totals.loss_first = first_loss(self._parent)
             self._checkpointing.save(trainer, "start")
 
         def pause_if_lost(verdict: Verdict) -> None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from vgrad.controls.topics import changes_training
-from vgrad.errors import DataError
+from vgrad.errors import DataError, VgradError
 from vgrad.events.notices import CommandApplied, RunStarted
+from vgrad.store.folder import RunFolder
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vgrad.events.run_info import RunInfo
-    from vgrad.store.folder import RunFolder
+    from vgrad.events.run_info import Parent, RunInfo
 
 
 class Place(NamedTuple):
@@ -102,3 +102,22 @@ class RunRecord:
 
     def _num_commands_until(self, step: int) -> int:
         return sum(applied.step <= step for applied in self.commands)
+
+
+def first_loss(parent: Parent) -> float | None:
+    """Training loss of the first step of the course that ``parent`` is a moment of.
+
+    Found in the record of that run, or of those that it goes on from; None where it is not known, or no
+    longer there.
+    """
+    origin: Parent | None = parent
+    seen: set[str] = set()
+    loss = None
+    while origin is not None and origin.run not in seen:
+        seen.add(origin.run)
+        try:
+            record = RunRecord.read(RunFolder.find(origin.run))
+        except VgradError:
+            return None
+        loss, origin = record.loss_of(1), record.info.parent
+    return loss

@@ -293,6 +293,8 @@ class Trainer:
                 carry out its controls; says what differs. Nothing is changed then.
             DataError: If it is not what `capture` returned. Nothing is changed then.
         """
+        if not isinstance(state, TrainerState):
+            raise DataError(f"a state is what capture() returned, and not a {type(state).__name__}")
         state.require_same_run(self._run)
         self._in_force.require(self._holders.controls_in(state.content))
         before = self.capture()

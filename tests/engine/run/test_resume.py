@@ -252,3 +252,15 @@ def test_what_a_run_goes_on_from_is_told_where_it_ends(tmp_path: Path) -> None:
     trained(session, "again")
     [ended] = [notice.body for notice in cursor.take().notices if isinstance(notice.body, RunEnded)]
     assert ended.step == 6
+
+
+def test_a_run_that_goes_on_ends_with_the_first_loss_of_its_whole_course() -> None:
+    folder = run(small("depth-tanh", steps=4))
+    first = RunRecord.read(folder).loss_of(1)
+    assert first is not None
+    for steps in (6, 8):  # the second goes on from one that goes on itself
+        session = Resumption.of(folder, steps=steps).session()
+        cursor = session.cursor()
+        folder = trained(session, "again")
+        [ended] = [notice.body for notice in cursor.take().notices if isinstance(notice.body, RunEnded)]
+        assert (ended.step, ended.loss_first) == (steps, first)

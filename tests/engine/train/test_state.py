@@ -285,6 +285,12 @@ def test_a_truncated_or_damaged_file_is_refused(name: str, tmp_path: Path) -> No
         TrainerState.load(tmp_path / "state")
 
 
+@pytest.mark.parametrize("state", [None, {}, "state"])
+def test_what_is_no_state_is_refused_in_words(state: Any) -> None:
+    with pytest.raises(DataError, match="what capture"):
+        toy_trainer().restore_(state)
+
+
 @pytest.mark.parametrize(
     "holder", ["task", "model", "optimizer", "watching", "backward", "reinits", "judges"]
 )
