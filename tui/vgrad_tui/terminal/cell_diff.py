@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.color import ColorSystem
+from rich.console import COLOR_SYSTEMS, Console, ConsoleOptions, RenderResult
 from rich.control import Control
 from rich.segment import Segment
-from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-from textual.strip import Strip
+
+from vgrad_tui.terminal.pen import PLAIN, Look, Pen, look_of
 
 # Moving the cursor costs about this many bytes; shorter gaps are cheaper to write again.
 _GAP = 6
@@ -26,28 +27,29 @@ class CellDiff:
 
     def __init__(self) -> None:
         self._texts: dict[int, list[str]] = {}
-        self._styles: dict[int, list[Style | None]] = {}
+        self._looks: dict[int, list[Look]] = {}
 
     def forget(self) -> None:
         """The terminal may show anything now: everything is written again."""
         self._texts.clear()
-        self._styles.clear()
+        self._looks.clear()
 
     def reduce(self, update: ChopsUpdate | LayoutUpdate, console: Console) -> str:
         """Return the output for the cells of ``update`` that the terminal does not show yet.
 
         Empty when it shows them all.
         """
-        return "".join(
-            self._paint(x, y, segments, console)
-            for x, y, segments in (
-                _pieces_of_chops(update) if isinstance(update, ChopsUpdate) else _pieces_of_layout(update)
-            )
-        )
+        colors = COLOR_SYSTEMS[console.color_system] if console.color_system else ColorSystem.TRUECOLOR
+        pen = Pen()
+        pieces = _pieces_of_chops(update) if isinstance(update, ChopsUpdate) else _pieces_of_layout(update)
+        output = [text for x, y, segments in pieces for text in self._paint(x, y, segments, colors, pen)]
+        return "".join((*output, pen.put_down()))
 
-    def _paint(self, x: int, y: int, segments: Iterable[Segment], console: Console) -> str:
+    def _paint(
+        self, x: int, y: int, segments: Iterable[Segment], colors: ColorSystem, pen: Pen
+    ) -> Iterator[str]:
         texts: list[str] = []
-        styles: list[Style | None] = []
+        looks: list[Look] = []
         for text, style, control in segments:
             if control or not text:
                 continue
@@ -55,34 +57,31 @@ class CellDiff:
                 texts.extend(text)
             else:
                 texts.extend(_cells(text))
-            styles.extend([style] * (len(texts) - len(styles)))
+            looks.extend([look_of(style, colors)] * (len(texts) - len(looks)))
         end = x + len(texts)
         shown = self._texts.setdefault(y, [])
-        shown_styles = self._styles.setdefault(y, [])
+        shown_looks = self._looks.setdefault(y, [])
         if len(shown) < end:
             missing = end - len(shown)
             shown.extend([_UNKNOWN] * missing)
-            shown_styles.extend([None] * missing)
-        if shown[x:end] == texts and shown_styles[x:end] == styles:
-            return ""
+            shown_looks.extend([PLAIN] * missing)
+        if shown[x:end] == texts and shown_looks[x:end] == looks:
+            return
         changed = [
             index
-            for index, (text, style) in enumerate(zip(texts, styles, strict=True), x)
-            # A style equals itself, and asking it takes longer than all else here.
-            if shown[index] != text or (shown_styles[index] is not style and shown_styles[index] != style)
+            for index, (text, look) in enumerate(zip(texts, looks, strict=True), x)
+            if shown[index] != text or (shown_looks[index] is not look and shown_looks[index] != look)
         ]
         shown[x:end] = texts
-        shown_styles[x:end] = styles
-        output = []
+        shown_looks[x:end] = looks
         for start, stop in _runs(changed):
             # Both halves of a wide character are written together.
             while start > x and shown[start] == "":
                 start -= 1
             while stop < end and shown[stop] == "":
                 stop += 1
-            output.append(Control.move_to(start, y).segment.text)
-            output.append(_render(shown, shown_styles, start, stop, console))
-        return "".join(output)
+            yield Control.move_to(start, y).segment.text
+            yield from _write(shown, shown_looks, start, stop, pen)
 
 
 class ChangedCells(CompositorUpdate):
@@ -150,11 +149,10 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
     yield start, last + 1
 
 
-def _render(texts: list[str], styles: list[Style | None], start: int, stop: int, console: Console) -> str:
-    segments: list[Segment] = []
+def _write(texts: list[str], looks: list[Look], start: int, stop: int, pen: Pen) -> Iterator[str]:
+    """The output for the cells ``start`` to ``stop - 1``, piece by piece of one look each."""
     begin = start
     for index in range(start + 1, stop + 1):
-        if index == stop or styles[index] is not styles[begin]:
-            segments.append(Segment("".join(texts[begin:index]), styles[begin]))
+        if index == stop or looks[index] is not looks[begin]:
+            yield pen.write("".join(texts[begin:index]), looks[begin])
             begin = index
-    return Strip(segments).render(console)
