@@ -47,7 +47,7 @@ def seen(screen: pyte.Screen) -> list[list[pyte.screens.Char]]:
 
 
 def _seen(cell: pyte.screens.Char) -> pyte.screens.Char:
-    is_bare = cell.data in " " and not (cell.underscore or cell.reverse)
+    is_bare = cell.data in ("", " ") and not (cell.underscore or cell.reverse)
     return cell._replace(fg="default", bold=False, italics=False) if is_bare else cell
 
 
