@@ -18,6 +18,7 @@ Float64s = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+MOST_JOINED = 2**18  # steps in one block: of a longer one the columns are new memory again and again
 _SAME = ("part", "links")  # one value for the whole block; every other field is a column
 
 
@@ -190,6 +191,25 @@ class StepBlock:
 def blocks_of(records: Iterable[StepRecord]) -> tuple[StepBlock, ...]:
     """Any steps as blocks, in their order: a new block where the part or the chain changes."""
     return tuple(StepBlock.of(list(group)) for _, group in groupby(records, key=_kind_of))
+
+
+def joined(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
+    """Yield the same steps in few blocks, of `MOST_JOINED` steps or a little more; empty ones are left out.
+
+    What reads blocks pays for each of them, and a loop makes many small ones.
+    """
+    filled = (block for block in blocks if len(block))
+    for _, group in groupby(filled, key=attrgetter("kind")):
+        waiting: list[StepBlock] = []
+        num_steps = 0
+        for block in group:
+            waiting.append(block)
+            num_steps += len(block)
+            if num_steps >= MOST_JOINED:
+                yield StepBlock.concatenate(waiting)
+                waiting, num_steps = [], 0
+        if waiting:
+            yield StepBlock.concatenate(waiting)
 
 
 def _kind_of(record: StepRecord) -> tuple[object, ...]:

@@ -33,7 +33,10 @@ class Speed:
 
     def take(self, block: StepBlock, *, tokens: bool) -> None:
         """Take steps into account; count their tokens or their samples."""
-        self._num_items += int((block.num_tokens if tokens else block.num_samples).sum())
+        num_items = block.num_tokens if tokens else block.num_samples
+        if not self._marks:
+            self._marks.append((float(block.elapsed_s[0]), int(block.step[0]), int(num_items[0])))
+        self._num_items += int(num_items.sum())
         elapsed_s = float(block.elapsed_s[-1])
         self._marks.append((elapsed_s, int(block.step[-1]), self._num_items))
         while len(self._marks) > 2 and elapsed_s - self._marks[1][0] > _RATE_S:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 from vgrad.controls.controls import CheckGradients, Controls
@@ -25,6 +26,7 @@ from vgrad.events.notices import (
     Validated,
     VerdictChanged,
 )
+from vgrad.events.step_block import joined
 from vgrad.events.totals import Totals
 from vgrad.run.journal import add_to, entry_of, new_journal
 from vgrad.run.part_history import PartHistory
@@ -111,7 +113,8 @@ class RunHistory:
         before = Batch() if batch.before is None else batch.before
         for norms in (*before.layer_norms, *batch.layer_norms):
             self.parts[norms.part].take_layer_norms(norms)
-        for block in (*before.blocks, *batch.blocks):
+        blocks = sorted((*before.blocks, *batch.blocks), key=attrgetter("part"))
+        for block in joined(blocks):  # each costs as much as hundreds of steps
             self.parts[block.part].take(block, self.controls)
             if block.part == 0:
                 self.totals.observe(block.record(0))

@@ -16,8 +16,9 @@ from vgrad.events.notices import (
     Validated,
     VerdictChanged,
 )
+from vgrad.events.step_block import joined
 from vgrad.store.folder import RunFolder
-from vgrad.store.reader import ROWS_PER_LEVEL, RunReader, joined
+from vgrad.store.reader import ROWS_PER_LEVEL, RunReader
 
 if TYPE_CHECKING:
     from vgrad.events.run_info import Parent

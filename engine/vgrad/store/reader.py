@@ -10,7 +10,6 @@ import json
 import sqlite3
 from collections import deque
 from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -21,7 +20,7 @@ from vgrad.events.codec import notice_from_data
 from vgrad.events.notices import CommandApplied, CommandRejected
 from vgrad.events.rank_stats import read_ranks
 from vgrad.events.snapshot_codec import snapshot_from_data
-from vgrad.events.step_block import StepBlock
+from vgrad.events.step_block import StepBlock, joined
 from vgrad.store.columns import unpack_block
 from vgrad.store.database import open_to_read, version_of
 from vgrad.store.layer_levels import NUM_LEVELS
@@ -41,7 +40,6 @@ Status = Literal["alive", "finished", "failed", "stopped", "crashed"]
 ROWS_PER_LEVEL = 512
 """Steps of each level whose norms per layer are in an overview: more than a screen has columns."""
 _NEVER = 2**62
-_MOST_STEPS = 2**18  # in a block of an overview
 _ENDED: dict[object, Status] = {"done": "finished", "failed": "failed", "stopped": "stopped"}
 
 
@@ -250,25 +248,6 @@ class RunReader:
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"the record of {self.folder.name} cannot be read: {error}")
-
-
-def joined(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:
-    """Yield the same steps in few blocks, of 2**18 steps or a little more; empty blocks are left out.
-
-    One block of a million steps would be folded half as fast: its columns are new memory again and again.
-    """
-    filled = (block for block in blocks if len(block))
-    for _, group in groupby(filled, key=attrgetter("kind")):
-        waiting: list[StepBlock] = []
-        num_steps = 0
-        for block in group:
-            waiting.append(block)
-            num_steps += len(block)
-            if num_steps >= _MOST_STEPS:
-                yield StepBlock.concatenate(waiting)
-                waiting, num_steps = [], 0
-        if waiting:
-            yield StepBlock.concatenate(waiting)
 
 
 def _increasing(blocks: Iterable[StepBlock]) -> Iterator[StepBlock]:

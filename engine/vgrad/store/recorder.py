@@ -8,14 +8,12 @@ import threading
 import time
 from collections import deque
 from contextlib import closing
-from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 from vgrad.errors import VgradError
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import MetricsLogged
-from vgrad.events.step_block import StepBlock
+from vgrad.events.step_block import joined
 from vgrad.store.database import open_to_write
 from vgrad.store.fork import with_forks, without_forks
 from vgrad.store.inbox import Inbox
@@ -188,10 +186,8 @@ class Recorder:
 
 def _joined(batches: Sequence[Batch]) -> Batch:
     """Several batches as one, with as few blocks as can be."""
-    blocks = [block for batch in batches for block in batch.blocks]
-    groups = (list(group) for _, group in groupby(blocks, key=attrgetter("kind")))
     return Batch(
-        tuple(StepBlock.concatenate(group) for group in groups),
+        tuple(joined(block for batch in batches for block in batch.blocks)),
         tuple(notice for batch in batches for notice in batch.notices),
         {part: snapshot for batch in batches for part, snapshot in batch.snapshots.items()},
         ranks=next((batch.ranks for batch in reversed(batches) if batch.ranks), None),

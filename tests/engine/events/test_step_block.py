@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.events.material import records, same_record, step_records
 
-from vgrad.events.step_block import StepBlock, blocks_of
+from vgrad.events.step_block import StepBlock, blocks_of, joined
 from vgrad.events.step_record import ChainLink, StepRecord
 
 CLIP = (ChainLink("clip", "clip norm 1"),)
@@ -36,10 +36,17 @@ def test_a_block_has_one_part_and_one_chain(steps: list[StepRecord]) -> None:
 def test_what_was_cut_can_be_joined(steps: list[StepRecord], data: st.DataObject) -> None:
     for block in blocks_of(steps):
         cut = data.draw(st.integers(0, len(block)))
-        joined = StepBlock.concatenate([block[:cut], block[cut:]])
+        whole = StepBlock.concatenate([block[:cut], block[cut:]])
         assert all(
-            same_record(one, other) for one, other in zip(block.records(), joined.records(), strict=True)
+            same_record(one, other) for one, other in zip(block.records(), whole.records(), strict=True)
         )
+
+
+@given(records())
+def test_joined_blocks_have_the_same_steps_in_as_few_blocks_as_can_be(steps: list[StepRecord]) -> None:
+    few = tuple(joined(StepBlock.of([step]) for step in steps))
+    assert len(few) == len(blocks_of(steps))
+    assert all(same_record(one, other) for one, other in zip(steps, rows(few), strict=True))
 
 
 def test_a_column_of_one_value_takes_no_memory_when_blocks_are_joined() -> None:

@@ -214,6 +214,10 @@ def test_it_does_not_matter_how_the_steps_were_cut(num: int, size: int) -> None:
     assert whole.totals == cut.totals
     assert whole.num_skipped == cut.num_skipped == num
     assert whole.clipping() == cut.clipping()
+    at_once = history_of(Batch(tuple(block[at : at + size] for at in range(0, num, size))))
+    assert at_once.totals == whole.totals and at_once.clipping() == whole.clipping()
+    # The speed of the very first step is not known: nobody saw when it began.
+    assert math.isnan(at_once.steps_per_s()) == (num == 1)
 
 
 def test_memory_does_not_grow_with_the_run() -> None:
