@@ -157,7 +157,7 @@ def tied_autoencoder(s: LoopSetting) -> float:
     return minimise(s, matrix, SGD(matrix.parameters(), 0.5, momentum=0.9), loss_at, 700)
 
 
-class Segmenter(nn.Module):
+class SkipSegmenter(nn.Module):
     """Convolutions down and up again, with a way across."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class Segmenter(nn.Module):
 
 def skip_segmentation(s: LoopSetting) -> float:
     """Which pixels belong to a bar; nine in ten do not."""
-    model = Segmenter()
+    model = SkipSegmenter()
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         mask = torch.zeros(16, 1, 8, 8)
