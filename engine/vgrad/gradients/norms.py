@@ -29,8 +29,8 @@ MANY = 16
 # They are copied to the same few entries again and again, which so stay in the cache: 128 KiB of
 # float32, beside which the gradients themselves stay there for the optimizer.
 _SCRATCH = 2**15
-# Squares below the smallest normal number are rounded or lost: of n entries at most n times that
-# number. A norm this many times above the square root of that loses less than 5e-6 of its value.
+# Each square that underflows is wrong by `_underflow_error` at most, so those of n entries by n times that.
+# A norm this many times above the square root of that loses less than 5e-6 of its value.
 _SAFE = 320
 _LARGEST = 2**40  # entries, of a tensor whose size is not known beforehand
 
@@ -101,15 +101,15 @@ class _Chunk:
     """Small tensors of one shape that are read together.
 
     Attributes:
+        indices: Which of all tensors they are.
         pick: Picks them out of all tensors.
-        place: Where they stand in reading order.
         copies: Where they are copied to, one after the other along their first dimension.
         rows: The same entries, ``(num, size)``.
         norms: Where their norms go, ``(num,)``.
     """
 
+    indices: Sequence[int]
     pick: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
-    place: slice
     copies: Tensor
     rows: Tensor
     norms: Tensor
@@ -152,20 +152,21 @@ class _HostPlan:
         self._alone_norms = found[: len(alone)]
         self._found: NDArray[np.floating] = found.numpy()  # what all calls write into, in reading order
         self._positions = np.argsort(order)
+        self._largest = torch.finfo(norm_dtype).max
         # A lower norm may be that of entries whose squares have underflowed.
-        sizes = np.array([_LARGEST if i in varying else tensors[i].numel() for i in order], dtype=np.float64)
-        floors = _SAFE * np.sqrt(sizes * torch.finfo(norm_dtype).tiny)
-        self._floors = floors.astype(self._found.dtype)
-        self._highest_floor = float(floors.max())
+        error = _underflow_error(norm_dtype)
+        sizes = [_LARGEST if i in varying else tensor.numel() for i, tensor in enumerate(tensors)]
+        self._floors = [_SAFE * math.sqrt(size * error) for size in sizes]
+        self._highest_floor = max(self._floors)
         self._chunks: list[_Chunk] = []
         scratch = torch.empty(_SCRATCH, dtype=norm_dtype)
         start = len(alone)
         for chunk in chunks:
             shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
             rows = scratch[: len(chunk) * size].view(len(chunk), size)
-            place = slice(start, start + len(chunk))
+            norms = found[start : start + len(chunk)]
             copies = rows.view(len(chunk) * shape[0], *shape[1:])
-            self._chunks.append(_Chunk(itemgetter(*chunk), place, copies, rows, found[place]))
+            self._chunks.append(_Chunk(chunk, itemgetter(*chunk), copies, rows, norms))
             start += len(chunk)
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], float]:
@@ -177,7 +178,7 @@ class _HostPlan:
         values = norms.tolist()
         norm = math.hypot(*values)
         if not math.isfinite(norm) or min(values) < self._highest_floor:
-            return self._read_again(tensors)
+            return self._read_again(tensors, values)
         return norms, norm
 
     def _norms_of(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -193,34 +194,60 @@ class _HostPlan:
             torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
         return self._found[self._positions]
 
-    def _read_again(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], float]:
-        """Correct, in float64, the norms that may be wrong; true zeros, inf and NaN remain."""
-        is_doubtful = ~np.isfinite(self._found) | (self._found < self._floors)
-        exact = self._found.astype(np.float64)
-        doubtful = np.flatnonzero(is_doubtful[: len(self.alone)]).tolist()
-        again = [tensors[self.alone[position]] for position in doubtful]
-        if again and self._norm_dtype is torch.float64:  # squares in float64 are what was lost
-            exact[doubtful] = [exact_norm(tensor) for tensor in again]
-        elif again:
-            exact[doubtful] = torch.stack(torch._foreach_norm(again, 2, dtype=torch.float64)).numpy()
-        for chunk in self._chunks:
-            doubtful = np.flatnonzero(is_doubtful[chunk.place]).tolist()
-            if not doubtful:
-                continue
-            rows = chunk.gather_some(tensors, doubtful)
-            if _largest(rows) == 0:
-                continue
-            found = exact[chunk.place]
-            if self._norm_dtype is torch.float64:
-                found[doubtful] = [exact_norm(row) for row in rows.unbind()]
-            else:
-                found[doubtful] = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64)
-        exact = exact[self._positions]
+    def _read_again(
+        self, tensors: Sequence[Tensor], norms: list[float]
+    ) -> tuple[NDArray[np.floating], float]:
+        """Correct, in float64, the ``norms`` that may be wrong; true zeros, inf and NaN remain."""
+        doubtful = [
+            index
+            for index, (norm, floor) in enumerate(zip(norms, self._floors, strict=True))
+            if not floor <= norm < math.inf
+        ]
+        for index, norm in zip(doubtful, self._exact_norms(tensors, doubtful), strict=True):
+            norms[index] = norm
         # hypot takes an inf for more than a NaN
-        norm = math.nan if np.isnan(exact).any() else math.hypot(*exact.tolist())
-        with np.errstate(over="ignore"):
-            norms = exact.astype(self._found.dtype)
-        return (norms if (np.isfinite(norms) == np.isfinite(exact)).all() else exact), norm
+        joint = math.nan if any(map(math.isnan, norms)) else math.hypot(*norms)
+        is_too_large = any(self._largest < norm < math.inf for norm in norms)
+        return np.array(norms, np.float64 if is_too_large else self._found.dtype), joint
+
+    def _exact_norms(self, tensors: Sequence[Tensor], indices: Sequence[int]) -> list[float]:
+        """The norms of some of the tensors, read in float64."""
+        if self._norm_dtype is torch.float64:  # squares in float64 are what was lost
+            return [exact_norm(tensors[index]) for index in indices]
+        if len(indices) < MANY or not self._chunks:
+            return _in_float64([tensors[index] for index in indices])
+        wanted = set(indices)
+        alone = [index for index in self.alone if index in wanted]
+        exact = dict(zip(alone, _in_float64([tensors[index] for index in alone]), strict=True))
+        for chunk in self._chunks:
+            own = [position for position, index in enumerate(chunk.indices) if index in wanted]
+            if own:
+                found = _norms_of_rows(chunk.gather_some(tensors, own))
+                exact.update(zip([chunk.indices[position] for position in own], found, strict=True))
+        return [exact[index] for index in indices]
+
+
+def _in_float64(tensors: list[Tensor]) -> list[float]:
+    return torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float64)).tolist() if tensors else []
+
+
+def _norms_of_rows(rows: Tensor) -> list[float]:
+    """The norm of each row, in float64; most often they are all zero, which is found out faster."""
+    if _largest(rows) == 0:
+        return [0.0] * len(rows)
+    norms: list[float] = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64).tolist()
+    return norms
+
+
+def _underflow_error(dtype: torch.dtype) -> float:
+    """By how much a square below the smallest normal number of ``dtype`` may be wrong.
+
+    It is rounded to the next subnormal number, or to zero where the processor was told to flush these, see
+    `torch.set_flush_denormal`.
+    """
+    smallest = torch.finfo(dtype).tiny
+    is_flushed = float(torch.tensor(math.sqrt(smallest / 4), dtype=dtype).square()) == 0
+    return smallest if is_flushed else smallest * torch.finfo(dtype).eps
 
 
 def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[int], list[list[int]]]:

@@ -138,9 +138,26 @@ def test_gradients_whose_squares_underflow_are_not_zero(size: int, entry: float)
     tensors = [torch.full((size,), entry), torch.full((size,), entry), torch.ones(3), torch.zeros(size)]
     norms, norm = NormPlan(tensors).read(tensors)
     small = entry * math.sqrt(size)
-    assert norms.tolist() == pytest.approx([small, small, math.sqrt(3), 0.0], rel=1e-5)
+    assert norms.tolist() == pytest.approx([small, small, math.sqrt(3), 0.0], rel=1e-5, abs=2e-45)
     assert norms.dtype == torch.float32
     assert float(norm) == pytest.approx(math.sqrt(3))
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+@pytest.mark.parametrize("exponent", range(-24, -12))
+def test_squares_that_are_too_small_are_mended_whether_the_processor_rounds_or_flushes_them(
+    exponent: int, is_flushed: bool
+) -> None:
+    if not torch.set_flush_denormal(is_flushed):
+        pytest.skip("this processor cannot flush subnormal numbers")
+    try:
+        tensors = [torch.full(size, 10.0**exponent) for size in [(64, 64), (64,)] * 20]
+        for tensor in tensors:  # one square is kept, and as large as all others together
+            tensor.view(-1)[0] *= math.sqrt(tensor.numel())
+        found = read(tensors).tolist()
+    finally:
+        torch.set_flush_denormal(False)
+    assert found == pytest.approx([exact(tensor) for tensor in tensors], rel=1e-5, abs=0)
 
 
 @pytest.mark.parametrize("shape", [(6,), (3, 2), (3, 2, 1)])
@@ -149,7 +166,7 @@ def test_squares_that_underflow_are_mended_in_their_own_places(
     shape: tuple[int, ...], which: list[int]
 ) -> None:
     tensors = [torch.full(shape, 1e-30 if index in which else 1.0 + index) for index in range(37)]
-    assert read(tensors).tolist() == pytest.approx([exact(tensor) for tensor in tensors], rel=1e-5)
+    assert read(tensors).tolist() == pytest.approx([exact(tensor) for tensor in tensors], rel=1e-5, abs=0)
 
 
 def test_zeros_stay_zeros_of_the_same_dtype() -> None:
