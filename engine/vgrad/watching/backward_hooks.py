@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vgrad.watching.backward_call import BackwardListener, LossListener
-    from vgrad.watching.guard import Guard
 
 
 def listen(listener: BackwardListener) -> None:
@@ -171,7 +170,7 @@ def _wrapped_backward(original: Any) -> Any:
                 _scaled.scale = None
             if listeners:
                 for listener in listeners:
-                    _call(listener.before_backward, listener.guard)
+                    listener.guard.call(listener.before_backward)
                 users = _Wrappers.users()
             loss, uniform = _begin(users, this, args, kwargs, scale)
             _Wrappers.running.add(this)
@@ -182,7 +181,7 @@ def _wrapped_backward(original: Any) -> Any:
                 _Wrappers.num_passes += 1
             if listeners:
                 for listener in listeners:
-                    _call(listener.after_backward, listener.guard)
+                    listener.guard.call(listener.after_backward)
                 users = _Wrappers.users()
             _end(users, this, loss, scale, uniform)
         except BaseException as error:
@@ -236,13 +235,6 @@ def _end(
                 user.after_backward(loss, scale, uniform)
         except Exception as error:  # noqa: BLE001  # as above
             user.guard.caught(error)
-
-
-def _call(function: Callable[[], None], guard: Guard) -> None:
-    try:
-        function()
-    except Exception as error:  # noqa: BLE001  # as above
-        guard.caught(error)
 
 
 def _wrapped_scale(original: Any) -> Any:

@@ -162,7 +162,7 @@ class EveryOptimizer:
             except BaseException as error:
                 leave_out_this_frame(error)
                 raise
-            self._guarded(functools.partial(self.notice, optimizer))
+            self.guard.call(functools.partial(self.notice, optimizer))
 
         init._is_of_vgrad = True  # type: ignore[attr-defined]
         return init
@@ -175,7 +175,7 @@ class EveryOptimizer:
             self._put_new(optimizer)
         if (self._new and id(optimizer) in self._new) or waits_for(optimizer):
             with ahead_of_own_hooks(optimizer):
-                self._guarded(self._watch_new)
+                self.guard.call(self._watch_new)
 
     def _put_new(self, optimizer: Optimizer) -> None:
         self._new.pop(id(optimizer), None)  # of one that is gone
@@ -262,12 +262,6 @@ class EveryOptimizer:
         if self._num_parts == _MOST_PARTS:
             _log.warning("%d optimizers are watched; those made later are not", _MOST_PARTS)
         self.part_added()
-
-    def _guarded(self, function: Callable[[], None]) -> None:
-        try:
-            function()
-        except Exception as error:  # noqa: BLE001  # none of ours may reach the script
-            self.guard.caught(error)
 
 
 _running: list[EveryOptimizer] = []  # begun and not ended, the oldest first

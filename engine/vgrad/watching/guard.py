@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vgrad.gradients.rank_sums import RankLeftError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _log = logging.getLogger("vgrad")
+_Result = TypeVar("_Result")
 
 is_off = False
 """Whether errors are raised instead. For our own tests alone, which must see them."""
@@ -38,6 +39,14 @@ class Guard:
         self.error: Exception | None = None
         self._name = name
         self._end = end
+
+    def call(self, function: Callable[[], _Result]) -> _Result | None:
+        """What ``function`` returns; None where it raises, which ends watching, see `caught`."""
+        try:
+            return function()
+        except Exception as error:  # noqa: BLE001  # none of ours may reach the loop
+            self.caught(error)
+            return None
 
     def caught(self, error: Exception) -> None:
         """Report ``error`` and end watching.

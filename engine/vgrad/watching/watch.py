@@ -266,20 +266,25 @@ class Watch:
         if self._is_closed:
             run_deferred()  # an error inside a step has ended it, and the hooks waited for the step to end
             return
-        parts = self.parts
+        parts, call = self.parts, self._guard.call  # each is done, whatever becomes of the others
         self.discard()
         self._report(wait=True)
         for part in parts:
-            part.publish()
-        why = None
-        if self._ranks is not None:
-            unanswered, why = self._ranks.leave(self._guard.error or error)
-            for asked in unanswered:
-                self._carry_out(asked)
-        self._apply_asked()  # every command gets its answer, if only that watching has ended
+            call(part.publish)
+        why = call(lambda: self._leave_ranks(error))
+        call(self._apply_asked)  # every command gets its answer, if only that watching has ended
         self._hub.notify(self._ended(error, why))
         for function in self._on_close:
-            function()
+            call(function)
+
+    def _leave_ranks(self, error: BaseException | None) -> str | None:
+        """Tell the other ranks; what was wrong with them, where an error ends this one."""
+        if self._ranks is None:
+            return None
+        unanswered, why = self._ranks.leave(error or self._guard.error)
+        for asked in unanswered:
+            self._carry_out(asked)
+        return why
 
     def discard(self) -> None:
         """Take everything off, and report nothing more."""
@@ -327,7 +332,7 @@ class Watch:
 
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
-            part.report(wait=wait)
+            self._guard.call(partial(part.report, wait=wait))  # a device that has failed gives no numbers
         while self._late:
             for block in blocks_of(self._late.popleft()):
                 self._hub.put(block)
@@ -371,7 +376,7 @@ class Watch:
 
     def _ended(self, error: BaseException | None, why: str | None) -> RunEnded:
         totals = max(self._totals, key=lambda each: each.step, default=Totals())
-        error = self._guard.error or error
+        error = error or self._guard.error
         if error is None:
             return totals.ended("done")
         if isinstance(error, KeyboardInterrupt):

@@ -318,6 +318,27 @@ def test_an_error_in_the_last_step_leaves_no_hook_behind_once_the_watch_is_close
     assert not optimizer._optimizer_step_post_hooks
 
 
+def test_numbers_that_a_failed_device_keeps_raise_neither_into_the_loop_nor_end_the_record_too_early(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "is_off", False)
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    closed = []
+    watch = vgrad.watch(model, optimizer)
+    watch.on_close(lambda: 1 / 0)
+    watch.on_close(lambda: closed.append(True))
+    cursor = watch.cursor()
+    plain(model, optimizer, batches(2))
+    monkeypatch.setattr(watch.parts[0].tap.meter, "records", lambda **_: 1 / 0)
+    watch.close(KeyError())
+    assert closed
+    assert caplog.text.count("ended because of an error inside vgrad") == 1
+    [ended] = [notice.body for notice in cursor.take().notices if isinstance(notice.body, RunEnded)]
+    assert (ended.reason, ended.error) == ("failed", "KeyError: "), "the loop's own error is the one to know"
+    assert not optimizer._optimizer_step_pre_hooks
+
+
 def test_many_watches_leave_nothing_behind() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
