@@ -60,10 +60,14 @@ class Backward:
             self._scale = LossScale(precision) if isinstance(precision, Float16) else None
 
     def capture(self) -> dict[str, Any]:
-        """Return the loss scale, None where there is none, and the state of the perturbations' generator."""
+        """Return the loss scale, the state of the perturbations' generator, and what a uniform guess costs.
+
+        The first is None where there is none, the last where it has not been looked up yet.
+        """
         return {
             "generator": self._generator.get_state(),
             "loss_scale": None if self._scale is None else self._scale.capture(),
+            "uniform_loss": None if self._looks_up_uniform else self.uniform_loss,
         }
 
     def restore_(self, captured: Mapping[str, Any]) -> None:
@@ -78,6 +82,9 @@ class Backward:
         if self._scale is not None:
             self._scale.restore_(scale)
         self._generator.set_state(captured["generator"])
+        uniform = captured["uniform_loss"]
+        self._looks_up_uniform = uniform is None
+        self.uniform_loss = math.nan if uniform is None else uniform
 
     def stepped(self, *, skipped: bool) -> None:
         """Adapt the loss scale to how a step went."""

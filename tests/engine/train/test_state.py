@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -263,6 +264,29 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(DataError, match="version 99"):
         TrainerState.load(tmp_path / "state")
+
+
+@pytest.mark.parametrize("num_steps", [0, 1])
+def test_what_a_uniform_guess_costs_is_known_as_long_as_in_the_uninterrupted_run(
+    num_steps: int, tmp_path: Path
+) -> None:
+    def make() -> Trainer:
+        rows = torch.linspace(-1, 1, 24).reshape(8, 3)
+        model = nn.Linear(3, 4)
+        optimizer = sgd(model.parameters())
+        data = [(rows, torch.arange(8) % 4)]
+        task = vgrad.Task(model=model, optimizer=optimizer, data=data, loss=nn.functional.cross_entropy)
+        return toy_trainer(task)
+
+    trainer, other = make(), make()
+    go_on(trainer, num_steps)
+    assert isinstance(trainer.apply(Set("detect", "sam")), CommandApplied)  # nothing is looked up with it
+    other.train_step()
+    other.restore_(through_a_folder(trainer.capture(), tmp_path))
+    for each in (trainer, other):
+        go_on(each, 1)
+    assert repr(other.uniform_loss) == repr(trainer.uniform_loss)
+    assert math.isnan(trainer.uniform_loss) == (num_steps == 0)
 
 
 @pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
