@@ -9,7 +9,7 @@ import numpy as np
 
 from vgrad.controls.topics import changes_gradient, changes_training, topic
 from vgrad.controls.wording import describe
-from vgrad.diagnose.layer_marks import mark_layers
+from vgrad.diagnose.layer_marks import OK, mark_layers
 from vgrad.events.history import History
 from vgrad.events.notices import MetricsLogged, VerdictChanged
 from vgrad.events.verdict import Verdict
@@ -74,6 +74,8 @@ class PartHistory:
         if self.info is None or self.info.layers != info.layers:
             self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
             self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
+            if self.record is not None:  # its norms are of other layers
+                self.record = replace(self.record, grad_norms=self._newest_norms)
         self.info = info
         self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
         self.stats = None
@@ -138,9 +140,14 @@ class PartHistory:
         return self._last_change.effect(self._losses, 0 if self.record is None else self.record.step)
 
     def layer_marks(self) -> NDArray[np.uint8]:
-        """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step."""
+        """A mark for every layer, see `vgrad.diagnose.layer_marks`; empty before the first step.
+
+        While no norm of these layers is known, none of them stands out.
+        """
         if self.record is None or len(self.record.grad_norms) != len(self.layer_sizes):
             return np.zeros(0, dtype=np.uint8)
+        if self.layers is None or self.layers.last_step < 0:
+            return np.full(len(self.layer_sizes), OK, dtype=np.uint8)
         return mark_layers(self.record.grad_norms, self.layer_sizes, self.stats, self.verdict)
 
     def _losses(self, start: int, stop: int) -> NDArray[np.float32]:

@@ -75,8 +75,9 @@ class ClipShare:
         block = block[-_CLIP_STEPS:]
         block = block[block.step >= self._since]
         before, after = _around_clip(block)
-        # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
-        fired = np.abs(after - before) > 1e-6 * before
+        with np.errstate(invalid="ignore"):  # an infinite norm stays what it is without clipping
+            # Rescaling by exactly 1 is no clipping; rounding alone cannot pass this.
+            fired = np.abs(after - before) > 1e-6 * before
         self._steps.extend(zip(fired.tolist(), before.tolist(), after.tolist(), strict=True))
 
     def share_and_medians(self) -> tuple[float, float, float]:
@@ -106,7 +107,7 @@ class Noise:
             k = int(block.num_microbatches[row])  # of equal size
             norm = float(block.grad_norm[row]) / (k if is_sum else 1)
             square = float(block.microbatch_square[row])
-            self._scale.observe(square, norm**2, k, int(block.num_samples[row]) // k)
+            self._scale.observe(square, norm * norm, k, int(block.num_samples[row]) // k)
 
     def value(self, accumulation_steps: int) -> tuple[float, str]:
         """The noise scale in samples, and where it is NaN, why it is undetermined."""

@@ -186,6 +186,14 @@ def test_other_layers_begin_a_history_of_their_own_and_metrics_are_kept_by_name(
     assert "4 layers" in history.journal[-1].text
 
 
+def test_before_the_first_step_with_other_layers_their_norms_are_not_known_and_none_stands_out() -> None:
+    grown = LayersChanged(5, info(layers=("x", "y", "z", "new"), layer_sizes=(1, 4, 9, 2)))
+    start = make_batch(step_records(5), notices=(RunStarted(info()),))
+    history = history_of(start, make_batch(notices=(grown,)))
+    assert history.record is not None and np.isnan(history.record.grad_norms).tolist() == [True] * 4
+    assert history.layer_marks().tolist() == [OK] * 4
+
+
 def test_layers_of_other_sizes_go_on_with_their_history() -> None:
     grown = LayersChanged(5, info(layer_sizes=(8, 4, 9)))
     history = history_of(
@@ -244,3 +252,9 @@ def test_the_journal_says_nothing_of_a_seed_that_is_not_known() -> None:
         "a started on cpu, seed 0",
         "a started on cpu",
     ]
+
+
+def test_norms_that_are_infinite_before_and_after_the_chain_count_as_not_clipped() -> None:
+    steps = step_records(3, grad_norm=math.inf, applied_norm=math.inf, links=(), link_norms=None)
+    history = history_of(make_batch(steps, notices=(RunStarted(info()),)))
+    assert history.part.clipping() == (0.0, math.inf, math.inf)

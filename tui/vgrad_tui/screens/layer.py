@@ -33,6 +33,7 @@ class LayerScreen(StyledScreen[None]):
         super().__init__()
         self._state = state
         self._index = index
+        self._name = ""  # of the layer; empty until it has been shown
 
     def compose(self) -> ComposeResult:
         """A chart and rows of numbers."""
@@ -53,6 +54,7 @@ class LayerScreen(StyledScreen[None]):
     def action_go(self, layers: int) -> None:
         """Show a neighbour."""
         self._index = (self._index + layers) % len(self._names)
+        self._name = ""
         self.refresh_view()
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
@@ -68,8 +70,17 @@ class LayerScreen(StyledScreen[None]):
         """Show the layer as it is now."""
         if self._state.record is None or self._state.layers is None:
             return
+        self._follow_layers()
         self.query_one("#layer-chart", Lines).show(self._chart())
         self.query_one("#layer-numbers", Lines).show(self._numbers())
+
+    def _follow_layers(self) -> None:
+        """Find the layer again where the run has other layers by now; its neighbour if it is gone."""
+        names = self._names
+        if self._name in names[self._index : self._index + 1]:
+            return
+        self._index = names.index(self._name) if self._name in names else min(self._index, len(names) - 1)
+        self._name = names[self._index]
 
     def _chart(self) -> list[Runs]:
         width, height = self.query_one("#layer-chart", Lines).size
