@@ -1,8 +1,8 @@
 """A captured state as JSON beside a dict of tensors, and back; nothing is ever unpickled.
 
 What JSON has no form for stands in a dict with a single key that begins with ``$``: tensors by their name,
-tuples, numbers that are not finite, dicts with other keys than words, and frozen values of ours (controls,
-commands, verdicts), which check themselves when they are made again.
+arrays and scalars of numpy likewise, tuples, numbers that are not finite, dicts with other keys than words,
+and frozen values of ours (controls, commands, verdicts), which check themselves when they are made again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from vgrad.controls.catalog import CONTROLS
@@ -45,7 +47,7 @@ def to_plain_data(value: Any, tensors: MutableMapping[str, Tensor], path: str = 
     """Return ``value`` as what JSON can hold, and put the tensors in it into ``tensors``.
 
     Args:
-        value: Plain values, tensors and frozen values of ours, in dicts, lists and tuples.
+        value: Plain values, tensors, numbers of numpy and frozen values of ours, in dicts, lists and tuples.
         tensors: Is given each tensor, contiguous and on the CPU, by its place in ``value``.
         path: Place of ``value``.
 
@@ -61,9 +63,9 @@ def to_plain_data(value: Any, tensors: MutableMapping[str, Tensor], path: str = 
             return value
         case float():
             return float(value) if math.isfinite(value) else {"$float": str(float(value))}
-        case Tensor():
-            tensors[path] = value.detach().cpu().contiguous()
-            return {"$tensor": path}
+        case Tensor() | np.ndarray() | np.generic() if _is_numeric(value):
+            kind, tensors[path] = _as_tensor(value)
+            return {kind: path}
         case list():
             return [each(part, index) for index, part in enumerate(value)]
         case tuple():
@@ -92,8 +94,8 @@ def from_plain_data(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: 
             return [from_plain_data(part, tensors) for part in value]
         case {"$float": str() as text}:
             return float(text)
-        case {"$tensor": str() as path}:
-            return tensors[path]
+        case {"$tensor": str() as path} | {"$array": str() as path} | {"$scalar": str() as path}:
+            return _from_tensor(next(iter(value)), tensors[path])
         case {"$tuple": list() as parts}:
             return tuple(from_plain_data(part, tensors) for part in parts)
         case {"$items": list() as items}:
@@ -105,3 +107,19 @@ def from_plain_data(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: 
         case dict():
             return {key: from_plain_data(part, tensors) for key, part in value.items()}
     return value
+
+
+def _is_numeric(value: Tensor | np.ndarray[Any, Any] | np.generic) -> bool:
+    """Whether torch has its numbers, too."""
+    return isinstance(value, Tensor) or value.dtype.kind in "biufc"
+
+
+def _as_tensor(value: Tensor | np.ndarray[Any, Any] | np.generic) -> tuple[str, Tensor]:
+    """What ``value`` is, and its numbers: contiguous, on the CPU."""
+    if isinstance(value, Tensor):
+        return "$tensor", value.detach().cpu().contiguous()
+    return "$array" if isinstance(value, np.ndarray) else "$scalar", torch.from_numpy(np.array(value))
+
+
+def _from_tensor(kind: str, tensor: Tensor) -> Any:
+    return tensor if kind == "$tensor" else tensor.numpy() if kind == "$array" else tensor.numpy()[()]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.changes import CHANGES
-from tests.engine.toys import sgd, toy_task, toy_trainer
+from tests.engine.toys import sgd, toy_model, toy_task, toy_trainer
 from torch import nn
 
 import vgrad
@@ -190,6 +191,44 @@ def test_a_loader_goes_on_in_the_middle_of_its_epoch(tmp_path: Path) -> None:
     other = trainer_of()
     other.restore_(state)
     assert go_on(other, 9) == uninterrupted
+
+
+class Numbers:
+    """Data that knows its position, in numpy's numbers."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+        self._num_drawn = np.int64(0)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while self._num_drawn < 5:
+            self._num_drawn += np.int64(1)
+            rows = torch.from_numpy(self._random.standard_normal((4, 6), dtype=np.float32))
+            yield rows, rows.sum(1, keepdim=True)
+        self._num_drawn = np.int64(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        random = self._random.bit_generator.state
+        return {"num_drawn": self._num_drawn, "random": random, "more": np.arange(3, dtype=np.uint32)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert (type(state["num_drawn"]), state["more"].dtype) == (np.int64, np.uint32)
+        self._num_drawn, self._random.bit_generator.state = state["num_drawn"], state["random"]
+
+
+def test_data_with_a_position_of_its_own_goes_on_through_a_folder(tmp_path: Path) -> None:
+    def make() -> Trainer:
+        model = toy_model()
+        optimizer = sgd(model.parameters())
+        loss = nn.functional.mse_loss
+        return toy_trainer(vgrad.Task(model=model, optimizer=optimizer, data=Numbers(), loss=loss))
+
+    trainer, other = make(), make()
+    go_on(trainer, 7)
+    state = through_a_folder(trainer.capture(), tmp_path)
+    other.train_step()
+    other.restore_(state)
+    assert go_on(other, 9) == go_on(trainer, 9)
 
 
 def test_data_that_can_only_be_read_on_is_refused_with_what_would_do() -> None:
