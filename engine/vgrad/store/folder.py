@@ -54,6 +54,11 @@ def home() -> Path:
         raise ConfigError("this account has no home: say in VGRAD_HOME where runs are to be kept") from None
 
 
+def file_stem(title: str) -> str:
+    """What a file or folder of a run called ``title`` may be named after it: at most 56 characters."""
+    return re.sub(r"[^\w.-]+", "-", printable(title)).strip("-.")[: LONGEST_NAME - 24] or "run"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """One run's folder.
@@ -76,8 +81,7 @@ class RunFolder:
         """
         runs = home() / "runs"
         runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stem = re.sub(r"[^\w.-]+", "-", printable(title)).strip("-.")[: LONGEST_NAME - 24] or "run"
-        base = f"{stem}-{time.strftime('%m%d-%H%M%S')}"
+        base = f"{file_stem(title)}-{time.strftime('%m%d-%H%M%S')}"
         number = 1
         while True:
             path = runs / (base if number == 1 else f"{base}-{number}")

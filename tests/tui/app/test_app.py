@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.batches import make_batch
 from tests.tui.driving import line_with, play, pull, screen_lines
@@ -512,3 +514,21 @@ async def test_a_refresh_without_the_chart_leaves_the_chart_as_it_was() -> None:
         assert chart._rows is drawn
         app.refresh_view(chart=True)
         assert chart._rows != drawn
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_a_picture_is_saved_whatever_the_run_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        source.give(notices=(RunStarted(make_info(recipe="../my/net\x00[/b]")),))
+        await pull(pilot, source)
+        await pilot.press("S")
+        await pilot.pause()
+    assert names_in(tmp_path) == ["vgrad-my-net-x00-b-0.svg"]

@@ -134,7 +134,8 @@ class VgradApp(ViewActions):
         if not self._can_steer():
             return
         if isinstance(command, Set) and getattr(self.state.wanted, command.control) == command.value:
-            self.notify(f"already set to {label(command.control, command.value)}", timeout=2)
+            words = safe(label(command.control, command.value))
+            self.notify(f"already set to {words}", timeout=2, markup=False)
             return
         try:
             command_id = self._source.submit(command)

@@ -15,6 +15,7 @@ from textual.screen import Screen
 
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RankReported, RunEnded
+from vgrad.store.folder import file_stem
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.keys import KEYS, Key
@@ -198,7 +199,7 @@ class ViewActions(DiffApp):
 
     def action_picture(self) -> None:
         """Save the screen as an SVG file where the program was started."""
-        name = "waiting" if self.state.info is None else self.state.info.recipe
+        name = "waiting" if self.state.info is None else file_stem(self.state.info.recipe)
         path = Path(f"vgrad-{name}-{self.state.step}.svg")
         try:
             path.write_text(self.export_screenshot(), encoding="utf-8")

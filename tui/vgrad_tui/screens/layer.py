@@ -33,7 +33,7 @@ class LayerScreen(StyledScreen[None]):
         super().__init__()
         self._state = state
         self._index = index
-        self._name = ""  # of the layer; empty until it has been shown
+        self._layer_name = ""  # of the layer; empty until it has been shown
 
     def compose(self) -> ComposeResult:
         """A chart and rows of numbers."""
@@ -54,7 +54,7 @@ class LayerScreen(StyledScreen[None]):
     def action_go(self, layers: int) -> None:
         """Show a neighbour."""
         self._index = (self._index + layers) % len(self._names)
-        self._name = ""
+        self._layer_name = ""
         self.refresh_view()
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
@@ -76,11 +76,11 @@ class LayerScreen(StyledScreen[None]):
 
     def _follow_layers(self) -> None:
         """Find the layer again where the run has other layers by now; its neighbour if it is gone."""
-        names = self._names
-        if self._name in names[self._index : self._index + 1]:
+        names, name = self._names, self._layer_name
+        if name in names[self._index : self._index + 1]:
             return
-        self._index = names.index(self._name) if self._name in names else min(self._index, len(names) - 1)
-        self._name = names[self._index]
+        self._index = names.index(name) if name in names else min(self._index, len(names) - 1)
+        self._layer_name = names[self._index]
 
     def _chart(self) -> list[Runs]:
         width, height = self.query_one("#layer-chart", Lines).size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -50,11 +51,11 @@ class Results:
         self.done[run] = result
 
     def _read(self) -> None:
-        text = self._path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # ended while it was being written: that run is done again
-            self._path.write_text(whole, encoding="utf-8")
-        lines = whole.splitlines()
+        content = self._path.read_bytes()
+        length = content.rfind(b"\n") + 1
+        if length < len(content):  # ended while it was being written: that run is done again
+            os.truncate(self._path, length)
+        lines = content[:length].splitlines()
         if not lines or _parsed(lines[0], self._path) != _header():
             raise ConfigError(
                 f"{self._path} was written by other versions of vgrad, torch or of this file's format: "
@@ -128,7 +129,7 @@ def _line(values: dict[str, Any]) -> str:
     return json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _parsed(line: str, path: Path) -> dict[str, Any]:
+def _parsed(line: bytes, path: Path) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except ValueError:

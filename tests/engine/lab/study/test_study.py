@@ -42,6 +42,22 @@ def rows_of(losses: dict[str, list[float]]) -> list[TableRow]:
     return make_rows(plan, made_up_results(plan, losses))
 
 
+def test_a_last_line_that_was_cut_off_anywhere_is_dropped_and_no_other(tmp_path: Path) -> None:
+    runs = quick_plan().runs()
+    omega = next(run for run in runs if not run.method.name.isascii())
+    result = Result(1, 0.1, 0.1, 0.1, 0.1, None)
+    results = Results(tmp_path, runs)
+    results.add(runs[0], result)
+    file = tmp_path / FILE_NAME
+    before = file.read_bytes()
+    results.add(omega, result)
+    whole = file.read_bytes()
+    for length in range(len(before), len(whole)):
+        file.write_bytes(whole[:length])
+        assert list(Results(tmp_path, runs).done) == [runs[0]]
+        assert file.read_bytes() == before
+
+
 def test_a_study_that_was_interrupted_ends_as_one_in_one_go(tmp_path: Path) -> None:
     plan = tiny_plan()
     whole = finish(Study(plan, tmp_path / "whole"))
