@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,21 +103,17 @@ def _following(home: str, num: int) -> Iterator[None]:
     """So many processes that print every step of the run, until the block ends."""
     command = [VGRAD_TUI, "tail", "viewed", "--follow", "--steps"]
     environment = os.environ | {"VGRAD_HOME": home}
-    viewers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(num)
-    ]
-    readers = []
-    for viewer in viewers:
-        assert viewer.stdout is not None
-        viewer.stdout.readline()  # it reads
-        reader = threading.Thread(target=viewer.stdout.read, daemon=True)
-        reader.start()
-        readers.append(reader)
+    # Into files: a thread that read them in this process would take turns with the one that trains.
+    printed = [Path(home) / f"viewer-{number}.txt" for number in range(num)]
+    viewers = []
+    for path in printed:
+        with path.open("w", encoding="utf-8") as file:
+            viewers.append(subprocess.Popen(command, stdout=file, env=environment))
     try:
+        while not all(path.stat().st_size for path in printed):  # they read
+            time.sleep(0.01)
         yield
     finally:
         for viewer in viewers:
             viewer.kill()
             viewer.wait()
-        for reader in readers:
-            reader.join()

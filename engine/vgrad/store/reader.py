@@ -64,6 +64,7 @@ class RunReader:
         self._snapshot_version = 0
         self._ranks: object = None  # as they were read last
         self._last_step: dict[int, int] = {}  # by part
+        self._taken: int | None = None  # version of the data that was last taken
 
     def close(self) -> None:
         """Read no more."""
@@ -99,9 +100,17 @@ class RunReader:
         Raises:
             DataError: If the record is damaged.
         """
-        notices = tuple(self._notices())
-        blocks = tuple(self._blocks("layers" if with_layers else "steps"))
-        return Batch(blocks, notices, self._snapshots(), ranks=self._new_ranks())
+        [(version,)] = self._rows("PRAGMA data_version")  # asked first: what comes meanwhile is read again
+        if self._taken == version:
+            return Batch()  # nothing was written, and one question is cheaper than all
+        batch = Batch(
+            notices=tuple(self._notices()),
+            blocks=tuple(self._blocks("layers" if with_layers else "steps")),
+            snapshots=self._snapshots(),
+            ranks=self._new_ranks(),
+        )
+        self._taken = version
+        return batch
 
     def parts(self) -> list[int]:
         """Numbers of the parts that have steps."""

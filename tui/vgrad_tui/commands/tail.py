@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vgrad.store.folder import RunFolder
     from vgrad.store.reader import RunReader
 
-_LOOK_S = 0.1
+_LOOK_S = 0.25  # as often as steps are recorded
 _PATIENCE_S = 10.0
 _STEP_FIELDS = ("part", "step", "loss", "lr", "grad_norm", "applied_norm", "skipped")
 
@@ -88,8 +88,8 @@ def _that_follows(folder: RunFolder) -> RunFolder | None:
 
 
 def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    if lines:  # in one piece: whoever reads them is woken once
+        click.echo("\n".join(lines))
 
 
 def _lines(batch: Batch, *, steps: bool, as_json: bool) -> Iterator[str]:
