@@ -12,10 +12,12 @@ from vgrad.events.batch import Batch
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
 
-# Soon after a command was submitted its answer is looked for, so that it is on the screen at once.
-_HURRY_S = 0.03
-_HURRIES = 8
-_LOOKS_AT_START = 100  # so soon one after the other, until the first news
+# Soon after a command was submitted its answer is looked for, so that it is on the screen at once: each time
+# after twice as long, for a step may take long.
+_HURRY_S = 0.01
+_LONGEST_HURRY_S = 0.16
+_LOOKS_AT_START = 100  # one soon after the other, until the first news
+_LOOK_AT_START_S = 0.03
 
 
 class Bridge(Widget):
@@ -45,7 +47,7 @@ class Bridge(Widget):
         super().__init__()
         self._source = source
         self._refresh_rate = refresh_rate
-        self._hurries = 0
+        self._hurry_s = 0.0
         self._looks_at_start = _LOOKS_AT_START
 
     def on_mount(self) -> None:
@@ -55,7 +57,7 @@ class Bridge(Widget):
     def _tick(self) -> None:
         self.pull()
         # A long record that is still being read is shown as soon as it is there.
-        interval_s = _HURRY_S if self._looks_at_start else self._refresh_rate.next_interval_s()
+        interval_s = _LOOK_AT_START_S if self._looks_at_start else self._refresh_rate.next_interval_s()
         self.set_timer(interval_s, self._tick)
 
     def pull(self) -> None:
@@ -66,12 +68,12 @@ class Bridge(Widget):
 
     def hurry(self) -> None:
         """Look for the answer to a command before the next refresh."""
-        self._hurries = _HURRIES
-        self.set_timer(_HURRY_S, self._hurried)
+        self._hurry_s = _HURRY_S
+        self.set_timer(self._hurry_s, self._hurried)
 
     def _hurried(self) -> None:
-        self._hurries -= 1
         batch = self._source.drain()
         self.post_message(self.Arrived(batch, hurried=True))
-        if not batch.notices and self._hurries > 0:
-            self.set_timer(_HURRY_S, self._hurried)
+        self._hurry_s *= 2
+        if not batch.notices and self._hurry_s <= _LONGEST_HURRY_S:
+            self.set_timer(self._hurry_s, self._hurried)

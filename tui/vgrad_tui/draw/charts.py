@@ -13,7 +13,6 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, product
-from operator import itemgetter
 from types import ModuleType
 from typing import Any, Literal
 
@@ -28,7 +27,8 @@ __all__ = ["LossChart", "Role", "SeriesChart", "draw_loss", "draw_series", "draw
 Role = Literal["axis", "raw", "smooth", "val", "mark", "mark-label", "text", "plain", "bad"]
 ChartRow = list[tuple[str, str]]
 
-_BRAILLE, _FULL = 0x2800, 0xFF  # the empty pattern, and the bits of the full one
+_FULL = 0xFF
+_PATTERNS = [chr(0x2800 + bits) for bits in range(_FULL + 1)]  # of braille, by the bits of their dots
 _PEN_ROLES: tuple[Role, ...] = ("plain", "raw", "smooth", "val")  # by plotext's colour number
 _CURVE_ROLES: tuple[Role, ...] = ("smooth", "val", "raw", "plain")  # of several curves, in turn
 _MIN_WIDTH_FOR_VALUES = 20
@@ -233,13 +233,16 @@ class _Canvas:
 
     def lay_area(self, area: NDArray[np.uint8]) -> None:
         """Put an area behind what has been drawn; a curve in it stays a line."""
-        for row, column in np.argwhere(area).tolist():
-            bits = int(area[row, column])
-            cell = self._cells[row][column]
-            if cell == " ":
-                self._lay(row, column, chr(_BRAILLE + bits), "raw")
-            elif bits != _FULL and _BRAILLE <= ord(cell) <= _BRAILLE + _FULL:
-                self._cells[row][column] = chr(ord(cell) | bits)
+        for cells, roles, row in zip(self._cells, self._roles, area.tolist(), strict=True):
+            for column, bits in enumerate(row):
+                if not bits:
+                    continue
+                cell = cells[column]
+                if cell == " ":
+                    cells[column] = _PATTERNS[bits]
+                    roles[column] = "raw"
+                elif bits != _FULL and _PATTERNS[0] <= cell <= _PATTERNS[_FULL]:
+                    cells[column] = chr(ord(cell) | bits)
 
     def lay_bad(self, columns: list[int]) -> None:
         """Say at the top of these columns that something there was not finite."""
@@ -292,8 +295,13 @@ class _Canvas:
         """The cells as runs of one role each."""
         rows: list[ChartRow] = []
         for cells, roles in zip(self._cells, self._roles, strict=True):
-            runs = groupby(zip(roles, cells, strict=True), key=itemgetter(0))
-            rows.append([("".join(cell for _, cell in run), role) for role, run in runs])
+            runs: ChartRow = []
+            start = 0
+            for role, run in groupby(roles):
+                stop = start + len(list(run))
+                runs.append(("".join(cells[start:stop]), role))
+                start = stop
+            rows.append(runs)
         return rows
 
 
