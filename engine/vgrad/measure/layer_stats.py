@@ -79,7 +79,7 @@ class LayerStatsProbe:
 
     Attributes:
         spent_s: Seconds that the measurements of the last step took.
-        dearest_s: Seconds that the most expensive layer costs: the budget must be able to save that up.
+        max_cost_s: Seconds that the most expensive layer costs: the budget must be able to save that up.
         loss_scale: What the loss is scaled with, a float or 0-d, for the share that float16 would lose.
         grad_scale: What the gradients are still multiplied with when they are read, 0-d; None for 1.
     """
@@ -95,7 +95,7 @@ class LayerStatsProbe:
         self._is_warm = False
         self._clock = DeviceClock(layers.params[0].device)
         self._cost_s = [_GUESS_S + _GUESS_S_PER_ENTRY * size for size in layers.sizes]
-        self.dearest_s = max(self._cost_s)
+        self.max_cost_s = max(self._cost_s)
         self._measured = LayerValues(len(layers.names), _WIDTH)
         self._forgotten_step = -1
         self._sizes = np.array(layers.sizes, dtype=np.float64)
@@ -156,7 +156,7 @@ class LayerStatsProbe:
             for layer in self._open:
                 self._budget.spend(layer.cost_s)
                 self._learn(layer.index, layer.cost_s)
-            self.dearest_s = max(self._cost_s)
+            self.max_cost_s = max(self._cost_s)
         self._is_warm = True
         self._open.clear()
         return picked, vectors
@@ -192,7 +192,7 @@ class LayerStatsProbe:
         total = sum(self._layers.sizes[index] for index in picked.indices)
         for index in picked.indices:
             self._learn(index, device_s * self._layers.sizes[index] / total)
-        self.dearest_s = max(self._cost_s)
+        self.max_cost_s = max(self._cost_s)
 
     def store(self, step: int, picked: Picked, values: NDArray[np.floating]) -> None:
         """Take the vectors of `after_step` as they arrive on the host.

@@ -91,7 +91,7 @@ class Backward:
         if self._scale is not None:
             self._scale.update(not skipped)
 
-    def backward(self, batch: Microbatch) -> Tensor:
+    def run(self, batch: Microbatch) -> Tensor:
         """Fill ``p.grad`` from one microbatch; it must be empty.
 
         Returns:

@@ -24,21 +24,23 @@ class ControlsInForce:
     Args:
         task: The task, its model as it was built.
         tap: Steers the gradients.
-        passes: Makes forward and backward passes.
-        stepper: Holds the optimizer in force.
+        backward: Makes the forward and backward passes.
+        current_optimizer: Holds the optimizer in force.
 
     Attributes:
         capabilities: What can be used on this model.
         built: The structure of the model as it was built, by control.
     """
 
-    def __init__(self, task: Task, tap: OptimizerTap, passes: Backward, stepper: CurrentOptimizer) -> None:
+    def __init__(
+        self, task: Task, tap: OptimizerTap, backward: Backward, current_optimizer: CurrentOptimizer
+    ) -> None:
         self.capabilities = capabilities_of_task(task)
         self.built = current(task.model)
         self._model = task.model
         self._tap = tap
-        self._passes = passes
-        self._stepper = stepper
+        self._backward = backward
+        self._current_optimizer = current_optimizer
         self._precisions = PrecisionSupport(task)
         self._dense = DenseGradients(task)
 
@@ -64,10 +66,10 @@ class ControlsInForce:
             self._precisions.require(controls.precision)
         self._dense.require(controls)
         self._tap.controls = controls  # refuses layers to freeze that do not exist
-        self._passes.set(before, controls)
+        self._backward.set(before, controls)
         for name in STRUCTURE:
             wanted = getattr(controls, name)
             if wanted != (None if before is None else getattr(before, name)):
                 set_structure_(self._model, name, self.built[name] if wanted is None else wanted)
         if controls.optimizer != (None if before is None else before.optimizer):
-            self._tap.move_to(self._stepper.use(controls.optimizer))
+            self._tap.move_to(self._current_optimizer.use(controls.optimizer))

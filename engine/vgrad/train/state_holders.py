@@ -30,16 +30,16 @@ class StateHolders:
     Attributes:
         task: Model and data.
         tap: What has been measured and steered.
-        passes: What forward and backward passes have learnt, such as the loss scale.
-        stepper: The optimizer in force and the task's own.
+        backward: What forward and backward passes have learnt, such as the loss scale.
+        optimizer: The optimizer in force and the task's own.
         reinits: The weights that can be put back.
         time: What has been measured through time; None where the model is not recurrent.
     """
 
     task: Task
     tap: OptimizerTap
-    passes: Backward
-    stepper: CurrentOptimizer
+    backward: Backward
+    optimizer: CurrentOptimizer
     reinits: Reinits
     time: ThroughTimeProbe | None
 
@@ -52,9 +52,9 @@ class StateHolders:
         return {
             "task": self.task.capture(),
             "model": capture_model(self.task.model),
-            "optimizer": self.stepper.capture(),
+            "optimizer": self.optimizer.capture(),
             "watching": self.tap.capture(),
-            "backward": self.passes.capture(),
+            "backward": self.backward.capture(),
             "reinits": self.reinits.capture(),
             "time": None if self.time is None else self.time.capture(),
         }
@@ -81,10 +81,10 @@ class StateHolders:
         """Go back to what `capture` returned, and keep its tensors; raises one of `DAMAGED` if it is not."""
         self.task.restore_(content["task"])
         restore_model_(self.task.model, content["model"])
-        self.tap.move_to(self.stepper.restore_(content["optimizer"]))
+        self.tap.move_to(self.optimizer.restore_(content["optimizer"]))
         self.tap.restore_(content["watching"])
-        self.passes.set(None, self.tap.controls)
-        self.passes.restore_(content["backward"])
+        self.backward.set(None, self.tap.controls)
+        self.backward.restore_(content["backward"])
         self.reinits.restore_(content["reinits"])
         if self.time is not None:
             self.time.restore_(content["time"])

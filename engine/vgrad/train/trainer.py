@@ -88,12 +88,14 @@ class Trainer:
         self._tap = OptimizerTap(
             task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
         )
-        self._passes = Backward(task, seed=config.seed)
-        self._stepper = CurrentOptimizer(task.optimizer, self._tap.layers.params)
-        self._reinits = Reinits(task.model, self._stepper, seed=config.seed)
-        self._holders = StateHolders(task, self._tap, self._passes, self._stepper, self._reinits, self._time)
+        self._backward = Backward(task, seed=config.seed)
+        self._current_optimizer = CurrentOptimizer(task.optimizer, self._tap.layers.params)
+        self._reinits = Reinits(task.model, self._current_optimizer, seed=config.seed)
+        self._holders = StateHolders(
+            task, self._tap, self._backward, self._current_optimizer, self._reinits, self._time
+        )
         try:
-            self._in_force = ControlsInForce(task, self._tap, self._passes, self._stepper)
+            self._in_force = ControlsInForce(task, self._tap, self._backward, self._current_optimizer)
             controls = config.controls() if controls is None else controls
             require_usable(controls, self._in_force.capabilities)
             self._in_force.use(None, controls)
@@ -197,7 +199,7 @@ class Trainer:
             several at once, and on an accelerator, where nothing waits for the device, one step later.
             `finish` gives those that are still to come.
         """
-        tap, optimizer = self._tap, self._stepper.optimizer
+        tap, optimizer = self._tap, self._current_optimizer.optimizer
         tap.meter.begin()
         goal = tap.step + 1
         while tap.step < goal:
@@ -211,18 +213,18 @@ class Trainer:
                 return self.finish()
             self._batch = batch
             optimizer.zero_grad(set_to_none=True)
-            loss = self._passes.backward(batch)
-            self._judges.forward_ended(loss, partial(self._passes.origin_in_words, batch))
+            loss = self._backward.run(batch)
+            self._judges.forward_ended(loss, partial(self._backward.origin_in_words, batch))
             tap.microbatch(
                 loss,
                 num_tokens=batch.num_tokens,
                 num_samples=batch.num_samples,
-                loss_scale=self._passes.loss_scale,
+                loss_scale=self._backward.loss_scale,
                 closes_window=batch.ends_epoch,
-                extras=self._passes.extras,
+                extras=self._backward.extras,
             )
             optimizer.step()
-        self._passes.stepped(skipped=tap.was_skipped)
+        self._backward.stepped(skipped=tap.was_skipped)
         if self._time is not None:
             self._time.after_step(batch, step=tap.step, step_s=tap.meter.step_s)
         return self._take_records(wait=False)
@@ -243,7 +245,7 @@ class Trainer:
         return self._take_records(wait=True)
 
     def _take_records(self, *, wait: bool) -> list[StepRecord]:
-        """The records that are due, which are judged and reported thereby."""
+        """Return the records that are due, judged and reported."""
         held, self._held = self._held, []
         records = self._tap.records(wait=wait)
         self.reporter.report(records)
@@ -257,7 +259,7 @@ class Trainer:
     @property
     def uniform_loss(self) -> float:
         """What a uniform guess costs; NaN where it is not known, or a constant prediction's loss is."""
-        return self._passes.uniform_loss
+        return self._backward.uniform_loss
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What a verdict after step number ``step`` looks at; ask for one step after another."""

@@ -53,7 +53,7 @@ def find_links(controls: Controls) -> tuple[Link, ...]:
         value = getattr(controls, name)
         if name == "skip_non_finite" and isinstance(controls.precision, Float16):
             value = value or SkipNonFinite()  # an overflow is how a loss scale shows that it is too large
-        # Everything else that a control may hold is done elsewhere: windows and passes.
+        # All else that a control may hold is carried out elsewhere, such as in the accumulation window.
         if isinstance(value, GradTransform | Freeze | Omega | SkipNonFinite):
             links.append(Link(name, label(name, value), value))
     return tuple(links)

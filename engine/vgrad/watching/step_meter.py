@@ -183,39 +183,18 @@ class StepMeter:
         loss, loss_scale = window.loss, self.loss_scale
         if scaling.full_scale is not None:
             loss_scale = scaling.full_scale
-        coming: list[str] = []
-        scalars: list[Tensor | float] = [norm, *applied]
-        for name, value in (
-            ("loss", loss),
-            ("square", window.microbatch_square),
-            ("found_inf", scaling.found_inf),
-            ("scale", loss_scale),
-        ):
-            if isinstance(value, Tensor):
-                coming.append(name)
-                scalars.append(value.to(norm.device) if isinstance(norm, Tensor) else float(value))
+        scalars, coming = _to_copy(
+            norm, applied, loss, window.microbatch_square, scaling.found_inf, loss_scale
+        )
         copy = HostCopy(scalars, (norms, *vectors))
         self.step += 1
         now = time.perf_counter()
         self.watch_s += now - begin
-        self.step_s = step_s = now - self.ended_s + self._pending.take_waited_s()
-        self._elapsed_s += step_s
+        self.step_s = now - self.ended_s + self._pending.take_waited_s()
+        self._elapsed_s += self.step_s
         self._pending.add(
             PendingStep(
-                partial(
-                    StepRecord,
-                    step=self.step,
-                    lr=rates.lr,
-                    base_lr=rates.base_lr,
-                    num_tokens=window.num_tokens,
-                    num_samples=window.num_samples,
-                    num_microbatches=window.num_microbatches,
-                    elapsed_s=self._elapsed_s,
-                    step_s=step_s,
-                    watch_s=self.watch_s,
-                    links=links,
-                    part=self._part,
-                ),
+                self._known_of(window, rates, links),
                 copy=copy,
                 coming=coming,
                 loss=None if isinstance(loss, Tensor) else loss,
@@ -226,12 +205,30 @@ class StepMeter:
                 is_clipped_whole=None if clip is None else clip.is_whole,
             )
         )
-        probe = self._probe
-        judged_s = self._judged.spent_s
-        self.budget.earn(step_s, self.watch_s - probe.spent_s - judged_s, at_most_s=2 * probe.dearest_s)
+        probe, watch_s = self._probe, self.watch_s - self._probe.spent_s - self._judged.spent_s
+        self.budget.earn(self.step_s, watch_s, at_most_s=2 * probe.max_cost_s)
         self._norms = None
         self.watch_s = 0.0
         self.ended_s = time.perf_counter()
+
+    def _known_of(
+        self, window: AccumulationWindow, rates: StepRates, links: tuple[ChainLink, ...]
+    ) -> partial[StepRecord]:
+        """The record of the step just done, as far as the host knows it."""
+        return partial(
+            StepRecord,
+            step=self.step,
+            lr=rates.lr,
+            base_lr=rates.base_lr,
+            num_tokens=window.num_tokens,
+            num_samples=window.num_samples,
+            num_microbatches=window.num_microbatches,
+            elapsed_s=self._elapsed_s,
+            step_s=self.step_s,
+            watch_s=self.watch_s,
+            links=links,
+            part=self._part,
+        )
 
     @property
     def are_records_due(self) -> bool:
@@ -284,3 +281,21 @@ class StepMeter:
         """The expensive statistics as of the last record that was returned: the newest of both kinds."""
         shown, judged = self._probe.snapshot(), self._judged.newest
         return shown if judged is None else shown.with_newer(judged)
+
+
+def _to_copy(
+    norm: Tensor | float,
+    applied: Sequence[Tensor],
+    loss: Tensor | float | None,
+    square: Tensor | None,
+    found_inf: Tensor | None,
+    scale: Tensor | float,
+) -> tuple[list[Tensor | float], list[str]]:
+    """The scalars that the host needs, and the names of the last of them: those that are on a device."""
+    scalars: list[Tensor | float] = [norm, *applied]
+    coming: list[str] = []
+    for name, value in (("loss", loss), ("square", square), ("found_inf", found_inf), ("scale", scale)):
+        if isinstance(value, Tensor):
+            coming.append(name)
+            scalars.append(value.to(norm.device) if isinstance(norm, Tensor) else float(value))
+    return scalars, coming

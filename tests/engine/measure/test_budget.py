@@ -14,10 +14,10 @@ seconds = st.floats(min_value=1e-5, max_value=1.0)
     st.lists(seconds, min_size=1, max_size=300),
     st.lists(seconds, min_size=1, max_size=20),
 )
-def test_spending_never_exceeds_the_share_by_more_than_one_dearest_layer(
+def test_spending_never_exceeds_the_share_by_more_than_the_most_expensive_layer(
     share: float, steps_s: list[float], costs_s: list[float]
 ) -> None:
-    budget, dearest_s = Budget(share), max(costs_s)
+    budget, max_cost_s = Budget(share), max(costs_s)
     spent_s = trained_s = 0.0
     turn = 0
     for step_s in steps_s:
@@ -26,9 +26,9 @@ def test_spending_never_exceeds_the_share_by_more_than_one_dearest_layer(
             budget.spend(cost_s)
             spent_s += cost_s
             turn += 1
-        budget.earn(step_s, 0.0, at_most_s=2 * dearest_s)
+        budget.earn(step_s, 0.0, at_most_s=2 * max_cost_s)
         trained_s += step_s
-        assert spent_s <= share * trained_s + dearest_s
+        assert spent_s <= share * trained_s + max_cost_s
 
 
 @given(st.floats(0.001, 0.5), st.floats(0.02, 40.0))

@@ -64,7 +64,7 @@ def test_a_device_s_own_time_is_paid_for_and_expected_by_size() -> None:
     probe.store(2, Picked(picked.indices, picked.host_s, took, is_paid=True), values)
     assert budget._saved_s == pytest.approx(saved_s - (0.4 - picked.host_s))
     share = 930 / (930 + 310)  # entries of the larger layer
-    assert probe.dearest_s == pytest.approx(0.4 * share)
+    assert probe.max_cost_s == pytest.approx(0.4 * share)
 
 
 def test_a_cpu_has_no_time_of_its_own() -> None:

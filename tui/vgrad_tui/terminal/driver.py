@@ -92,7 +92,7 @@ class TerminalDriver(LinuxDriver):
     first_frame: ClassVar[FirstFrame | None] = None
 
     def start_application_mode(self) -> None:
-        """Take the terminal; from here on a signal is a message, never an exception amid a frame.
+        """Take the terminal; from here on a signal is a message, never an exception while a frame is drawn.
 
         The handlers outlive the event loop, unlike its own: a line that drops is often said to have dropped
         more than once, and the second time must not end the process while the run is being saved.
