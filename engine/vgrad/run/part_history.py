@@ -74,7 +74,10 @@ class PartHistory:
         if self.info is None or self.info.layers != info.layers:
             self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
             self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
-            if self.record is not None:  # its norms are of other layers
+            self.verdict = replace(
+                self.verdict, layers=()
+            )  # these, and the newest norms, are of other layers
+            if self.record is not None:
                 self.record = replace(self.record, grad_norms=self._newest_norms)
         self.info = info
         self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)

@@ -188,8 +188,10 @@ def test_other_layers_begin_a_history_of_their_own_and_metrics_are_kept_by_name(
 
 def test_before_the_first_step_with_other_layers_their_norms_are_not_known_and_none_stands_out() -> None:
     grown = LayersChanged(5, info(layers=("x", "y", "z", "new"), layer_sizes=(1, 4, 9, 2)))
-    start = make_batch(step_records(5), notices=(RunStarted(info()),))
+    verdict = VerdictChanged(5, Verdict("vanishing", "", layers=(2,)))
+    start = make_batch(step_records(5), notices=(RunStarted(info()), verdict))
     history = history_of(start, make_batch(notices=(grown,)))
+    assert (history.verdict.kind, history.verdict.layers) == ("vanishing", ()), "its layers have other names"
     assert history.record is not None and np.isnan(history.record.grad_norms).tolist() == [True] * 4
     assert history.layer_marks().tolist() == [OK] * 4
 

@@ -91,6 +91,6 @@ def _append_certainty(text: Text, verdict: Verdict) -> None:
 
 
 def _layers(names: tuple[str, ...], indices: tuple[int, ...]) -> str:
-    shown = ", ".join(safe(names[index]) for index in indices[:_MOST_LAYERS])
+    shown = ", ".join(safe(name) for index in indices[:_MOST_LAYERS] for name in names[index : index + 1])
     more = len(indices) - _MOST_LAYERS
     return f"layers: {shown}{f' and {more:,} more' if more > 0 else ''}"

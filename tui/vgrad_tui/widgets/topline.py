@@ -67,7 +67,7 @@ class TopLine(Lines):
         total = state.info.num_steps if state.info else None
         if total is None:
             return [("step ", "dim"), (count(state.step), "strong")]
-        share = state.step / total
+        share = state.step / max(1, total)
         bar = _BAR if self.size.width >= 100 else _BAR // 2
         full = int(share * bar)
         left = state.time_left_s()

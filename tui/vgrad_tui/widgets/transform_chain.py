@@ -53,14 +53,10 @@ def links_of(record: StepRecord, controls: Controls) -> list[LinkRow]:
     )
     if controls.clip is None and not record.links and is_same:
         return []
-    label = " → ".join(link.label for link in record.links) or (
-        "transforms" if controls.clip is None else _clip_label(controls)
+    words = " → ".join(link.label for link in record.links) or (
+        "transforms" if controls.clip is None else label("clip", controls.clip)
     )
-    return [LinkRow(label, record.grad_norm, record.applied_norm)]
-
-
-def _clip_label(controls: Controls) -> str:
-    return label("clip", controls.clip)
+    return [LinkRow(words, record.grad_norm, record.applied_norm)]
 
 
 def bar(share: float, width: int) -> str:
@@ -110,13 +106,13 @@ class ChainView(View):
         if not links:
             return self._nothing(record)[first : first + count]
         width = self.size.width
-        label = max(8, min(_LONGEST_LABEL, width - 3 * _NUMBER - 2))
-        bar_width = max(0, min(_MOST_BAR, width - label - 3 * _NUMBER - 4))
+        label_width = max(8, min(_LONGEST_LABEL, width - 3 * _NUMBER - 2))
+        bar_width = max(0, min(_MOST_BAR, width - label_width - 3 * _NUMBER - 4))
         norms = [record.grad_norm, *(link.after for link in links)]
         longest = max((norm for norm in norms if math.isfinite(norm)), default=0.0)
 
         def row(words: str, before: str, after: float, factor: str, role: str) -> Runs:
-            name = set_cell_size(fit(safe(words), label), label)
+            name = set_cell_size(fit(safe(words), label_width), label_width)
             numbers = f"{before:>{_NUMBER}}{number(after):>{_NUMBER}}{factor:>{_NUMBER}}"
             ends = "×" if not math.isfinite(after) else bar(after / longest if longest else 0.0, bar_width)
             return [
