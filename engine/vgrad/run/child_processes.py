@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vgrad.run.after_import import after_import
+from vgrad.run.pool_workers import end_with_pool
 from vgrad.run.script_options import ScriptOptions
 from vgrad.run.watched_script import WatchedScript
 
@@ -35,6 +36,7 @@ def watch_children(watched: WatchedScript) -> None:
     """Watch what the children of this process train, as ``watched`` does with the process itself."""
     os.register_at_fork(after_in_child=watched.go_on_in_child)
     after_import("multiprocessing.spawn", functools.partial(_send_along, watched.options))
+    end_with_pool(watched)
 
 
 def begin_in_child(options: dict[str, Any]) -> None:

@@ -34,16 +34,22 @@ class WatchedScript:
 
     Attributes:
         options: The same.
+        is_child: The same.
     """
 
     def __init__(self, options: ScriptOptions, *, is_child: bool = False) -> None:
         self.options = options
-        self._is_child = is_child
+        self.is_child = is_child
         self._watch: Watch | None = None
         self._every: EveryOptimizer | None = None
         self._is_first_rank = True  # of several processes under torchrun, which all run this
         self._is_recording = False
         self._is_finishing = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process has begun to train."""
+        return self._watch is not None
 
     def expect_training(self) -> None:
         """Wait until the script imports torch and then trains, and watch it from there on."""
@@ -52,7 +58,7 @@ class WatchedScript:
     def go_on_in_child(self) -> None:
         """This process is a child that the script has just forked: what was watched is its parent's."""
         watch, every = self._watch, self._every
-        self._is_child, self._is_recording, self._is_finishing = True, False, False
+        self.is_child, self._is_recording, self._is_finishing = True, False, False
         if watch is None or every is None:
             return  # what waits for the first training waits here, too
         self._watch = self._every = None
@@ -79,7 +85,7 @@ class WatchedScript:
             if self._watch is not None:
                 self._watch.close(error)
             if (
-                self._is_child
+                self.is_child
                 or not self._is_first_rank
                 or (self.options.summary is None and not self.options.fail_on)
             ):
@@ -114,12 +120,12 @@ class WatchedScript:
             from vgrad.watching.watch import Watch
 
             options = self.options
-            title = f"{options.title}-{_process_name()}" if self._is_child else options.title
+            title = f"{options.title}-{_process_name()}" if self.is_child else options.title
             watch = Watch(title, controls=options.read_controls(), on_verdict=self._judged)
             self._every = EveryOptimizer(watch, self._record)
             self._every.begin()
             self._watch = watch
-            if self._is_child:
+            if self.is_child:
                 self._expect_end_of_child()
         except Exception:  # noqa: BLE001  # likewise
             _log.exception("vgrad cannot watch this script, which runs on")
@@ -133,7 +139,7 @@ class WatchedScript:
         from vgrad.run.recording import record_watch, warn
 
         record_watch(self._watch, folder=self._free_folder(), on_problem=warn)
-        if self._is_child and (self.options.summary is not None or self.options.fail_on):
+        if self.is_child and (self.options.summary is not None or self.options.fail_on):
             sys.stderr.write(
                 f"vgrad: the child process {_process_name()} trains, and is a run of its own; --summary and"
                 " --fail-on are about the process that was started\n"

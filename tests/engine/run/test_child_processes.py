@@ -152,3 +152,60 @@ def test_the_traceback_of_a_child_shows_no_frame_of_vgrad(tmp_path: Path) -> Non
     said = bare_and_watched(tmp_path / "train.py", FAILS)
     assert "in fail" in said and "does not require grad" in said
     assert str(Path(vgrad.__file__).parent) not in said
+
+
+POOL = (
+    TRAIN
+    + """
+def task(seed):
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(4, 1)
+    train(seed, model, 10)
+    return os.getpid(), model.weight.tolist()
+
+if __name__ == "__main__":
+    with mp.get_context(sys.argv[1]).Pool(1) as pool:  # ends its workers by SIGTERM
+        [worker] = pool._pool
+        print([weight for _, weight in pool.map(task, range(3))])
+    worker.join()
+    print(worker.exitcode in {0, -15})
+"""
+)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_worker_of_a_pool_is_recorded_to_its_end(method: str, tmp_path: Path) -> None:
+    assert bare_and_watched(tmp_path / "train.py", POOL, method) == ""
+    [folder] = all_runs()
+    assert sorted(recorded_steps(folder)) == sorted(list(range(1, 11)) * 3)
+    assert look(folder).status == "finished"
+
+
+ENDED_IN_A_TASK = (
+    TRAIN
+    + """
+import time
+
+def task(folder):
+    model = torch.nn.Linear(4, 1)
+    train(0, model, 10)
+    pathlib.Path(folder, "trains").touch()
+    while True:
+        train(0, model, 10)
+
+if __name__ == "__main__":
+    with mp.get_context("fork").Pool(1) as pool:
+        [worker] = pool._pool
+        pool.apply_async(task, (sys.argv[1],))
+        while not pathlib.Path(sys.argv[1], "trains").exists():
+            time.sleep(0.01)
+    worker.join()
+    print(worker.exitcode)
+    pathlib.Path(sys.argv[1], "trains").unlink()
+"""
+)
+
+
+def test_a_worker_that_is_ended_amid_a_task_ends_at_once(tmp_path: Path) -> None:
+    assert bare_and_watched(tmp_path / "train.py", ENDED_IN_A_TASK, str(tmp_path)) == ""
+    assert [folder.name for folder in all_runs() if look(folder).status == "finished"] == []
