@@ -11,7 +11,7 @@ from torch import nn
 from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.recording import record_watch, warn
-from vgrad.watching.every_optimizer import every_optimizer_of_this_process
+from vgrad.watching.joinable import joinable_watch
 from vgrad.watching.joined_watch import JoinedWatch
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.unwrap import as_module, unwrap_optimizer
@@ -41,7 +41,8 @@ def watch(
 
     The loop stays as it is. While no control is on, its weights are bit for bit what they are without.
     Nothing of this raises into the loop: after an error inside vgrad, watching ends and training goes on.
-    A process that ``python -m vgrad`` watches as a whole has one watch and one run: this joins it.
+    Where the optimizer is watched already, by another watch or because ``python -m vgrad`` watches the whole
+    process, this joins that run; when this one is closed, the other watches the optimizer again.
 
     Args:
         model: The model, or several: a sequence, or by name.
@@ -52,8 +53,8 @@ def watch(
         controls: What is done to the gradients from the first step on; nothing unless given.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it. Where it
-            cannot be written, a warning says so and training goes on. Of several ranks, the first records. In
-            a process that is watched as a whole, that run and its name hold instead.
+            cannot be written, a warning says so and training goes on. Of several ranks, the first records.
+            Where this joins a run, that one's name and recording hold instead.
         on_verdict: Called in the training thread with each verdict of another kind than the one before.
 
     Returns:
@@ -67,8 +68,8 @@ def watch(
     optimizers = [unwrap_optimizer(each) for each in given]
     if not optimizers:
         raise ConfigError("there is no optimizer to watch")
-    whole = every_optimizer_of_this_process()
-    make = partial(Watch, name or type(model).__name__) if whole is None else partial(JoinedWatch, whole)
+    joined = joinable_watch(optimizers)
+    make = partial(Watch, name or type(model).__name__) if joined is None else partial(JoinedWatch, joined)
     watch: Watch = make(loss=loss, controls=controls, watch_budget=watch_budget, on_verdict=on_verdict)
     try:
         for group in parts_of(optimizers):
@@ -76,6 +77,6 @@ def watch(
     except BaseException:
         watch.discard()
         raise
-    if record and this_rank() == 0 and whole is None:
+    if record and this_rank() == 0 and joined is None:
         record_watch(watch, on_problem=warn)
     return watch

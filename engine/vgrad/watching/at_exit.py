@@ -15,22 +15,27 @@ class Closeable(Protocol):
         """End it; ``error`` is what ended the training, if an error did."""
 
 
-_open: weakref.WeakSet[Closeable] = weakref.WeakSet()
+_open: weakref.WeakKeyDictionary[Closeable, None] = weakref.WeakKeyDictionary()  # in their order
 
 
 def remember(watch: Closeable) -> None:
     """Close ``watch`` as Python exits, if it still exists."""
-    _open.add(watch)
+    _open[watch] = None
 
 
 def forget(watch: Closeable) -> None:
     """``watch`` has been closed already."""
-    _open.discard(watch)
+    _open.pop(watch, None)
+
+
+def still_open() -> list[Closeable]:
+    """All that are remembered, the oldest first: a watch before those that have joined it."""
+    return list(_open)
 
 
 @atexit.register
 def _close_all() -> None:
     is_interactive = hasattr(sys, "ps1")  # there the last error may be of any line before
     error = None if is_interactive else getattr(sys, "last_value", None)
-    for each in list(_open):
+    for each in still_open():
         each.close(error)

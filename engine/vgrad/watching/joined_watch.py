@@ -1,4 +1,4 @@
-"""The watch that a script asks for in a process that is watched as a whole: some parts of that one watch."""
+"""A watch of what is watched already: some parts of the watch that it joins."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from vgrad.events.notices import CommandApplied, CommandRejected
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
-    from vgrad.watching.every_optimizer import EveryOptimizer
+    from vgrad.watching.joinable import Joinable
     from vgrad.watching.part import WatchedPart
     from vgrad.watching.safe_point import Asked, CommandQueued
     from vgrad.watching.watch import CurrentLoss
 
 
 class JoinedWatch(Watch):
-    """The parts that a script has asked for, within the watch of its whole process.
+    """The parts that a script has asked for, within a watch that is there already.
 
-    Each optimizer is watched and recorded once, and a command from outside takes effect once. What the script
-    asks here is about its own parts alone, as in a process that is not watched as a whole. When it is closed,
-    its parts end, and an optimizer that steps after that is a part of the process's own. When the watch of
-    the process ends, because of an error inside vgrad or by ``vgrad-tui release``, this one has ended, too.
+    That one is the watch of the whole process, or another of the script's own on the same optimizer. Each
+    optimizer is watched and recorded once, and a command from outside takes effect once. What the script asks
+    here is about its own parts alone, as in a watch of its own. When it is closed, its parts end, and an
+    optimizer that is used after that is a part of the joined watch. When that one ends, so has this one.
 
     Args:
-        every: What watches the process.
+        joined: The watch that is there.
         loss: As in `Watch`.
-        controls: As in `Watch`; unless given, the parts get those of the process.
+        controls: As in `Watch`; unless given, the parts get those of the joined watch.
         watch_budget: As in `Watch`.
-        on_verdict: As in `Watch`. The watch of the process is told as well.
+        on_verdict: As in `Watch`. The joined watch is told as well.
     """
 
     def __init__(
         self,
-        every: EveryOptimizer,
+        joined: Joinable,
         *,
         loss: CurrentLoss | None = None,
         controls: Controls | None = None,
         watch_budget: float = 0.02,
         on_verdict: Callable[[Verdict], None] | None = None,
     ) -> None:
-        whole = every.watch
+        whole = joined.watch
         super().__init__(
             whole.name,
             loss=loss,
@@ -58,7 +58,7 @@ class JoinedWatch(Watch):
             on_verdict=on_verdict,
             joins_midway=whole._joins_midway,
         )
-        self._every = every
+        self._joined = joined
         self._whole = whole
         self._ids: set[int] = set()
         self._hub, self._guard, self._safe_point = whole._hub, whole._guard, whole._safe_point
@@ -66,13 +66,17 @@ class JoinedWatch(Watch):
         self._cursor = whole.cursor(from_start=False)
 
     def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
-        """Watch one more optimizer, as `Watch.add` does. A part that the process has made of it ends."""
-        self._every.leave(optimizers)
-        with self._adding:
-            part = super().add(model, optimizers, is_kept=is_kept)
-            self._whole._parts = (*self._whole._parts, self._parts[-1])
+        """Watch one more optimizer, as `Watch.add` does. A part of the joined watch that has it ends."""
+        self._joined.leave(optimizers)
+        try:
+            with self._adding:
+                part = super().add(model, optimizers, is_kept=is_kept)
+                self._whole._parts = (*self._whole._parts, self._parts[-1])
+        except BaseException:
+            self._joined.take_back(optimizers)
+            raise
         self._ids.add(part.id)
-        self._every.part_added()
+        self._joined.part_added()
         return part
 
     @property
@@ -90,7 +94,7 @@ class JoinedWatch(Watch):
         return [record for record in super().records() if record.part in self._ids]
 
     def cursor(self, *, from_start: bool = True) -> Cursor:
-        """Another reader of the whole process."""
+        """Another reader of the whole run."""
         return self._whole.cursor(from_start=from_start)
 
     def close(self, error: BaseException | None = None) -> None:
@@ -106,7 +110,7 @@ class JoinedWatch(Watch):
         super().discard()
         for part in self.parts:
             self._whole.remove(part)
-            self._every.take_back(part.optimizers)
+            self._joined.take_back(part.optimizers)
 
     def _meant(self, part: int | None) -> tuple[int, ...]:
         return tuple(own.id for own in self.parts) if part is None else (part,)

@@ -151,6 +151,11 @@ class WatchedPart:
         return self.tap.layers.names
 
     @property
+    def model(self) -> nn.Module:
+        """As given."""
+        return self._model
+
+    @property
     def optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """As given."""
         return self._optimizers

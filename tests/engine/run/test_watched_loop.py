@@ -50,6 +50,55 @@ def test_every_step_is_recorded_and_the_run_has_ended_with_the_watch() -> None:
     assert folder.pid() is None and look(folder).status == "finished"
 
 
+def test_a_second_watch_of_an_optimizer_joins_the_run_of_the_first() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer, name="first") as first:
+        train(model, optimizer, 3)
+        with vgrad.watch(model, optimizer, name="second") as second:
+            train(model, optimizer, 4)
+            assert (first.step, second.step) == (4, 4) and first.layers == second.layers == ("0", "2")
+            assert [record.step for record in second.records()] == [1, 2, 3, 4]
+        assert second.is_closed and not first.is_closed and not optimizer._optimizer_step_pre_hooks
+        train(model, optimizer, 5)  # is the first one's again
+    assert [record.step for record in first.records()] == [1, 2, 3, 1, 2, 3, 4, 1, 2, 3, 4, 5]
+    [folder] = all_runs()
+    assert folder.name.startswith("first-") and len(recorded_steps(folder)) == 12
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_what_two_watches_clip_is_clipped_once_and_both_end_with_the_first() -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    first = vgrad.watch(model, optimizer, record=False)
+    first.apply(vgrad.Set("clip", "norm:0.01"))
+    watches = [vgrad.watch(model, optimizer, record=False) for _ in range(20)]  # none of them closed
+    train(model, optimizer, 2)
+    [_, record] = watches[-1].records()
+    assert record.applied_norm == pytest.approx(0.01, rel=1e-3) and record.step == 2
+    assert len(optimizer._optimizer_step_pre_hooks) == 1
+    assert isinstance(watches[-1].apply(vgrad.Set("clip", None)), CommandApplied)
+    first.close()
+    assert all(each.is_closed for each in watches) and not optimizer._optimizer_step_pre_hooks
+    assert isinstance(watches[-1].apply(vgrad.Set("clip", "norm:1")), CommandRejected)
+
+
+def test_of_two_optimizers_a_second_watch_takes_one() -> None:
+    torch.manual_seed(0)
+    models = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+    with vgrad.watch(models, optimizers, record=False) as first:
+        with vgrad.watch(models[1], optimizers[1], record=False) as second:
+            for _ in range(3):
+                sum(model(torch.ones(1, 2)).sum() for model in models).backward()  # type: ignore[union-attr]
+                for optimizer in optimizers:
+                    optimizer.step()
+            assert [record.step for record in second.records()] == [1, 2, 3]
+        assert sorted((record.part, record.step) for record in first.records()) == [
+            *((0, step) for step in (1, 2, 3)), *((2, step) for step in (1, 2, 3))
+        ]  # fmt: skip
+
+
 def test_a_command_that_was_sent_is_carried_out_in_the_loop_and_answered() -> None:
     model = make_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -1,0 +1,132 @@
+"""What a watch joins whose optimizers are watched already: together they are one run.
+
+That is the watch of the whole process, or another watch of the script on one of the same optimizers.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+from vgrad.watching import at_exit
+from vgrad.watching.backward_hooks import listen, stop_listening
+from vgrad.watching.every_optimizer import every_optimizer_of_this_process
+from vgrad.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+class Joinable(Protocol):
+    """A watch that leaves optimizers to another one."""
+
+    @property
+    def watch(self) -> Watch:
+        """The watch."""
+
+    def leave(self, optimizers: Sequence[Optimizer]) -> None:
+        """Watch ``optimizers`` no more: the parts end that have one of them."""
+
+    def part_added(self) -> None:
+        """The watch has one more part."""
+
+    def take_back(self, optimizers: Sequence[Optimizer]) -> None:
+        """Nobody else watches ``optimizers`` any more."""
+
+
+def joinable_watch(optimizers: Sequence[Optimizer]) -> Joinable | None:
+    """What a watch of ``optimizers`` joins; None where they are watched by nobody."""
+    every = every_optimizer_of_this_process()
+    if every is not None:
+        return every
+    found = [each for each in map(_lender_of, at_exit.still_open()) if each is not None]
+    theirs = [each for each in found if each.has_any(optimizers)]
+    for other in theirs[1:]:  # of another run, where they are watched no more
+        other.leave(optimizers)
+    return theirs[0] if theirs else None
+
+
+class Lender:
+    """Lends parts of a script's own watch to others that join it.
+
+    Args:
+        watch: The watch; not one that has joined another.
+
+    Attributes:
+        guard: Takes errors of ours that must not reach the loop.
+        watch: The same.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.guard = watch.guard
+        self._watch = weakref.ref(watch)
+        self._lent: list[tuple[nn.Module, Sequence[Optimizer]]] = []
+        watch.on_close(self._forget)
+
+    @property
+    def watch(self) -> Watch:
+        """The same."""
+        watch = self._watch()
+        assert watch is not None  # who asks has found it among those that are open
+        return watch
+
+    def has_any(self, optimizers: Sequence[Optimizer]) -> bool:
+        """Whether the watch has one of ``optimizers``, or has lent it."""
+        watched = [part.optimizers for part in self.watch.parts]
+        return any(_overlap(optimizers, own) for own in (*watched, *(lent for _, lent in self._lent)))
+
+    def leave(self, optimizers: Sequence[Optimizer]) -> None:
+        """Watch ``optimizers`` no more: the parts end that have one of them."""
+        for part in self.watch.parts:
+            if _overlap(optimizers, part.optimizers):
+                self.watch.remove(part)
+                if not any(_overlap(part.optimizers, lent) for _, lent in self._lent):
+                    self._lent.append((part.model, part.optimizers))
+
+    def part_added(self) -> None:
+        """The watch has one more part."""
+
+    def take_back(self, optimizers: Sequence[Optimizer]) -> None:
+        """From the next backward pass on, watch those of ``optimizers`` again that were lent."""
+        watch = self._watch()
+        if watch is not None and not watch.is_closed and self._returned():
+            listen(self)
+
+    def before_backward(self) -> None:
+        """A backward pass begins."""
+        stop_listening(self)
+        watch = self._watch()
+        if watch is None or watch.is_closed:
+            return
+        for model, optimizers in self._returned():
+            self._lent.remove((model, optimizers))
+            watch.add(model, optimizers)
+
+    def after_backward(self) -> None:
+        """A backward pass has ended."""
+
+    def _returned(self) -> list[tuple[nn.Module, Sequence[Optimizer]]]:
+        parts = self.watch.parts
+        return [lent for lent in self._lent if not any(_overlap(lent[1], part.optimizers) for part in parts)]
+
+    def _forget(self) -> None:
+        stop_listening(self)
+        self._lent.clear()
+
+
+_lenders: weakref.WeakKeyDictionary[Watch, Lender] = weakref.WeakKeyDictionary()
+
+
+def _lender_of(watch: object) -> Lender | None:
+    if type(watch) is not Watch:  # one that has joined another
+        return None
+    if watch not in _lenders:
+        _lenders[watch] = Lender(watch)
+    return _lenders[watch]
+
+
+def _overlap(these: Sequence[Optimizer], those: Sequence[Optimizer]) -> bool:
+    return not {id(each) for each in these}.isdisjoint(map(id, those))
