@@ -27,6 +27,7 @@ REGISTRY = (
     "screen",
     "scale",
     "attaching",
+    "over_ranks",
     "accelerator",
 )
 

@@ -45,9 +45,13 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
 
 
-def gpt(device: str = "cpu") -> Subject:
-    """A character GPT of 1.2 million parameters, AdamW."""
-    return _gpt(device, width=128, depth=6, heads=4, vocabulary=100, tokens=(8, 128))
+def _alone(model: nn.Module) -> nn.Module:
+    return model
+
+
+def gpt(device: str = "cpu", *, wrap: Callable[[nn.Module], nn.Module] = _alone) -> Subject:
+    """A character GPT of 1.2 million parameters, AdamW; what is trained is what ``wrap`` makes of it."""
+    return _gpt(device, width=128, depth=6, heads=4, vocabulary=100, tokens=(8, 128), wrap=wrap)
 
 
 def large_gpt(device: str) -> Subject:
@@ -63,15 +67,23 @@ def large_gpt(device: str) -> Subject:
 
 
 def _gpt(
-    device: str, *, width: int, depth: int, heads: int, vocabulary: int, tokens: tuple[int, int]
+    device: str,
+    *,
+    width: int,
+    depth: int,
+    heads: int,
+    vocabulary: int,
+    tokens: tuple[int, int],
+    wrap: Callable[[nn.Module], nn.Module] = _alone,
 ) -> Subject:
     torch.manual_seed(0)
-    model = nn.Sequential(
+    layers = nn.Sequential(
         nn.Embedding(vocabulary, width),
         *(Block(width, heads) for _ in range(depth)),
         nn.LayerNorm(width),
         nn.Linear(width, vocabulary),
-    ).to(device)
+    )
+    model = wrap(layers.to(device))
     batch, length = tokens
     text = torch.randint(vocabulary, (batch, length + 1)).to(device)
 
