@@ -49,16 +49,17 @@ class Layers:
 
     def reduce(self, norms: NDArray[np.floating]) -> NDArray[np.float32]:
         """Join L2 norms per parameter, ``(num_params,)``, into norms per layer, ``(num_layers,)``."""
-        if len(self.starts) == len(self.params):
-            return norms.astype(np.float32)
-        squares = np.square(norms, dtype=np.float64)  # float32 squares would overflow from 2e19 on
-        return np.sqrt(np.add.reduceat(squares, self.starts)).astype(np.float32)
+        with np.errstate(over="ignore"):  # norms of float64 may be infinite as float32
+            if len(self.starts) == len(self.params):
+                return norms.astype(np.float32)
+            squares = np.square(norms, dtype=np.float64)  # float32 squares would overflow from 2e19 on
+            return np.sqrt(np.add.reduceat(squares, self.starts)).astype(np.float32)
 
 
 def find_layers(
     model: nn.Module, params: Iterable[Tensor] | None = None, *, name_of: Callable[[str], str] = str
 ) -> Layers:
-    """Group a model's trainable parameters into layers.
+    """Group a model's trainable parameters into layers. Parameters without an entry are left out.
 
     A module that owns at most one weight matrix is one layer under its own name: a Linear
     with its bias, an Embedding, a LayerNorm. A module that owns several (RNN, LSTM, attention)
@@ -77,8 +78,9 @@ def find_layers(
         name_of: What to call the module that the model knows by a name; the empty name is the model itself.
 
     Raises:
-        ConfigError: If none of them is trainable.
+        ConfigError: If none of them is trainable, or the model has lazy layers without weights.
     """
+    require_initialised(model.parameters())
     wanted = None if params is None else {id(param): param for param in params}
     names: list[str] = []
     found: list[nn.Parameter] = []
@@ -90,7 +92,7 @@ def find_layers(
         own = []
         for name, param in module.named_parameters(recurse=False):
             is_wanted = wanted is None or id(param) in wanted
-            if param.requires_grad and is_wanted and id(param) not in seen:
+            if is_wanted and id(param) not in seen and _is_trainable(param):
                 seen.add(id(param))
                 own.append((name, param))
         together = sum(param.dim() >= 2 for _, param in own) <= 1 and module_name != ""
@@ -101,13 +103,13 @@ def find_layers(
             found.append(param)
             param_names.append(f"{module_name}.{name}".lstrip("."))
     for index, param in enumerate((wanted or {}).values()):
-        if param.requires_grad and id(param) not in seen:
+        if id(param) not in seen and _is_trainable(param):
             starts.append(len(found))
             names.append(f"params.{index}")
             found.append(cast("nn.Parameter", param))
             param_names.append(f"params.{index}")
     if not found:
-        raise ConfigError("the model has no trainable parameters: every requires_grad is False")
+        raise ConfigError("the model has no trainable parameters: none requires a gradient and has entries")
     edges = [*starts, len(found)]
     sizes = tuple(sum(param.numel() for param in found[start:stop]) for start, stop in pairwise(edges))
     return Layers(
@@ -118,6 +120,22 @@ def find_layers(
         tuple(param_names),
         _last_linear(model),
     )
+
+
+def require_initialised(params: Iterable[Tensor]) -> None:
+    """Check that all parameters have their weights.
+
+    Raises:
+        ConfigError: If one of them belongs to a lazy layer that has not been called yet.
+    """
+    from torch.nn.parameter import is_lazy
+
+    if any(is_lazy(param) for param in params):
+        raise ConfigError("the model has lazy layers without weights: call it on one batch first")
+
+
+def _is_trainable(param: Tensor) -> bool:
+    return param.requires_grad and param.numel() > 0
 
 
 def _last_linear(model: nn.Module) -> frozenset[nn.Parameter]:

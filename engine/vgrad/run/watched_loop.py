@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from vgrad.controls.controls import Controls
 from vgrad.errors import ConfigError
 from vgrad.ranks.group import this_rank
 from vgrad.run.recording import record_watch, warn
+from vgrad.validation import brief, number
 from vgrad.watching.joinable import joinable_watch
 from vgrad.watching.joined_watch import JoinedWatch
 from vgrad.watching.stepped_in_backward import parts_of
@@ -18,7 +20,6 @@ from vgrad.watching.unwrap import as_module, unwrap_optimizer
 from vgrad.watching.watch import CurrentLoss, Watch
 
 if TYPE_CHECKING:
-    from vgrad.controls.controls import Controls
     from vgrad.events.verdict import Verdict
 
 Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
@@ -61,8 +62,15 @@ def watch(
         A `Watch`, which is also a context manager.
 
     Raises:
-        ConfigError: If there is nothing to watch, or ``controls`` cannot be used in somebody's own loop.
+        ConfigError: If there is nothing to watch, an argument makes no sense, or ``controls`` cannot be used
+            in somebody's own loop.
     """
+    watch_budget = number("watch_budget", watch_budget, at_least=0.0, at_most=1.0)
+    if not isinstance(controls, Controls | None):
+        raise ConfigError(f"controls must be vgrad.Controls, got {brief(controls)}")
+    for argument, function in (("loss", loss), ("on_verdict", on_verdict)):
+        if not (function is None or callable(function)):
+            raise ConfigError(f"{argument} must be a function, got {brief(function)}")
     module = as_module(model)
     given = list(optimizer) if isinstance(optimizer, Sequence) else [optimizer]
     optimizers = [unwrap_optimizer(each) for each in given]

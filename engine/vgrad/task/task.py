@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
+from vgrad.gradients.layers import require_initialised
 from vgrad.task.losses import Loss, Metric, mean_cross_entropy
 from vgrad.task.microbatch import Microbatch, Stream, Unit, in_words, read_pair
 from vgrad.task.pair_stream import PairStream, require_iterable
@@ -199,8 +200,7 @@ def _require_trainable(model: object) -> None:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model must be a torch.nn.Module, got {in_words(model)}")
     params = list(model.parameters())
-    if any(torch.nn.parameter.is_lazy(param) for param in params):
-        raise ConfigError("the model has lazy layers without weights: call it on one batch first")
+    require_initialised(params)
     if not any(param.requires_grad for param in params):
         there = "its parameters have requires_grad=False" if params else "it has no parameters"
         raise ConfigError(f"the model has no trainable parameters: {there}")

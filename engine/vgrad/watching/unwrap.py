@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 # Optimizers that call the step of an inner one: Accelerate's and Lightning's.
 _OPTIMIZER_WRAPPERS = {"AcceleratedOptimizer", "LightningOptimizer"}
@@ -49,12 +49,13 @@ def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) 
     """
     if isinstance(model, nn.Module):
         return model
-    parts = model if isinstance(model, Mapping) else {str(i): part for i, part in enumerate(model)}
+    is_several = isinstance(model, Mapping | Sequence)
+    parts = model if isinstance(model, Mapping) else dict(enumerate(model)) if is_several else {}
     if not parts or not all(isinstance(part, nn.Module) for part in parts.values()):
         raise ConfigError(f"model must be a torch module, or several, got {type(model).__name__}")
     joined = nn.Module()
     for name, part in parts.items():
-        joined._modules[name] = part
+        joined._modules[str(name)] = part
     return joined
 
 

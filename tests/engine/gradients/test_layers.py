@@ -135,3 +135,17 @@ def test_a_frozen_head_is_still_the_last_linear_layer() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     model[1].requires_grad_(False)
     assert last_linear(model) == set()
+
+
+def test_parameters_without_entries_are_in_no_layer_and_lazy_ones_are_refused_in_words() -> None:
+    empty = nn.ParameterList([nn.Parameter(torch.ones(0))])
+    assert find_layers(nn.ModuleDict({"none": empty, "some": nn.Linear(2, 1)})).names == ("some",)
+    with pytest.raises(ConfigError, match="has entries"):
+        find_layers(empty)
+    with pytest.raises(ConfigError, match="call it on one batch first"):
+        find_layers(nn.Sequential(nn.LazyLinear(3)))
+
+
+def test_a_norm_that_float32_does_not_hold_is_infinite() -> None:
+    layers = find_layers(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    assert layers.reduce(np.array([1e200, 1.0, 3.0, 4.0])).tolist() == [np.inf, 5.0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tests.waiting import until
 from torch import nn
 
 import vgrad
+from vgrad.errors import ConfigError
 from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded
 from vgrad.store import inbox
 from vgrad.store.folder import RunFolder, all_runs
@@ -311,3 +314,25 @@ def test_what_a_closed_watch_has_watched_is_not_kept_in_memory(tmp_path: Path) -
     for way in ((), ("-m", "vgrad")):
         done = subprocess.run([sys.executable, *way, script], capture_output=True, text=True, check=False)
         assert done.stdout == "[True, True, True]\n", (way, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"watch_budget": 1.5}, "watch_budget must be from 0 to 1, got 1.5"),
+        ({"watch_budget": float("nan")}, "watch_budget must be from 0 to 1, got nan"),
+        ({"controls": {"clip": "norm:1"}}, "controls must be vgrad.Controls"),
+        ({"loss": 1.0}, "loss must be a function, got 1.0"),
+        ({"on_verdict": "print"}, "on_verdict must be a function"),
+        ({"model": None}, "model must be a torch module, or several, got NoneType"),
+        ({"model": 3}, "model must be a torch module, or several, got int"),
+        ({"optimizer": None}, "not a torch optimizer"),
+        ({"optimizer": []}, "there is no optimizer to watch"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused_in_words(arguments: dict[str, Any], told: str) -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        vgrad.watch(**{"model": model, "optimizer": optimizer, "record": False, **arguments})
+    assert not optimizer._optimizer_step_pre_hooks
