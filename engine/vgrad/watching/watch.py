@@ -134,7 +134,8 @@ class Watch:
         if not self._is_closed:
             self._report(wait=True)
             part.publish()
-        self._parts = tuple(ref for ref in self._parts if ref() is not part)
+        with self._adding:
+            self._parts = tuple(ref for ref in self._parts if ref() is not part)
 
     def on_close(self, function: Callable[[], None]) -> None:
         """Call ``function`` when watching has ended and everything has been reported."""
