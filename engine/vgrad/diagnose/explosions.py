@@ -53,6 +53,9 @@ class ExplosionWatch(JudgePart):
     player, a target that moves), so there they count only with evidence that the weights were thrown: a
     step that moved a layer by a tenth, or a norm that at least doubled.
 
+    Nor is a jump evidence in the first twenty steps of a run whose losses are not all above zero: there is
+    hardly a past yet, and beside a loss around zero every other one is many times as large.
+
     Nor is a single loss evidence there, or one of two: weights that were thrown make all the next losses
     high, and losses that are high by turns with others belong to other data. So three of four must be high,
     and so must be the loss that follows one which was a hundred times as large.
@@ -228,6 +231,8 @@ class ExplosionWatch(JudgePart):
 
     def _begins(self, step: int, loss: float, *, clipped: bool) -> bool:
         num_recent = sum(step - jump < _EVERY for jump in self._jumps)
+        if not self.is_loss_known and self._num_seen <= NUM_FIRST and not self._lowest > 0:
+            return False
         if num_recent and self._stays_high(step):
             return True
         is_thrown = self.is_loss_known or num_recent > 0 or self.has_thrown or self._has_doubled()

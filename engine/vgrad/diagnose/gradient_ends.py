@@ -38,7 +38,7 @@ class GradientEnds(JudgePart):
     def observe(self, grad_norms: NDArray[np.float32], activity: LayerActivity) -> None:
         """Take the finite norms of one step into account, shape ``(num_layers,)``."""
         first, last = self.first, self.last
-        if not (activity.ever[0] and activity.ever[-1]):
+        if first > 0 or last < len(self._roots) - 1 or not (activity.ever[0] and activity.ever[-1]):
             self.first, self.last = first, last = activity.ends()
         is_first = not self._rms
         self._rms.append(

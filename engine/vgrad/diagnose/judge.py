@@ -171,7 +171,7 @@ class Judge:
             is_harmless = self._skipped_steps.is_harmless(skipped=record.skipped)
             return None if is_harmless else self._non_finite(record, controls)
         self._skipped_steps.done()
-        self._rates.observe(record.base_lr)
+        self._rates.observe(record.largest_lr / controls.lr_scale)
         self._activity.observe(record.grad_norms)
         self._ends.observe(record.grad_norms, self._activity)
         if loss is None:
@@ -211,7 +211,7 @@ class Judge:
         self._sums.observe(loss, record.grad_norm)
         clipped = controls.clip is not None
         calm = self._explosions.calm_loss
-        self._reach.observe(loss, record.grad_norm, record.applied_norm, record.lr, calm)
+        self._reach.observe(loss, record.grad_norm, record.applied_norm, record.largest_lr, calm)
         was_whole, was_exploding = self._explosions.unhealed_since is None, self._explosions.is_exploding
         is_exploding = self._explosions.observe(
             record.step,

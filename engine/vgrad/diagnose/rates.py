@@ -13,6 +13,9 @@ _FINISHED = 1e-6
 class Rates(JudgePart):
     """Compares the rate with the largest one so far. A rate that is not known (NaN) says nothing.
 
+    Of several groups of parameters the one with the largest rate counts: where the body's rate is zero and
+    the head's is not, the run is not held back.
+
     Attributes:
         now: The newest rate.
         largest: The largest one so far; 0 at first.
@@ -23,7 +26,7 @@ class Rates(JudgePart):
         self.largest = 0.0
 
     def observe(self, base_lr: float) -> None:
-        """Take the rate of one step into account, as the optimizer and its schedule set it."""
+        """Take the largest rate of one step into account, as the optimizer and its schedule set it."""
         self.now = base_lr
         self.largest = max(self.largest, base_lr)  # NaN is not larger
 

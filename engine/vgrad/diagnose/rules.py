@@ -47,6 +47,7 @@ _OVERSHOT = 1.03  # of the baseline: no model that has come to rest is so far ab
 _LONG_STEPS, _LONG_STEPS_IN_TIME = 1e-2, 5e-3  # of the weights; recurrent weights are used at every time step
 _LONG_STEPS_BLIND = 5e-2  # the same where it is not known what a constant prediction costs
 _HOT = 0.1
+_BEYOND_NOISE = 3.0  # standard errors
 _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
 _FAINT = 1e-3  # of what the batches' own differences make of the loss
 _SETTLES = 2e-3  # of the weights a step: shorter ones can settle
@@ -257,13 +258,13 @@ def _time(s: Symptoms) -> Finding | None:
     """Claims that the gradient vanishes on its way back in time.
 
     Evidence: it falls by a tenth of a decade a step, to less than a hundredth, in a run that has learnt
-    nothing for 240 steps. Where it is not known what a constant prediction costs, nothing at all must have
-    been learnt since the first steps, or the loss must be that of a uniform guess: a model may need no long
-    memory, and have learnt what there is.
+    nothing for 240 steps. A model may need no long memory, and have learnt what there is: where it is not
+    known what a constant prediction costs, nothing at all must have been learnt since the first steps, and
+    the loss must be near that of a uniform guess, or above it. Where that is not known either, a run whose
+    inputs say nothing looks the same, and is called vanishing, too.
     """
     is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
-    may_have_learnt = not s.knows_baseline and s.progress > 3 and not s.is_a_guess
-    if s.stalled_for < _PLATEAU or not is_fading or may_have_learnt:
+    if s.stalled_for < _PLATEAU or not is_fading or (not s.knows_baseline and _may_have_learnt(s)):
         return None
     return Finding(
         "vanishing",
@@ -271,6 +272,13 @@ def _time(s: Symptoms) -> Finding | None:
         f"the gradient falls by {-s.time_slope:.2f} decades a step back in time, to {s.time_ratio:.0e};"
         f" {s.stall}",
     )
+
+
+def _may_have_learnt(s: Symptoms) -> bool:
+    """Whether a run over time whose baseline is not known may have learnt what can be learnt."""
+    if s.is_a_guess:
+        return False
+    return s.progress > _BEYOND_NOISE or s.loss < LITTLE * s.uniform
 
 
 def _stuck(s: Symptoms) -> Finding | None:

@@ -54,7 +54,7 @@ class StepReach(JudgePart):
             loss: Its loss.
             grad_norm: Norm of its gradient.
             applied_norm: The norm that the optimizer got.
-            lr: The rate that the optimizer used; NaN: not known.
+            lr: The largest rate of any group of parameters; NaN: not known.
             calm: The loss of before; NaN: the first one.
         """
         self._num_seen += 1

@@ -35,7 +35,7 @@ class StepBlock:
         step: Number of each step, int64 of shape ``(n,)``, increasing.
         loss: Training loss, float64 of shape ``(n,)``; 0 where it is not known.
         loss_known: Whether the loss is known, bool of shape ``(n,)``.
-        lr: Learning rate that was used, float64 of shape ``(n,)``.
+        lr: Learning rate of the first group of parameters, float64 of shape ``(n,)``.
         base_lr: Learning rate as the optimizer and its scheduler set it, of the same shape.
         grad_norm: Joint norm before any transform, of the same shape.
         applied_norm: Joint norm after all transforms, of the same shape.
@@ -52,6 +52,7 @@ class StepBlock:
             ``(n,)``; NaN for a single microbatch.
         skipped: Whether the step was dropped, bool of shape ``(n,)``.
         loss_scale: Scale of the loss in the backward pass, float64 of shape ``(n,)``.
+        max_lr: Largest learning rate of any group, float64 of shape ``(n,)``; NaN where it is not known.
     """
 
     part: int
@@ -74,6 +75,7 @@ class StepBlock:
     microbatch_square: Float64s
     skipped: Bools
     loss_scale: Float64s
+    max_lr: Float64s
 
     @classmethod
     def of(cls, records: Sequence[StepRecord]) -> Self:
@@ -181,6 +183,7 @@ class StepBlock:
             skipped=bool(self.skipped[row]),
             loss_scale=float(self.loss_scale[row]),
             part=self.part,
+            max_lr=float(self.max_lr[row]),
         )
 
     def records(self) -> Iterator[StepRecord]:

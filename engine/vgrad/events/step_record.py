@@ -39,8 +39,9 @@ class StepRecord:
         step: Number of this step, counted from 1.
         loss: Training loss, mean over the window's tokens (or samples). None where it is not known;
             NaN where it really is NaN.
-        lr: Learning rate that was really used: ``base_lr`` times the controls' ``lr_scale``.
-        base_lr: Learning rate as the optimizer and its scheduler set it.
+        lr: Learning rate of the first group of parameters that was really used: ``base_lr`` times the
+            controls' ``lr_scale``.
+        base_lr: The same as the optimizer and its scheduler set it.
         grad_norm: Joint L2 norm of the accumulated gradient before any transform, and before clipping that
             the loop itself does by torch's functions.
         applied_norm: The same after all transforms: what the optimizer stepped with.
@@ -58,6 +59,8 @@ class StepRecord:
         skipped: Whether the step was dropped because its gradient was not finite.
         loss_scale: What the loss was multiplied with for the backward pass, and its gradient divided by.
         part: Which part of the run stepped: an optimizer with its layers. A run of one has part 0.
+        max_lr: Largest learning rate that any group of parameters was stepped with, where ``lr`` is that of
+            the first group; NaN where it is not known.
     """
 
     step: int
@@ -79,6 +82,7 @@ class StepRecord:
     skipped: bool = False
     loss_scale: float = 1.0
     part: int = 0
+    max_lr: float = math.nan
 
     @property
     def is_clipped_by_loop(self) -> bool:
@@ -94,6 +98,11 @@ class StepRecord:
         if self.link_norms is None or not self.is_clipped_by_loop:
             return self.grad_norm
         return float(self.link_norms[0])
+
+    @property
+    def largest_lr(self) -> float:
+        """Largest learning rate of any group; that of the first group where no other is known."""
+        return self.lr if math.isnan(self.max_lr) else self.max_lr
 
     @property
     def loss_or_nan(self) -> float:

@@ -220,6 +220,7 @@ class StepMeter:
             step=self.step,
             lr=rates.lr,
             base_lr=rates.base_lr,
+            max_lr=rates.max_lr,
             num_tokens=window.num_tokens,
             num_samples=window.num_samples,
             num_microbatches=window.num_microbatches,

@@ -23,12 +23,13 @@ class StepRates:
     Attributes:
         lr: Learning rate of the first group in the last step.
         base_lr: The same before ``lr_scale``, as the loop, its scheduler and the schedule set it.
+        max_lr: Largest learning rate of any group in the last step.
         are_set: Whether rates have been written that are to be put back.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         require_readable(optimizer)
-        self.lr = self.base_lr = 0.0
+        self.lr = self.base_lr = self.max_lr = 0.0
         self.are_set = False
         self._optimizer = optimizer
         self._written: list[tuple[float | Tensor, float | Tensor]] = []  # base rate, rate of this step
@@ -37,9 +38,10 @@ class StepRates:
         """Write the rates of step number ``step``, from 1."""
         groups = self._optimizer.param_groups
         factor, scale = controls.schedule.factor(step), controls.lr_scale
-        first = groups[0].get("lr", 0.0)
-        self.base_lr = float(first) * factor
+        rates = [float(group.get("lr", 0.0)) for group in groups]
+        self.base_lr = rates[0] * factor
         self.lr = self.base_lr * scale
+        self.max_lr = max(rates) * factor * scale
         if factor == 1.0 and scale == 1.0:
             return
         self._written = []

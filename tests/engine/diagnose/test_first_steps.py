@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pytest
 from tests.engine.diagnose.story import KNOWN, Story
 
+from vgrad.diagnose.gradient_ends import GradientEnds
+from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.events.verdict import Verdict
 
 THROWN = (0.3, 0.3, 0.3)  # shares of their weights by which the layers were moved
@@ -69,3 +73,13 @@ def test_a_run_that_had_learnt_has_recovered_once_its_loss_is_where_it_was_but_f
 def test_a_run_that_had_learnt_nothing_has_not_recovered_by_coming_to_a_constant_prediction() -> None:
     lower = exploded(1.5, before=1.4, after=1.0)
     assert (lower.kind, lower.rule) == ("exploding", "lost")
+
+
+def test_a_first_layer_that_gets_its_first_gradient_late_is_the_first_from_then_on() -> None:
+    """Where the last layer starts at zero, nothing passes it at the first step."""
+    activity, ends = LayerActivity(3), GradientEnds((100, 100, 100))
+    for norms in ([0.0, 0.0, 1.0], *[[1e-5, 1e-3, 1.0]] * 150):
+        activity.observe(np.array(norms, dtype=np.float32))
+        ends.observe(np.array(norms, dtype=np.float32), activity)
+    assert (ends.first, ends.last) == (0, 2)
+    assert ends.ratio() == pytest.approx(1e-5)

@@ -82,3 +82,32 @@ def test_a_judge_that_is_put_back_knows_where_the_run_began() -> None:
         assert other.observe(step, loss, loss, clipped=False) == expected
     assert watch.is_exploding
     assert other.capture() == watch.capture()
+
+
+def test_of_several_groups_the_largest_rate_counts() -> None:
+    """A head at a rate of 1 above a body at 1e-4 can have thrown the run off."""
+    judge = Judge(INFO)
+    for step in range(1, 401):
+        level = (min(step, 300) / 300) ** 3
+        norms = np.full(3, level / math.sqrt(3), dtype=np.float32)
+        record = StepRecord(
+            step, level, 1e-4, 1e-4, level, level, norms, 1, 32, 1, float(step), 1.0, 0.0, max_lr=1.0
+        )
+        judge.observe(record, None, UNTOUCHED)
+    assert judge.verdict.kind == "exploding"
+
+
+def test_a_body_at_rest_under_a_head_that_trains_is_not_the_end_of_a_run() -> None:
+    tags = {}
+    for rate in (0.0, 0.1):
+        judge = Judge(INFO)
+        for step in range(1, 401):
+            body, head = (0.1, 0.1) if step < 100 else (0.0, rate)
+            norms = np.full(3, 0.5, dtype=np.float32)
+            record = StepRecord(
+                step, 1.0, body, body, 1.0, 1.0, norms, 1, 32, 1, float(step), 1.0, 0.0, max_lr=head
+            )
+            judge.observe(record, None, UNTOUCHED)
+        tags[rate] = judge.verdict.tags
+    assert "finished" in tags[0.0]
+    assert "finished" not in tags[0.1]

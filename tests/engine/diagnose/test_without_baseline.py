@@ -10,6 +10,7 @@ from tests.engine.diagnose.story import INFO, UNTOUCHED, stats_of
 
 from vgrad.diagnose.judge import Judge
 from vgrad.events.step_record import StepRecord
+from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
 
 STEPS = 400
@@ -21,6 +22,7 @@ def judged(
     *,
     uniform: float = math.nan,
     update: float = 1e-3,
+    time: TimeStats | None = None,
 ) -> Verdict:
     """The verdict at the end of a run with these losses and norms."""
     judge = Judge(INFO)
@@ -29,7 +31,7 @@ def judged(
         norms = np.full(3, size / math.sqrt(3), dtype=np.float32)
         step = index + 1
         record = StepRecord(step, value, 0.1, 0.1, size, size, norms, 1, 32, 1, float(step), 1.0, 0.0)
-        judge.observe(record, stats_of((update,) * 3), UNTOUCHED, None, uniform)
+        judge.observe(record, stats_of((update,) * 3), UNTOUCHED, time, uniform)
     return judge.verdict
 
 
@@ -121,3 +123,24 @@ def test_nothing_jumps_beside_batches_that_have_no_gradient() -> None:
     """A policy that is not rewarded at first: loss and gradient are exactly zero, and then they are not."""
     losses = [0.0] * 3 + wavy(0.1, 20) + wavy(-0.3, 200)
     assert judged(losses, [abs(loss) for loss in losses]).kind in ("healthy", "stalled")
+
+
+def over_time(ratio: float) -> TimeStats:
+    """A gradient that falls evenly over thirty time steps, to this share of the last one's."""
+    norms = np.geomspace(ratio, 1.0, 30).astype(np.float32)[None]
+    return TimeStats(1, norms, math.log10(ratio) / 29, ratio, math.nan, ("recurrent",))
+
+
+def test_what_vanishes_back_in_time_is_a_fault_only_of_a_run_that_has_learnt_nothing() -> None:
+    guess = judged(wavy(0.69), uniform=math.log(2), time=over_time(1e-6))
+    assert (guess.kind, guess.rule) == ("vanishing", "time")
+    learnt = judged(wavy(0.54), uniform=math.log(2), time=over_time(1e-9))
+    assert learnt.kind == "stalled", "it needs no long memory: the loss is below that of a guess"
+
+
+@pytest.mark.parametrize(("level", "expected"), [(-0.03, "healthy"), (0.03, "exploding")])
+def test_losses_around_zero_do_not_jump_before_they_have_a_past(level: float, expected: str) -> None:
+    """As another player's first steps make them."""
+    losses = [level, 2 * level, 3 * level, 0.1, 0.4, 1.1, 1.6, *wavy(1.5, 20)]
+    norms = [0.15, 0.1, 0.3, 1.5, 2.0, 2.4, 2.4, *wavy(2.0, 20)]
+    assert judged(losses, norms).kind == expected

@@ -50,7 +50,7 @@ def steps(first: int, num: int, num_layers: int, *, part: int = 0, seed: int = 0
         step_s=np.full(num, STEP_S) + np.abs(generator.normal(size=num)) * 1e-3,
         watch_s=np.abs(generator.normal(size=num)) * 1e-4, link_norms=None,
         microbatch_square=np.full(num, np.nan), skipped=np.zeros(num, dtype=np.bool_),
-        loss_scale=np.ones(num),
+        loss_scale=np.ones(num), max_lr=same,
     )  # fmt: skip
 
 

@@ -105,17 +105,17 @@ def test_an_overflow_in_an_accumulated_microbatch_skips_the_whole_step() -> None
 
 def test_parameter_groups_keep_their_own_rates() -> None:
     model = make_model().eval()
-    groups = [{"params": model[0].parameters(), "lr": 0.2}, {"params": model[3].parameters(), "lr": 0.1}]
+    groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[3].parameters(), "lr": 0.2}]
     optimizer = torch.optim.SGD(groups)
     with vgrad.watch(model, optimizer) as watch:
         watch.apply(Set("lr_scale", 0.5))
         before = copy.deepcopy(model)
         plain(model, optimizer, batches(1))
         [record] = watch.records()
-        assert (record.lr, record.base_lr) == (0.1, 0.2)
-    for index, lr in ((0, 0.1), (3, 0.05)):
+        assert (record.lr, record.base_lr, record.max_lr) == (0.05, 0.1, 0.1)
+    for index, lr in ((0, 0.05), (3, 0.1)):
         torch.testing.assert_close(model[index].weight, before[index].weight - lr * model[index].weight.grad)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.1]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2]
 
 
 def adversarial(

@@ -15,6 +15,7 @@ since. What was found when they were counted, at the end of each run:
     4     52 of 54           0 of 54
     5     52 of 52           4 of 55
     6     30 of 32           3 of 80
+    7     54 of 54           6 of 118
 
 The last set is the held-out one until another is chosen. What is counted on it stands in
 ``data/foreign.json`` as it was counted, whatever rules are fitted to it afterwards.
