@@ -34,9 +34,10 @@ from vgrad.lab.accuracy.foreign.set_4.kinds import KINDS as SET_4
 from vgrad.lab.accuracy.foreign.set_5.kinds import KINDS as SET_5
 from vgrad.lab.accuracy.foreign.set_6.kinds import KINDS as SET_6
 from vgrad.lab.accuracy.foreign.set_7.kinds import KINDS as SET_7
+from vgrad.lab.accuracy.foreign.set_8.kinds import KINDS as SET_8
 
-FITTED_KINDS: tuple[ForeignKind, ...] = (*SET_1, *SET_2, *SET_3, *SET_4, *SET_5, *SET_6)
-HELD_OUT_KINDS: tuple[ForeignKind, ...] = SET_7
+FITTED_KINDS: tuple[ForeignKind, ...] = (*SET_1, *SET_2, *SET_3, *SET_4, *SET_5, *SET_6, *SET_7)
+HELD_OUT_KINDS: tuple[ForeignKind, ...] = SET_8
 FOREIGN_KINDS: tuple[ForeignKind, ...] = (*FITTED_KINDS, *HELD_OUT_KINDS)
 
 PART_OF: Mapping[str, Part] = {

@@ -1,0 +1,1 @@
+"""The eighth set of kinds, counted once before any rule was changed."""
