@@ -87,7 +87,7 @@ async def test_what_was_cut_is_shown_in_full_by_a_key_and_follows_the_run(size: 
     async with app.run_test(size=size) as pilot:
         await play(pilot, source)
         await pull(pilot, source, became(verdict))
-        assert line_with(app, "  e all")
+        assert line_with(app, "  e more")
         await pilot.press("e")
         words = " ".join(str(app.screen.query_one("#verdict-words", Static).content).split())
         info = app.state.info
@@ -116,7 +116,7 @@ async def test_a_verdict_that_is_shown_whole_offers_no_more() -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         await play(pilot, source)
         await pull(pilot, source, became(TAGGED))
-        assert not any("e all" in line for line in screen_lines(app))
+        assert not any("e more" in line for line in screen_lines(app))
 
 
 async def test_a_rule_that_never_spoke_claims_no_share() -> None:

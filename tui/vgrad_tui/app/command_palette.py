@@ -1,4 +1,7 @@
-"""The command palette: every key, and everything that a control can be."""
+"""The command palette: every key, and everything that a control can be.
+
+Before anything is typed it lists the keys alone; the rest, several hundred entries, is found by name.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +46,13 @@ def palette_entries(app: Commanded) -> Iterator[SystemCommand]:
     for key in KEYS:
         yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(app.act, key.action))
     for title, words, name, word in control_guide.palette():
-        yield SystemCommand(title, words, partial(app.set_word, name, word))
+        yield SystemCommand(title, words, partial(app.set_word, name, word), discover=False)
     for control in CONTROLS.values():
         show = partial(app.action_controls, control.name, edit=True)
-        yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show)
+        yield SystemCommand(f"{control.title} …", f"{control.help}: type a value", show, discover=False)
     for scheme, description in REINITS.items():
         words = f"Re-initialise the weights; u restores them. {description}"
-        yield SystemCommand(f"re-initialise {scheme}", words, partial(app.submit, Reinit(scheme)))
+        reinit = partial(app.submit, Reinit(scheme))
+        yield SystemCommand(f"re-initialise {scheme}", words, reinit, discover=False)
     for tag, words in TAGS.items():
-        yield SystemCommand(f"tag: {tag}", words, app.action_help)
+        yield SystemCommand(f"tag: {tag}", words, app.action_help, discover=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("NAME", "STATUS", "STEP", "LOSS", "VERDICT", "STARTED", "SIZE")
 _NUMBERS = {"STEP", "LOSS", "SIZE"}
+_LEFT_OUT = ("STARTED", "SIZE")  # where it is narrow, in this order: most names have the time in them
+_GAP = "  "
 
 
 @click.group(
@@ -46,7 +50,8 @@ def runs(context: click.Context, as_json: bool) -> int:
     elif not found:
         click.echo("no runs yet: vgrad-tui run records one")
     else:
-        for line in _table(found):
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+        for line in run_table(found, width):
             click.echo(line)
         for run in found:
             if run.problem:
@@ -82,10 +87,14 @@ def _as_json(run: ListedRun) -> dict[str, object]:
     return values
 
 
-def _table(found: list[ListedRun]) -> list[str]:
-    rows = [_HEADINGS, *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(_aligned, _HEADINGS, row, widths)).rstrip() for row in rows]
+def run_table(found: list[ListedRun], width: float) -> list[str]:
+    """A heading and a line for each run; columns that can be done without are left out where it is narrow."""
+    columns = list(zip(_HEADINGS, *map(_row, found), strict=True))
+    for heading in _LEFT_OUT:
+        if sum(max(map(len, column)) + len(_GAP) for column in columns) - len(_GAP) > width:
+            columns = [column for column in columns if column[0] != heading]
+    aligned = ([_aligned(column[0], text, max(map(len, column))) for text in column] for column in columns)
+    return [_GAP.join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
 def _total(found: list[ListedRun]) -> str:

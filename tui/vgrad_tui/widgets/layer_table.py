@@ -19,6 +19,7 @@ from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.view import View
 
 _MARK_ROLES = {OK: "good", TINY: "warn", ZERO: "warn", HOT: "bad", NON_FINITE: "bad"}
+_LEAST_WIDTH_FOR_WORDS = 112
 _MARK_SIGNS = {OK: "●", TINY: "▽", ZERO: "○", HOT: "▲", NON_FINITE: "✗"}
 
 
@@ -71,10 +72,10 @@ class LayerTable(View):
         )
         steps = self._resolution.width
         scale = "each its own" if not self._shares_scale else str(self._scale or "…")
-        is_narrow = self._columns.age > 0 and not self._columns.update
+        is_narrow = self._columns.age > 0 and self.size.width < _LEAST_WIDTH_FOR_WORDS
         what = scale.replace(" to ", "..") if is_narrow else f"log ‖g‖ {scale}"
         return [
-            (11 if is_narrow else 8, [(what, "dim")]),
+            (8 if self._shares_scale else 10, [(what, "dim")]),
             (10 if self.order.filter else 7, [(layers, "dim")] if num_layers else []),
             (5, [(f"column {count(steps)} step{'s' if steps > 1 else ''}", "dim")]),
             (9, [(f"by {SORTS[self.order.sort]}", "dim")] if self.order.sort else []),

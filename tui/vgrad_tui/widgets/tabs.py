@@ -11,7 +11,7 @@ from vgrad_tui.draw.runs import fit_fields, rule, width_of
 from vgrad_tui.widgets.lines import Lines
 from vgrad_tui.widgets.view import View
 
-_LEAST_WIDTH_FOR_NAMES = 116  # below, only the shown view's tab has its name; the others are digits
+_NEEDED = 9  # priority of a view's words that are worth more than the names of the other tabs
 _LEAD = 2  # cells of the rule before the first tab
 _GAP = 2
 
@@ -38,26 +38,34 @@ class Tabs(Lines):
 
     def update(self, view: View) -> None:
         """Show the tabs, and the title of the view that is shown."""
-        width = self.size.width
-        left: list[tuple[str, str]] = []
-        self._targets = []
-        for digit, each in enumerate(self._views, 1):
-            if left:
-                left.append((" " * _GAP, "dim"))
-            left.append((f"{digit}", "key"))
-            if each is view or width >= _LEAST_WIDTH_FOR_NAMES:
-                left.append((f" {each.TAB or each.NAME}", "title" if each is view else "dim"))
-            self._targets.append((_LEAD + width_of(left), each.NAME))
-        titles = view.column_titles()
+        words, titles = view.title(), view.column_titles().lstrip()
         # The rule takes its lead, a cell after the fields and one before the titles.
-        fields = fit_fields(view.title(), max(0, width - _LEAD - width_of(left) - _GAP - len(titles) - 2))
+        room = self.size.width - _LEAD - len(titles) - 2
+        needed = [width_of(runs) + _GAP for priority, runs in words if runs and priority >= _NEEDED]
+        left = self._tabs(view, named=True)
+        if width_of(left) + sum(needed) > room:
+            left = self._tabs(view, named=False)
+        fields = fit_fields(words, max(0, room - width_of(left) - _GAP))
         if fields:
             left += [(" " * _GAP, "dim"), *fields]
         if not titles:
-            self.show([rule(left, [], width)])
+            self.show([rule(left, [], self.size.width)])
             return
-        row = rule(left, [], width - len(titles) - 1)
+        row = rule(left, [], self.size.width - len(titles) - 1)
         self.show([[*row, (" ", "dim"), (titles, "dim")]])
+
+    def _tabs(self, view: View, *, named: bool) -> list[tuple[str, str]]:
+        """The tabs: the shown one has its name, the others have theirs if ``named``."""
+        tabs: list[tuple[str, str]] = []
+        self._targets = []
+        for digit, each in enumerate(self._views, 1):
+            if tabs:
+                tabs.append((" " * _GAP, "dim"))
+            tabs.append((f"{digit}", "key"))
+            if named or each is view:
+                tabs.append((f" {each.TAB or each.NAME}", "title" if each is view else "dim"))
+            self._targets.append((_LEAD + width_of(tabs), each.NAME))
+        return tabs
 
     def on_click(self, event: events.Click) -> None:
         """Show the view whose tab is under the mouse."""

@@ -11,7 +11,7 @@ from vgrad_tui.state.remedy import commands_in_words, remedy
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Lines
 
-_REST: Runs = (("  ", "dim"), ("e", "key"), (" all", "text"))
+_REST: Runs = (("  ", "dim"), ("e", "key"), (" more", "text"))
 
 _VERDICTS = {
     "starting": ("…", "dim"),
