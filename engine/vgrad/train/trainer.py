@@ -289,6 +289,7 @@ class Trainer:
         """Go on from ``state``, as the run did that it was captured from.
 
         Seed, controls and the global random state become those of the state, which can be restored again.
+        Records of this trainer that have not been returned yet never are: they are of another course.
 
         Raises:
             ConfigError: If the state is of another version, recipe, option or model, or this device cannot
@@ -305,6 +306,7 @@ class Trainer:
         except DAMAGED as error:
             self._restore_(copied(before.content))
             raise DataError(f"the state cannot be restored: {error}") from None
+        self._held = []
 
     def _restore_(self, content: Mapping[str, Any]) -> None:
         self._holders.restore_(content)

@@ -155,6 +155,16 @@ def test_capturing_changes_nothing_and_swallows_no_record() -> None:
     assert steps == [7, 8, 9, 10, 11]
 
 
+def test_records_of_the_course_that_a_restore_leaves_are_not_returned_after_it() -> None:
+    trainer, other = toy_trainer(), toy_trainer()
+    go_on(trainer, 3)
+    state = trainer.capture()
+    for _ in range(5):
+        other.advance()
+    other.restore_(state)
+    assert [record.step for record in other.advance() + other.finish()] == [4]
+
+
 def test_what_is_drawn_from_the_global_random_state_goes_on() -> None:
     def trainer_of(seed: int) -> Trainer:
         torch.manual_seed(seed)
