@@ -8,6 +8,7 @@ from typing import Literal
 
 from vgrad.controls.capabilities import EVERYTHING, Capabilities
 from vgrad.controls.controls import Controls
+from vgrad.errors import ConfigError
 from vgrad.events.environment import Environment
 
 
@@ -46,6 +47,9 @@ class RunInfo:
         config: All settings as plain data, which `RunConfig.make` reads; empty in a foreign loop.
         environment: Where it runs; None where that is not known.
         parent: The run that it goes on from, and the step there; None where it began at its first step.
+
+    Raises:
+        ConfigError: If there are not as many sizes as layers.
     """
 
     recipe: str
@@ -65,3 +69,8 @@ class RunInfo:
     config: Mapping[str, object] = field(default_factory=dict, hash=False)
     environment: Environment | None = None
     parent: Parent | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what another program may have written: every reader counts on this."""
+        if len(self.layers) != len(self.layer_sizes):
+            raise ConfigError(f"{len(self.layers)} layers cannot have {len(self.layer_sizes)} sizes")

@@ -68,6 +68,9 @@ class GradCheck:
         num_kinks: Those at which the loss has a kink, and so no derivative to compare with.
         num_left_out: Entries left out to keep to the number of evaluations allowed.
         took_s: Seconds it took.
+
+    Raises:
+        ConfigError: If there are not as many errors as layers.
     """
 
     layers: tuple[str, ...]
@@ -80,6 +83,11 @@ class GradCheck:
     num_kinks: int
     num_left_out: int
     took_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse what another program may have written: every reader counts on this."""
+        if len(self.layers) != len(self.errors):
+            raise ConfigError(f"{len(self.layers)} layers cannot have {len(self.errors)} errors")
 
     @property
     def passed(self) -> bool:

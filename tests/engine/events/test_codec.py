@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import random
+from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
@@ -76,7 +77,7 @@ commands = st.sampled_from(
 )
 verdicts = st.builds(
     Verdict,
-    kind=st.sampled_from(["starting", "healthy", "vanishing", "exploding", "dead", "non-finite"]),
+    kind=st.sampled_from(["starting", "healthy", "stalled", "vanishing", "exploding", "dead", "non-finite"]),
     evidence=text,
     layers=st.lists(counts, max_size=3).map(tuple),
     remedy=st.lists(commands, max_size=2).map(tuple),
@@ -89,19 +90,30 @@ entries = st.builds(
     CheckedEntry, layer=text, parameter=text, index=st.lists(counts, max_size=3).map(tuple),
     autograd=numbers, numeric=numbers, error=numbers,
 )  # fmt: skip
+
+
+def of_layers(kind: type[Any], second: str) -> Callable[..., Any]:
+    """Makes a ``kind`` with the names of its layers, and with one number for each in the field ``second``."""
+
+    def make(pairs: list[tuple[str, Any]], **values: object) -> Any:
+        numbers = {second: tuple(number for _, number in pairs)}
+        return kind(layers=tuple(name for name, _ in pairs), **numbers, **values)
+
+    return make
+
+
 checks = st.builds(
-    GradCheck, layers=st.lists(text, max_size=3).map(tuple), errors=st.lists(numbers, max_size=3).map(tuple),
+    of_layers(GradCheck, "errors"), st.lists(st.tuples(text, numbers), max_size=3),
     worst=st.none() | entries, tolerance=numbers, floor=numbers, num_entries=counts, num_unresolved=counts,
     num_kinks=counts, num_left_out=counts, took_s=numbers,
 )  # fmt: skip
 infos = st.builds(
-    RunInfo,
+    of_layers(RunInfo, "layer_sizes"),
+    st.lists(st.tuples(text, counts), max_size=4),
     recipe=text,
     description=text,
     seed=st.none() | counts,
     device=text,
-    layers=st.lists(text, max_size=4).map(tuple),
-    layer_sizes=st.lists(counts, max_size=4).map(tuple),
     unit=st.sampled_from(["tokens", "samples"]),
     num_steps=st.none() | counts,
     controls=controls,
@@ -227,6 +239,15 @@ def test_damaged_data_is_refused_in_one_way() -> None:
         except DataError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("name", ["layers", "layer_sizes"])
+def test_layers_without_a_size_and_sizes_without_a_layer_are_refused(name: str) -> None:
+    info = RunInfo("r", "d", 0, "cpu", ("a", "b"), (1, 2), "samples", 3, Controls())
+    data = json.loads(json.dumps(notice_to_data(Notice(0, 1.0, 0, 0, RunStarted(info)))))
+    data["body"]["info"][name].pop()
+    with pytest.raises(DataError, match="sizes"):
+        notice_from_data(data)
 
 
 @pytest.mark.parametrize("version", [0, 2, None, True, "1"])
