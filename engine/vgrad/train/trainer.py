@@ -269,7 +269,7 @@ class Trainer:
     def capture(self) -> TrainerState:
         """Return everything that decides how this run goes on, as a copy. Changes nothing.
 
-        Steps that are on their way land first; their records come with the next ones. The newest microbatch,
+        Pending steps are finished first; their records come with the next ones. The newest microbatch,
         which `check_gradients` takes, and how much watching has cost so far are not part of it.
 
         Raises:

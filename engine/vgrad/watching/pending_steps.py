@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vgrad.measure.host_copy import HostCopy
     from vgrad.measure.layer_stats import LayerStatsProbe, Picked
 
-# Steps that stay pending on an accelerator, so that nobody waits for the device.
-_IN_FLIGHT = 1
+# Steps that are left pending on an accelerator, so that nobody waits for the device.
+_NUM_LEFT = 1
 # Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
 _MOST_KEPT = 32
 
@@ -57,12 +57,12 @@ class PendingStep:
 
 
 class PendingSteps:
-    """Lands the finished steps in their order, several at a time.
+    """Turns finished steps into records in their order, several at a time.
 
     Args:
         layers: The layers that records speak of.
         probe: Is given the expensive statistics as they arrive.
-        keep_s: Seconds for which steps may be kept back, to be landed together.
+        keep_s: Seconds for which steps may be kept back, to be turned into records together.
     """
 
     def __init__(self, layers: Layers, probe: LayerStatsProbe, keep_s: float) -> None:
@@ -70,7 +70,7 @@ class PendingSteps:
         self._probe = probe
         self._keep_s = keep_s
         self._steps: deque[PendingStep] = deque()
-        self._landed_s = -math.inf
+        self._taken_s = -math.inf
         self._waited_s = 0.0
 
     def add(self, pending_step: PendingStep) -> None:
@@ -78,7 +78,7 @@ class PendingSteps:
         self._steps.append(pending_step)
 
     def correct_loss(self, loss: float | HostCopy) -> bool:
-        """Give the newest step another loss; False if it has been landed."""
+        """Give the newest step another loss; False if its record has been made."""
         if not self._steps:
             return False
         self._steps[-1].logged = loss
@@ -92,17 +92,17 @@ class PendingSteps:
     @property
     def are_due(self) -> bool:
         """Whether steps need not be kept back any longer."""
-        return len(self._steps) >= _MOST_KEPT or time.perf_counter() - self._landed_s >= self._keep_s
+        return len(self._steps) >= _MOST_KEPT or time.perf_counter() - self._taken_s >= self._keep_s
 
-    def land(self, *, wait: bool) -> list[StepRecord]:
+    def take_records(self, *, wait: bool) -> list[StepRecord]:
         """The records of the steps that are due, as `OptimizerTap.records` says."""
         if not (wait or self.are_due):
             return []
         pending = self._steps
-        self._landed_s = time.perf_counter()
+        self._taken_s = time.perf_counter()
         finished = []
-        while pending and (wait or pending[0].copy.is_here or len(pending) > _IN_FLIGHT):
-            finished.append(self._land(pending.popleft()))
+        while pending and (wait or pending[0].copy.is_here or len(pending) > _NUM_LEFT):
+            finished.append(self._record_of(pending.popleft()))
         return finished
 
     def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
@@ -114,7 +114,7 @@ class PendingSteps:
         self._waited_s += time.perf_counter() - begin
         return values
 
-    def _land(self, pending_step: PendingStep) -> StepRecord:
+    def _record_of(self, pending_step: PendingStep) -> StepRecord:
         """Turn the numbers of a step into its record."""
         (norm, *steering), values = self._arrived(pending_step.copy)
         arrived = {name: steering.pop() for name in reversed(pending_step.coming)}

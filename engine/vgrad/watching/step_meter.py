@@ -238,7 +238,7 @@ class StepMeter:
 
     def records(self, *, wait: bool) -> list[StepRecord]:
         """Return the steps whose numbers have arrived, as `OptimizerTap.records` says."""
-        return self._pending.land(wait=wait)
+        return self._pending.take_records(wait=wait)
 
     def correct_loss(self, loss: Tensor | float) -> bool:
         """Report another loss for the newest step; False if it has been handed over already.
