@@ -149,4 +149,4 @@ def _write(value: object) -> str:
     if not isinstance(value, str):
         return repr(value)
     is_plain = value == value.strip() != "" and value.isprintable() and not set(value) & set(',="')
-    return value if is_plain else json.dumps(value, ensure_ascii=False)
+    return value if is_plain else json.dumps(value, ensure_ascii=not value.isprintable())

@@ -61,6 +61,7 @@ def test_a_pattern_of_any_characters_is_read_back(patterns: str) -> None:
     control = CONTROLS["freeze"]
     assert control.read(control.format(value)) == value
     assert Controls(freeze=control.format(value)).freeze == value  # type: ignore[arg-type]
+    assert control.format(value).isprintable()
 
 
 @pytest.mark.parametrize(
