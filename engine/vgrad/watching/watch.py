@@ -277,6 +277,7 @@ class Watch:
         self._hub.notify(self._ended(error, why))
         for function in self._on_close:
             call(function)
+        run_deferred()  # within a step, hooks go right after it: no backward pass is looked at any more
 
     def _leave_ranks(self, error: BaseException | None) -> str | None:
         """Tell the other ranks; what was wrong with them, where an error ends this one."""

@@ -318,6 +318,21 @@ def test_an_error_in_the_last_step_leaves_no_hook_behind_once_the_watch_is_close
     assert not optimizer._optimizer_step_post_hooks
 
 
+def test_an_error_within_a_step_leaves_no_hook_behind_right_after_that_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard, "is_off", False)
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    watch = vgrad.watch(model, optimizer)
+    monkeypatch.setattr(watch.parts[0].tap.meter, "read", lambda *_: 1 / 0)
+    tracing = sys.gettrace()
+    plain(model, optimizer, batches(2))
+    assert watch.is_closed and sys.gettrace() is tracing
+    assert tracing is not None or not optimizer._optimizer_step_pre_hooks  # else as the watch is closed
+    assert tracing is not None or not optimizer._optimizer_step_post_hooks
+
+
 def test_numbers_that_a_failed_device_keeps_raise_neither_into_the_loop_nor_end_the_record_too_early(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
