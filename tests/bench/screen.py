@@ -128,14 +128,16 @@ def _stalled(seconds: float) -> Iterator[Figure]:
         rates, grown = [], 0.0
         for is_stalled in (False, True, False, True, False):
             resident = _resident_mb(terminal.pid)
-            begin, first = time.perf_counter(), _step_of(terminal)
+            first = _step_of(terminal)  # which waits for a refresh: the clock counts from that one on
+            begin = time.perf_counter()
             terminal.is_stalled = is_stalled
             time.sleep(seconds)
             if is_stalled:
                 grown = max(grown, _resident_mb(terminal.pid) - resident)
                 terminal.is_stalled = False
             time.sleep(2.5)  # until what was under way is through and the screen is of now again
-            rates.append((_step_of(terminal) - first) / (time.perf_counter() - begin))
+            last = _step_of(terminal)
+            rates.append((last - first) / (time.perf_counter() - begin))
     free, stalled = np.mean(rates[::2]), np.mean(rates[1::2])
     note = f"{seconds:.0f} s without a read, twice, between as long with one"
     yield Figure("screen.stalled.speed", float(stalled / free), "x", 0.95, True, note=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -14,6 +15,7 @@ Field = tuple[int, Runs]
 
 ELLIPSIS = "…"  # where something is missing
 
+_WORDS = re.compile(r"\S+\s*|\s+")  # each with the blanks after it
 _GAP = 2  # cells between two fields
 _FEWEST_CELLS = 14  # less of a field than this says nothing
 
@@ -62,6 +64,21 @@ def cut_short(runs: Runs, width: int) -> list[tuple[str, str]]:
         if left <= 0:
             break
     return [*kept, (ELLIPSIS, "dim")]
+
+
+def wrapped(runs: Runs, width: int) -> list[Runs]:
+    """The same text in rows of at most ``width`` cells, broken between words; a longer word stays whole."""
+    rows: list[list[tuple[str, str]]] = [[]]
+    used = 0
+    for text, role in runs:
+        for word in _WORDS.findall(text):
+            needed = cell_len(word.rstrip())
+            if used and needed and used + needed > width:
+                rows.append([])
+                used = 0
+            rows[-1].append((word, role))
+            used += cell_len(word)
+    return list(rows)
 
 
 def rule(left: Runs, right: Runs, width: int) -> list[tuple[str, str]]:

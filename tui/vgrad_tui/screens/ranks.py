@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
+from vgrad_tui.draw.runs import wrapped
 from vgrad_tui.screens.dialog import Dialog
 from vgrad_tui.state.rank_table import rank_rows
 from vgrad_tui.state.run_state import State
@@ -41,5 +42,7 @@ class RanksScreen(Dialog[bool]):
         """Show what is new."""
         rows = rank_rows(self._state.ranks)
         lines = self.query_one(Lines)
+        if not self._state.ranks:  # words that say so, no table
+            rows = [line for row in rows for line in wrapped(row, lines.size.width)]
         lines.styles.height = len(rows)
         lines.show(rows)

@@ -174,7 +174,10 @@ class EffectLine(Lines):
         """Show what the last command did."""
         found = state.effect()
         if found is None:
-            hint: Runs = [("no change yet: press c to clip, a to accumulate, - or = for the rate", "dim")]
+            words = "no change yet: press c to clip, a to accumulate, - or = for the rate"
+            if len(words) > self.size.width:
+                words = "no change yet: press c, a, - or ="
+            hint: Runs = [(words, "dim")]
             if state.info is None or state.ended is not None or state.is_recording:
                 hint = []
             self.show([hint])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vgrad.events.time_stats import TimeStats
 from vgrad_tui.draw.charts import draw_through_time
 from vgrad_tui.draw.numbers import number, safe
-from vgrad_tui.draw.runs import Field, Runs
+from vgrad_tui.draw.runs import Field, Runs, wrapped
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.view import View
@@ -36,7 +36,7 @@ class TimeView(View):
     @property
     def wanted_height(self) -> int:
         """Room for a curve; for the words that stand in its place, less."""
-        return _WANTED_HEIGHT if self.state.time is not None else 4
+        return _WANTED_HEIGHT if self.state.time is not None else len(self._words()) + 1
 
     def title(self) -> list[Field]:
         """Slope, ratio, spectral radius, and how old they are."""
@@ -62,12 +62,17 @@ class TimeView(View):
         """The curve, or why there is none."""
         time = self.state.time
         if time is None:
-            return [[(words, "dim")] for words in ("", *self._why_none())][-count:]
+            return self._words()[-count:]
         wanted = (time, self.size.width, count)
         if self._drawn_for is None or self._drawn_for[0] is not time or self._drawn_for[1:] != wanted[1:]:
             self._drawn_for = wanted
             self._drawn = draw_through_time(time.norms, self.size.width, count)
         return self._drawn
+
+    def _words(self) -> list[Runs]:
+        """What stands in the place of a curve."""
+        width = self.size.width or self.app.size.width
+        return [[], *(row for words in self._why_none() for row in wrapped([(words, "dim")], width))]
 
     def _why_none(self) -> tuple[str, ...]:
         info = self.state.info

@@ -13,7 +13,7 @@ from vgrad.controls.controls import Controls
 from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import number, percent, safe
-from vgrad_tui.draw.runs import Field, Runs
+from vgrad_tui.draw.runs import Field, Runs, wrapped
 from vgrad_tui.widgets.view import View
 
 _LONGEST_LABEL = 28
@@ -82,7 +82,9 @@ class ChainView(View):
     def num_rows(self) -> int:
         """The norm as it is measured, the links, and what goes into the step."""
         links = self._links()
-        return len(links) + 2 if links else 4
+        if links or self.state.record is None:
+            return len(links) + 2
+        return len(self._nothing(self.state.record)) + 1
 
     def title(self) -> list[Field]:
         """The chain of the newest step, in one line, and how often clipping changes a step."""
@@ -131,25 +133,23 @@ class ChainView(View):
         return rows[first : first + count]
 
     def _nothing(self, record: StepRecord) -> list[Runs]:
+        """That no link changes the gradient, and which keys add one."""
         so_it_is: Runs = [
             ("nothing changes the gradient: ‖g‖ ", "text"),
             (number(record.grad_norm).strip(), "strong"),
             (" goes into the step as it is", "text"),
         ]
-        if self.state.is_recording:
-            return [[], so_it_is]
-        return [
-            [],
-            so_it_is,
-            [
-                ("c", "key"),
-                (" clips it, ", "dim"),
-                ("v", "key"),
-                (" clips in another way, ", "dim"),
-                ("[ ]", "key"),
-                (" move the threshold", "dim"),
-            ],
+        keys: Runs = [
+            ("c", "key"),
+            (" clips it, ", "dim"),
+            ("v", "key"),
+            (" clips in another way, ", "dim"),
+            ("[ ]", "key"),
+            (" move the threshold", "dim"),
         ]
+        width = self.size.width or self.app.size.width
+        rows = wrapped(so_it_is, width)
+        return [[], *rows] if self.state.is_recording else [[], *rows, *wrapped(keys, width)]
 
 
 def _total(record: StepRecord) -> float:
