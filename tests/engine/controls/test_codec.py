@@ -52,7 +52,7 @@ def test_the_text_of_a_value_is_read_back_as_that_value(command: Set) -> None:
 @pytest.mark.parametrize(
     "patterns",
     [
-        *("a,b", 'a"b', '"', '"a"', "a=b", "patterns=a", " a ", "off", "layers:a", "β ∂", "\n a"),
+        *("a\u202eb", "a,b", 'a"b', '"', '"a"', "a=b", "patterns=a", " a ", "off", "layers:a", "β ∂", "\n a"),
         *("a\\", '"a,b', "[a,b]"),
     ],
 )
