@@ -31,6 +31,7 @@ _FORM_TYPES = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "b1": np.bool
 _MOST_STEPS = 2**24  # in one chunk; more is no chunk of ours
 _MOST_BYTES = 2**31
 DURATIONS = ("step_s", "watch_s")
+_MAY_LACK = {"link_norms", "max_lr"}  # the second was not written at first
 _IN_ORDER = (*(name for name in COLUMN_TYPES if name not in DURATIONS), *DURATIONS)
 
 
@@ -82,10 +83,10 @@ def _decode(data: bytes, *, skipped: Sequence[str]) -> StepBlock:
         raise DataError("a chunk of steps has no sensible size")
     links = tuple(ChainLink(str(control), str(label)) for control, label in header["links"])
     places = list(_places(header["columns"], num_steps))
-    if set(COLUMN_TYPES) - {place.name for place in places} - {"link_norms"}:
+    if set(COLUMN_TYPES) - {place.name for place in places} - _MAY_LACK:
         raise DataError("a chunk of steps lacks columns")
     raw = _unpacked(packed, places, skipped)
-    columns: dict[str, Any] = {"link_norms": None}
+    columns: dict[str, Any] = {"link_norms": None, "max_lr": np.full(num_steps, np.nan)}
     for name, form, shape, start, stop in places:
         if name in skipped:
             column, is_same = np.full(1, np.nan), True

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vgrad.errors import DataError
 from vgrad.events.step_block import COLUMN_TYPES, StepBlock
 from vgrad.events.step_record import ChainLink, StepRecord
+from vgrad.store import columns
 from vgrad.store.columns import DURATIONS, pack_block, unpack_block
 
 any_float = st.floats(allow_nan=True, allow_infinity=True, width=64) | st.just(-0.0) | st.just(0.0)
@@ -103,6 +104,16 @@ def example(num_steps: int = 50) -> StepBlock:
         for step in range(1, num_steps + 1)
     ]  # fmt: skip
     return StepBlock.of(rows)
+
+
+def test_chunks_from_before_the_largest_rate_was_written_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tuple(name for name in columns._IN_ORDER if name != "max_lr")
+    with monkeypatch.context() as patched:
+        patched.setattr(columns, "_IN_ORDER", before)
+        data = pack_block(example(3))
+    read = unpack_block(data)
+    assert np.isnan(read.max_lr).tolist() == [True] * 3
+    assert [record.largest_lr for record in read.records()] == [0.1] * 3
 
 
 def test_nothing_of_ours_is_unpickled_and_damage_is_refused() -> None:
