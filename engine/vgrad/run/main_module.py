@@ -6,6 +6,7 @@ worker processes that `multiprocessing` spawns: they look at its ``__spec__`` an
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import os
 import sys
@@ -106,7 +107,9 @@ def run(program: Program, arguments: Sequence[str]) -> None:
     A traceback printed by `sys.excepthook` shows none of the frames that run the program.
     """
     module = ModuleType("__main__")
-    vars(module).update(program.attributes, __builtins__=__builtins__)
+    vars(module).update(program.attributes, __builtins__=builtins)  # elsewhere python puts a dict there
+    if "__annotations__" in vars(sys.modules["__main__"]):  # as python makes it, up to 3.13
+        vars(module)["__annotations__"] = {}
     sys.modules["__main__"] = module
     sys.argv[:] = [program.argv0, *arguments]
     try:

@@ -31,7 +31,8 @@ main = sys.modules["__main__"]
 def last(): print("at exit", sys.modules["__main__"].__dict__ is globals())
 atexit.register(last)
 print(__name__, __package__, __file__, __doc__, type(__loader__).__name__, __spec__ and __spec__.name)
-print(sys.argv, sys.path[0], vars(main) is globals(), __builtins__ is not None)
+print(sys.argv, sys.path[0], vars(main) is globals(), type(__builtins__), hasattr(__builtins__, "open"))
+print(sorted(name for name in globals() if name.startswith("__")), sys.modules["__main__"].__annotations__)
 """
 
 
