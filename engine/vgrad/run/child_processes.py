@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vgrad.run.after_import import after_import
-from vgrad.run.pool_workers import end_with_pool
 from vgrad.run.script_options import ScriptOptions
 from vgrad.run.watched_script import WatchedScript
 
@@ -36,7 +35,7 @@ def watch_children(watched: WatchedScript) -> None:
     """Watch what the children of this process train, as ``watched`` does with the process itself."""
     os.register_at_fork(after_in_child=watched.go_on_in_child)
     after_import("multiprocessing.spawn", functools.partial(_send_along, watched.options))
-    end_with_pool(watched)
+    after_import("multiprocessing.pool", functools.partial(_end_with_pool, watched))
 
 
 def begin_in_child(options: dict[str, Any]) -> None:
@@ -44,6 +43,13 @@ def begin_in_child(options: dict[str, Any]) -> None:
     watched = WatchedScript(ScriptOptions(**options), is_child=True)
     watched.expect_training()
     watch_children(watched)
+
+
+def _end_with_pool(watched: WatchedScript) -> None:
+    """The module of pools is there: this process may have a pool, or be a worker of one."""
+    from vgrad.run.pool_workers import end_with_pool
+
+    end_with_pool(watched)
 
 
 def _send_along(options: ScriptOptions) -> None:

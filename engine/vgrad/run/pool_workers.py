@@ -14,19 +14,15 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from vgrad.run.after_import import after_import
-
 if TYPE_CHECKING:
     from vgrad.run.watched_script import WatchedScript
 
 
 def end_with_pool(watched: WatchedScript) -> None:
-    """Where this process is a worker of a pool, or has such workers by ``fork``: end ``watched`` with it."""
-    after_import("multiprocessing.pool", functools.partial(_replace_worker, watched))
+    """Where this process is a worker of a pool, or forks such workers: end ``watched`` as its pool ends it.
 
-
-def _replace_worker(watched: WatchedScript) -> None:
-    """What a worker runs gets and puts by a `_Worker`, where it is a process and not a thread."""
+    `multiprocessing.pool` must have been imported.
+    """
     from vgrad.watching.tracebacks import leave_out_this_frame
 
     pool: Any = sys.modules["multiprocessing.pool"]
