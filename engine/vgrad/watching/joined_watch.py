@@ -103,7 +103,7 @@ class JoinedWatch(Watch):
             return
         self.discard()
         for function in self._on_close:
-            function()
+            self._guard.call(function)
 
     def discard(self) -> None:
         """Take everything off these optimizers; what the parts have seen stays on the record."""

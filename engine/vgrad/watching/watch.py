@@ -133,7 +133,7 @@ class Watch:
         part.take_off()
         if not self._is_closed:
             self._report(wait=True)
-            part.publish()
+            self._guard.call(part.publish)
         with self._adding:
             self._parts = tuple(ref for ref in self._parts if ref() is not part)
 
