@@ -52,7 +52,9 @@ def nothing_found(
     if explosions.has_spiked:
         found += ("spike",)
     if losses.is_stalled:
-        evidence += f"; {symptoms.stall}, and the gradients do not say why"
+        evidence += f"; {symptoms.stall}"
+        if not rates.is_finished:  # which is why
+            evidence += ", and the gradients do not say why"
         return Verdict("stalled", evidence, rule="stalled", confidence=CONFIDENCE["stalled"], tags=found)
     if symptoms.ratio < RATIO_HOPELESS and not _has_learnt(losses):
         evidence += f"; whether it learns all the same shows within {STALL_STEPS} steps"

@@ -117,6 +117,7 @@ def test_a_rate_of_zero_is_held_back_on_purpose() -> None:
     story.tell(400, loss=0.9, updates=(0.0,) * 3, lr=0.0)
     assert story.is_well
     assert "finished" in story.judge.verdict.tags
+    assert "do not say why" not in story.judge.verdict.evidence, "the rate says why"
     stuck = Story(info=KNOWN).tell(100, loss=0.9, updates=(1e-3,) * 3)
     assert stuck.tell(400, loss=0.9, updates=(0.0,) * 3).judge.verdict.kind == "vanishing"
 
