@@ -37,7 +37,7 @@ from vgrad.diagnose.remedies import Explosion, against, against_explosion, again
 from vgrad.diagnose.rules import Finding, find, find_dead, find_underflow
 from vgrad.diagnose.skipped_steps import SkippedSteps
 from vgrad.diagnose.step_reach import StepReach
-from vgrad.diagnose.symptoms import Symptoms, is_held_back, natural_updates, reach
+from vgrad.diagnose.symptoms import Symptoms, comparable_updates, is_held_back, natural_updates, reach
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.run_info import RunInfo
 from vgrad.events.step_record import StepRecord
@@ -356,7 +356,7 @@ class Judge:
             ratio=self._ends.ratio(),
             ratio_first=self._ends.ratio_first,
             ratio_early=self._ends.ratio_early,
-            updates=unknown if stats is None else natural_updates(record, stats, controls, self._info.layers),
+            updates=unknown if stats is None else natural_updates(record, stats, controls, self._info),
             has_thrown=self._explosions.has_thrown,
             zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),
             underflow_shares=stats.underflow_share.astype(np.float64)
@@ -390,7 +390,8 @@ class Judge:
             return math.nan
         if stats is not self._stats:
             self._stats = stats
-            known = stats.update_ratio[np.isfinite(stats.update_ratio)]
+            updates = comparable_updates(stats, self._info.layer_sizes)
+            known = updates[np.isfinite(updates)]
             self._update = float(known.max(initial=0.0)) if known.size else math.nan
         return self._update
 

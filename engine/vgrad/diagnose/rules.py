@@ -197,8 +197,11 @@ def _depth(s: Symptoms) -> Finding | None:
     Evidence: its gradient is less than a hundredth of the last layer's. A run that has learnt something and
     now stands still may have reached its end: then the first layer must stand still, too, and nobody may have
     asked for that. In one that never learnt, large updates of a small gradient, as adaptive optimizers make
-    them, did not make up for it.
+    them, did not make up for it. A layer that got an ordinary gradient and gets exactly none at once is
+    frozen or no longer used: a gradient that vanishes becomes small before.
     """
+    if s.norms[s.first] == 0 and not _has_faded(s, was_alive=True):
+        return None
     first = float(s.updates[s.first])
     is_still = first < _UPDATE_VANISHING and not s.is_held_back
     is_starved = s.first_ratio < RATIO_VANISHING and (

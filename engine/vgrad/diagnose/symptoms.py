@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
     from vgrad.diagnose.losses import LossTrend
     from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.run_info import RunInfo
     from vgrad.events.step_record import StepRecord
 
     Bools = NDArray[np.bool_]
@@ -148,16 +149,26 @@ class Symptoms:
         return self.ratio >= RATIO_VANISHING and not fades_in_time
 
 
-def natural_updates(
-    record: StepRecord, stats: LayerStats, controls: Controls, names: Sequence[str]
-) -> Floats:
+def comparable_updates(stats: LayerStats, sizes: Sequence[int]) -> Floats:
+    """Update ratios that say how far a layer was moved, NaN for one of a single number beside others.
+
+    A single bias near zero moves by many times itself, and that means nothing.
+    """
+    updates: Floats = stats.update_ratio.astype(np.float64)
+    single = np.array(sizes) == 1
+    if not single.all():
+        updates[single] = np.nan
+    return updates
+
+
+def natural_updates(record: StepRecord, stats: LayerStats, controls: Controls, info: RunInfo) -> Floats:
     """Update ratios as they would be without clipping and scaling, NaN where not measured.
 
     Small steps that somebody asked for are no sign of a vanishing gradient; nor is a frozen layer.
     """
-    updates: Floats = stats.update_ratio.astype(np.float64) / max(_throttle(record, controls), 1e-30)
+    updates = comparable_updates(stats, info.layer_sizes) / max(_throttle(record, controls), 1e-30)
     if controls.freeze is not None:
-        updates[list(controls.freeze.matching(tuple(names)))] = np.nan
+        updates[list(controls.freeze.matching(info.layers))] = np.nan
     return updates
 
 

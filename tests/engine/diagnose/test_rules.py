@@ -153,3 +153,22 @@ def test_a_loss_that_is_not_known_is_no_reason_to_say_nothing() -> None:
             assert judge.verdict.kind == "dead"
     assert judge.verdict.kind == "non-finite"
     assert Reinit("torch") in judge.verdict.remedy
+
+
+def test_a_layer_that_is_frozen_while_it_learns_has_not_vanished() -> None:
+    """Its gradient is exactly zero at once; one that vanishes becomes small before."""
+    for before, kind in (((1.0, 1.0, 1.0), "stalled"), ((1e-12, 1e-6, 1.0), "vanishing")):
+        story = Story().tell(100, loss=1.0, shares=before, updates=(1e-3,) * 3)
+        story.tell(300, loss=0.97, shares=(0.0, 1.0, 1.0), updates=(0.0, 1e-3, 1e-3))
+        assert story.judge.verdict.kind == kind
+
+
+def test_how_far_a_single_number_moves_beside_itself_means_nothing() -> None:
+    """A bias near zero moves by many times itself; a layer of many weights does not."""
+    for size, kind in ((1, "stalled"), (100, "exploding")):
+        info = replace(INFO, layer_sizes=(100, size, size))
+        story = Story(info=info)
+        for step in range(400):
+            loss = 1 + 0.1 * math.sin(7.0 * step)
+            story.tell(1, loss=loss, updates=(1e-3, 0.5, 0.5))
+        assert story.judge.verdict.kind == kind
