@@ -115,14 +115,20 @@ def _event(notice: Notice, *, as_json: bool) -> str | None:
 
 
 def _steps(block: StepBlock, *, as_json: bool) -> Iterator[tuple[int, str]]:
-    for record in block.records():
+    columns = (
+        *(block.step, block.loss_known, block.loss, block.lr),
+        *(block.grad_norm, block.applied_norm, block.skipped),
+    )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for step, is_known, number, lr, grad_norm, applied_norm, skipped in rows:
+        loss = number if is_known else None
         if as_json:
-            values = {name: getattr(record, name) for name in _STEP_FIELDS}
-            yield record.step, json.dumps({"kind": "Step", **{n: _finite(v) for n, v in values.items()}})
+            values = (block.part, step, loss, lr, grad_norm, applied_norm, skipped)
+            named = dict(zip(_STEP_FIELDS, map(_finite, values), strict=True))
+            yield step, json.dumps({"kind": "Step", **named})
         else:
-            loss = "–" if record.loss is None else f"{record.loss:.6g}"
-            numbers = f"loss {loss:<12}  lr {record.lr:<10.4g}  ‖g‖ {record.grad_norm:.4g}"
-            yield record.step, f"{record.step:>14,}  {numbers}"
+            shown = "–" if loss is None else f"{loss:.6g}"
+            yield step, f"{step:>14,}  loss {shown:<12}  lr {lr:<10.4g}  ‖g‖ {grad_norm:.4g}"
 
 
 def _finite(value: object) -> object:
