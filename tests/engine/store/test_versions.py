@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -13,11 +15,13 @@ from tests.engine.store.recorded import notices, record, steps, story
 from vgrad.controls.controls import Pause
 from vgrad.errors import DataError
 from vgrad.events.batch import Batch
-from vgrad.events.notices import CommandRejected, Notice
+from vgrad.events.notices import CommandRejected, Notice, RunEnded, RunStarted
 from vgrad.store.database import VERSION, open_to_read, open_to_write, version_of
 from vgrad.store.folder import RunFolder
 from vgrad.store.reader import RunReader
 from vgrad.store.writer import Writer
+
+RECORDS = Path(__file__).parent / "records"
 
 _ANSWER = Notice(99, 1e9, 12, 0, CommandRejected(12, Pause(), "no"), "an-id", "somebody")
 
@@ -79,6 +83,23 @@ def contents(folder: RunFolder) -> tuple[list[int], list[int], dict[str, object]
         batch = reader.overview()
         step = np.concatenate([block.step for block in batch.blocks])
         return step.tolist(), [notice.sequence for notice in batch.notices], reader.status()
+
+
+@pytest.mark.parametrize("kept", sorted(RECORDS.glob("*.sqlite")), ids=lambda path: path.stem)
+def test_the_very_bytes_that_an_older_version_wrote_are_read(kept: Path) -> None:
+    """They are never made again: another one is put beside them whenever what is written changes."""
+    folder = RunFolder.create("old")
+    shutil.copy(kept, folder.database)
+    with RunReader(folder) as reader:
+        batch = reader.take(with_layers=True)
+    [block] = batch.blocks
+    started = next(notice.body for notice in batch.notices if isinstance(notice.body, RunStarted))
+    ended = next(notice.body for notice in batch.notices if isinstance(notice.body, RunEnded))
+    assert block.step.tolist() == list(range(1, 9))
+    assert block.grad_norms.shape == (8, len(started.info.layers)) and (block.grad_norms > 0).all()
+    assert (block.loss[0], block.loss[-1]) == (ended.loss_first, ended.loss_last)
+    assert started.info.recipe == "depth-sigmoid" and ended.reason == "done"
+    assert contents(folder) == (list(range(1, 9)), [notice.sequence for notice in batch.notices], ANY)
 
 
 def test_an_old_record_is_read_as_it_is(old: RunFolder) -> None:
