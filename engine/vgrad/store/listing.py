@@ -120,6 +120,19 @@ def find_run(name: str | None) -> RunFolder:
     return RunFolder.find(name)
 
 
+def newest_run() -> RunFolder:
+    """The run that was written to last, alive or not.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    complete_moves()
+    folders = all_runs()
+    if not folders:
+        raise ConfigError("nothing was recorded yet: vgrad-tui run RECIPE, or vgrad-tui watch SCRIPT")
+    return folders[0]
+
+
 def _parent(value: object) -> Parent | None:
     match value:
         case {"run": str(run), "step": int(step)}:

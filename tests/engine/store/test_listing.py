@@ -7,15 +7,17 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from tests.engine.store.recorded import notices, record, run_info
 
+from vgrad.errors import ConfigError
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
-from vgrad.store.listing import list_runs, look
+from vgrad.store.listing import list_runs, look, newest_run
 from vgrad.store.writer import Writer
 from vgrad_tui.cli import cli
 
@@ -50,6 +52,15 @@ def test_runs_stand_in_the_order_in_which_they_began_whichever_was_written_last(
     for written in folders:
         os.utime(written.database, (2e9, 2e9))
         assert [run.started_s for run in list_runs()] == [300.0, 200.0, 100.0]
+
+
+def test_the_newest_run_is_the_one_that_was_written_last_and_without_one_it_is_said_how_to_begin() -> None:
+    with pytest.raises(ConfigError, match="vgrad-tui run RECIPE"):
+        newest_run()
+    folders = [begun_at(name, 100.0) for name in ("a", "b", "c")]
+    for time_s, written in enumerate(folders, 2_000_000_000):
+        os.utime(written.database, (time_s, time_s))
+        assert newest_run() == written
 
 
 def test_a_record_that_cannot_be_read_makes_the_list_no_wider_than_a_terminal() -> None:
