@@ -25,7 +25,7 @@ from vgrad.diagnose.gradient_sums import GradientSums
 from vgrad.diagnose.growth import Growth
 from vgrad.diagnose.held_finding import HeldFinding
 from vgrad.diagnose.layer_activity import LayerActivity
-from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP, LossTrend
+from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, STANDS_STILL, WARM_UP, LossTrend
 from vgrad.diagnose.non_finite_origin import non_finite_in_words
 from vgrad.diagnose.norm_watch import NormWatch
 from vgrad.diagnose.nothing_found import nothing_found
@@ -374,9 +374,7 @@ class Judge:
             reach=reach(stats, self._losses, self._explosions.mean_norm),
             is_held_back=is_held_back(record, controls) or self._rates.is_held_back,
             stalled_for=self._losses.stalled_for,
-            stall=f"the loss has not moved in {STALL_STEPS} steps"
-            if self._losses.is_stalled
-            else self._against_baseline.words(),
+            stall=f"the loss {STANDS_STILL}" if self._losses.is_stalled else self._against_baseline.words(),
         )
 
     def _nothing_found(self, symptoms: Symptoms) -> Verdict:

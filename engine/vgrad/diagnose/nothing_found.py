@@ -35,7 +35,9 @@ def nothing_found(
     A run whose first layer gets next to nothing is not called healthy before it has learnt something: until
     a stall could be seen it is too early to tell.
     """
-    evidence = f"‖g‖ {explosions.calm_norm:.2g}, first to last layer {symptoms.ratio:.2g}"
+    evidence = f"‖g‖ {explosions.calm_norm:.2g}"
+    if np.isfinite(symptoms.ratio):  # not where no layer has a gradient
+        evidence += f", first to last layer {symptoms.ratio:.2g}"
     if np.isfinite(symptoms.updates).any():
         evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
     found = tags(symptoms)

@@ -6,7 +6,7 @@ import math
 
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
-from vgrad.diagnose.losses import STALL_STEPS, LossTrend
+from vgrad.diagnose.losses import STALL_STEPS, STANDS_STILL, LossTrend
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.symptoms import RATIO_HOPELESS
 
@@ -78,5 +78,5 @@ class Recovery(JudgePart):
     def words(self, losses: LossTrend) -> str:
         """Where the loss stands."""
         if losses.is_still:
-            return f"stands at {losses.now:.3g} and has not moved in {STALL_STEPS} steps"
+            return f"stands at {losses.now:.3g} and {STANDS_STILL}"
         return f"came to rest at {self.loss_lost:.3g} and is at {losses.now:.3g}"

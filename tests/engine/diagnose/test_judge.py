@@ -83,7 +83,7 @@ def test_deep_stacks_that_stall_are_vanishing(
 ) -> None:
     changes, verdict = judged_run(recipe, 400, **settings)
     assert changes == kinds
-    assert "not moved in 200 steps" in verdict.evidence
+    assert "not fallen beyond its noise or 1% in 200 steps" in verdict.evidence
     assert verdict.remedy == (Set("skip", "on"),), "which the model offers"
     assert "skip connections" in verdict.advice
 
@@ -162,7 +162,7 @@ def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
     verdict = story.judge.verdict
     assert verdict.evidence.startswith("at step 53 ")
     assert verdict.evidence.endswith(
-        "it never recovered: the loss stands at 3.5 and has not moved in 200 steps"
+        "it never recovered: the loss stands at 3.5 and has not fallen beyond its noise or 1% in 200 steps"
     )
     assert verdict.advice.startswith("start again with clipping on from the first step")
     assert story.tell(1000, loss=3.5, norm=0.01, **STARVED).judge.verdict == verdict
@@ -202,7 +202,7 @@ def test_a_saturated_wreck_has_learnt_nothing_however_bad_its_first_guess_was(
     story = Story().tell(1, loss=1.3).tell(30, loss=100.0, norm=500.0).tell(400, loss=loss, shares=shares)
     assert story.judge.verdict.kind == kind
     if kind == "exploding":
-        assert "the loss stands at 0.17 and has not moved" in story.judge.verdict.evidence
+        assert "the loss stands at 0.17 and has not fallen" in story.judge.verdict.evidence
 
 
 @pytest.mark.parametrize(
