@@ -26,6 +26,13 @@ PATIENCE_S = 180.0
 """Longer than a start takes that imports torch on a machine which does the same for others."""
 
 
+def _seen(cell: pyte.screens.Char) -> pyte.screens.Char:
+    """The cell without what nobody sees of it."""
+    if cell.data != " " or cell.underscore or cell.strikethrough or cell.reverse:
+        return cell
+    return cell._replace(fg="default", bold=False, italics=False, blink=False)
+
+
 class Terminal:
     """Runs a program in a pseudo-terminal and emulates the screen.
 
@@ -117,11 +124,14 @@ class Terminal:
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def cells(self) -> list[list[pyte.screens.Char]]:
-        """What the screen shows, cell by cell: characters with their colours and attributes."""
+        """What the screen shows, cell by cell: characters with their colours and attributes.
+
+        Of a blank that is its background, and what lines there are through it.
+        """
         self.text()  # emulates what has come meanwhile
         with self._lock:
             screen = self._screen
-            return [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
+            return [[_seen(screen.buffer[y][x]) for x in range(screen.columns)] for y in range(screen.lines)]
 
     def wait_until_quiet(self, quiet_s: float = 1.0, timeout: float = PATIENCE_S) -> None:
         """Wait until the program has written nothing for ``quiet_s`` seconds.

@@ -69,7 +69,6 @@ MODELS: dict[str, Callable[[], Square]] = {
         ]
     ),
     "sparse": lambda: Square(params((3, 2)), sparse=True),
-    "empty": lambda: Square(params((0,), (0, 3))),
 }
 
 
