@@ -71,6 +71,7 @@ def alive(rank: int, **known: Any) -> RankStats:
 def test_the_rank_that_was_first_is_named_though_it_spoke_last() -> None:
     with ranks(3) as group:
         group.say(alive(1, step=36))
+        until(lambda: group.collector._ranks[1].pid)  # it is known that this one trains
         group.say(alive(0, first_non_finite=38, num_non_finite=3))
         group.say(alive(2, first_non_finite=38, num_non_finite=3))
         group.say(alive(1, first_non_finite=37, num_non_finite=4))
