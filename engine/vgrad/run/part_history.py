@@ -73,10 +73,9 @@ class PartHistory:
         """Take in what the part is; its layers may differ from those before, in names or only in sizes."""
         if self.info is None or self.info.layers != info.layers:
             self.layers = History.sized(len(info.layers), max_bytes=_LAYER_BYTES)
+            # The layers that the verdict names, and the newest norms, were those before.
+            self.verdict = replace(self.verdict, layers=())
             self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
-            self.verdict = replace(
-                self.verdict, layers=()
-            )  # these, and the newest norms, are of other layers
             if self.record is not None:
                 self.record = replace(self.record, grad_norms=self._newest_norms)
         self.info = info
