@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
@@ -208,8 +211,11 @@ class WatchedPart:
         return self.tap.meter.judged_at(step), self._through_time.stats_at(step)
 
     def stats(self) -> LayerStats:
-        """The expensive statistics of every layer."""
-        return self.tap.stats()
+        """The expensive statistics of every layer. How far a loop moves weights by hand is not known."""
+        stats = self.tap.stats()
+        if self._is_by_hand:
+            return replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
+        return stats
 
     def time_stats(self) -> TimeStats | None:
         """The gradient at the inputs of recurrent layers; None where there are none."""

@@ -8,6 +8,7 @@ import pickle
 import weakref
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,7 +95,7 @@ def test_optimizers_are_parts_in_the_order_in_which_they_were_made(watch: Watch)
 
 
 def clip_by_hand() -> None:
-    watch = Watch("script")
+    watch = Watch("script", watch_budget=1.0)
     EveryOptimizer(watch).begin()
     model = make_model()
     norms = []
@@ -115,6 +116,8 @@ def clip_by_hand() -> None:
     assert min(norms[:4]) > 0.001 and norms[4:] == pytest.approx([0.001] * 4, rel=1e-3)
     refused = watch.apply(Set("lr_scale", 0.5))
     assert "by hand" in refused.reason
+    stats = watch.parts[0].stats()
+    assert (stats.measured_step > 0).any() and np.isnan(stats.update_ratio).all(), "not known, and not 0"
 
 
 def test_what_is_updated_by_hand_is_clipped_at_backward() -> None:
