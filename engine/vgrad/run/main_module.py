@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from pkgutil import get_importer
 from types import CodeType, FrameType, ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vgrad.errors import ConfigError
 
@@ -43,12 +43,13 @@ def find_program(name: str, *, is_module: bool) -> Program:
     """Find and compile a script or a module. What is wrong with its code is shown as python shows it.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is no such script.
+        SystemExit: If there is no such module, in python's words and with its exit code, which is 1.
         BaseException: What compiling it, or importing the packages around it, raises; it has been printed.
     """
     try:
         return (_find_module if is_module else _find_script)(name)
-    except ConfigError:
+    except (ConfigError, SystemExit):
         raise
     except BaseException as error:
         _print_without_our_frames(error, is_module=is_module)
@@ -87,15 +88,21 @@ def _find_module(name: str) -> Program:
     """Find and compile the module ``name`` as ``python -m`` does: of a package its ``__main__``.
 
     Raises:
-        ConfigError: If there is no such module, or it cannot be run.
+        ConfigError: If it has no Python code.
+        SystemExit: If there is no such module.
         SyntaxError: If it is not Python.
     """
+    if name.startswith("."):
+        _end_as_python("Relative module names not supported")
     spec = _spec_of(name)
     if spec is not None and spec.submodule_search_locations is not None:
-        name += ".__main__"
+        package, name = name, f"{name}.__main__"
         spec = _spec_of(name)
+        if spec is None:
+            words = f"{package!r} is a package and cannot be directly executed"
+            _end_as_python(f"No module named {name}; {words}")
     if spec is None:
-        raise ConfigError(f"there is no module called {name!r}")
+        _end_as_python(f"No module named {name}")
     file = spec.origin or name
     return Program(_code_of(spec, name), file, _attributes(file=file, spec=spec, package=spec.parent))
 
@@ -131,8 +138,15 @@ def _spec_of(name: str) -> ModuleSpec | None:
                 raise  # it is there, and something that it needs is not
     try:
         return importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise ConfigError(f"cannot find the module {name!r}: {error}") from None
+    except (ImportError, ValueError, AttributeError, TypeError) as error:
+        message = f"Error while finding module specification for {name!r} ({type(error).__name__}: {error})"
+        if name.endswith(".py"):
+            message += f". Try using '{name[:-3]}' instead of '{name}' as the module name."
+        _end_as_python(message)
+
+
+def _end_as_python(message: str) -> NoReturn:
+    raise SystemExit(f"{sys.executable}: {message}")
 
 
 def _print_without_our_frames(error: BaseException, *, is_module: bool) -> None:
