@@ -1,0 +1,1 @@
+"""The ninth set of kinds, counted once before any rule was changed."""
