@@ -179,6 +179,7 @@ _IN_WORDS = {
     "less_than_equal": "must be at most {le:g}",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "must be a finite number"),
+    "string_type": "must be text",
     "dict_type": "must be a table of settings",
 }
 

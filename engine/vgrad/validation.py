@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 
 def brief(value: object) -> str:
@@ -85,7 +85,7 @@ def _float(name: str, value: object) -> float:
         return math.inf
 
 
-def did_you_mean(name: str, known: Mapping[str, object]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, or nothing when none is near."""
     from difflib import get_close_matches  # only who is refused waits for it
 

@@ -53,9 +53,32 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _command(cmd_name) if cmd_name in _COMMANDS else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = str(args[0])
+        if name not in _COMMANDS and not name.startswith("-"):
+            ctx.fail(f"no command is called {name!r}{_what_was_meant(name)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _what_was_meant(name: str) -> str:
+    from vgrad.recipes.registry import RECIPES
+    from vgrad.validation import did_you_mean
+
+    if name.endswith(".py"):
+        return (
+            f"; did you mean vgrad-tui watch {name}, or, for a file with a vgrad.Task, vgrad-tui run {name}?"
+        )
+    if name in RECIPES or name.endswith(".toml"):
+        return f"; did you mean vgrad-tui run {name}?"
+    if name.isdecimal():
+        return f"; did you mean vgrad-tui attach {name}?"
+    return did_you_mean(name, _COMMANDS)
 
 
 def _command(name: str) -> click.Command:

@@ -35,6 +35,7 @@ from vgrad.methods.sam import SAM
 from vgrad.methods.schedules import Constant, StepDecay, WarmupCosine
 from vgrad.methods.skip_non_finite import SkipNonFinite
 from vgrad.methods.structure import ACTIVATIONS, ON_OFF
+from vgrad.validation import did_you_mean
 
 MIN_LR_SCALE, MAX_LR_SCALE = 1e-12, 1e6
 
@@ -264,7 +265,8 @@ def find_control(name: object) -> Control:
     """
     control = CONTROLS.get(name.replace("-", "_")) if isinstance(name, str) else None
     if control is None:
-        raise ConfigError(f"no control is called {str(name)[:40]!r} (controls: {', '.join(CONTROLS)})")
+        meant = did_you_mean(str(name), CONTROLS)
+        raise ConfigError(f"no control is called {str(name)[:40]!r}{meant} (controls: {', '.join(CONTROLS)})")
     return control
 
 

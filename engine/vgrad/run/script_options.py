@@ -34,6 +34,7 @@ options, all of them before the script:
 The exit code is the script's own; 3 for --fail-on, where the script's own is 0; 2 for bad usage.
 Steer it from another terminal: vgrad-tui attach, vgrad-tui send RUN clip norm:1.
 """
+_FLAGS = ("--name", "--summary", "--fail-on", "--fail-now", "--no-record")
 
 
 @dataclass(slots=True)
@@ -144,12 +145,24 @@ def _take(options: ScriptOptions, flag: str, text: str | None, left: list[str]) 
     elif flag == "--fail-on":
         options.fail_on = _kinds(_value(flag, text, left))
     elif flag.startswith("--"):
-        from vgrad.controls.catalog import find_control
-
-        name = find_control(flag.removeprefix("--").replace("-", "_")).name
-        options.controls[name] = _value(flag, text, left)
+        options.controls[_control(flag)] = _value(flag, text, left)
     else:
         raise ConfigError(f"there is no option {flag}: options of python itself stand before -m vgrad")
+
+
+def _control(flag: str) -> str:
+    """The control that is set by ``flag``."""
+    from vgrad.controls.catalog import CONTROLS
+    from vgrad.validation import did_you_mean
+
+    name = flag.removeprefix("--").replace("-", "_")
+    if name not in CONTROLS:
+        known = [*_FLAGS, *(f"--{control.replace('_', '-')}" for control in CONTROLS)]
+        raise ConfigError(
+            f"there is no option {flag}{did_you_mean(flag, known)}; "
+            "options of the script itself stand behind the script"
+        )
+    return name
 
 
 def _value(flag: str, text: str | None, left: list[str]) -> str:

@@ -10,11 +10,12 @@ these names. Checking that the file is there needs no torch, and does not run it
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -43,10 +44,13 @@ def require_source(config: RunConfig) -> None:
 
     Raises:
         RecipeError: If there is neither; says what was probably meant.
-        ConfigError: If an option of a recipe is unknown or makes no sense.
+        ConfigError: If an option of a recipe is unknown or makes no sense, or the task file cannot have the
+            function.
     """
     if config.task_file is not None:
-        _require_file(config.task_file[0])
+        path, name = config.task_file
+        _require_file(path)
+        _require_name(path, name)
         return
     try:
         recipe = get_recipe(config.recipe)
@@ -109,6 +113,29 @@ def _require_file(path: Path) -> None:
         )
 
 
+def _require_name(path: Path, name: str) -> None:
+    """Refuse a file whose text nowhere has the function's name: a training script, which is not run here."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return  # running it shows what is wrong
+    known = {name, "*"}  # after `from x import *` any name may be there
+    for node in ast.walk(tree):
+        if any(isinstance(value, str) and value in known for _, value in ast.iter_fields(node)):
+            return
+    raise _no_function(path, name, [node.name for node in tree.body if isinstance(node, ast.FunctionDef)])
+
+
+def _no_function(path: Path, name: str, own: Sequence[str]) -> ConfigError:
+    there = f"functions: {', '.join(own)}" if own else "it has no functions"
+    example = f"{path}:{own[-1] if own else 'FUNCTION'}"
+    return ConfigError(
+        f"{path} has no function {name!r}{did_you_mean(name, own)} ({there}): write "
+        f"build(seed, device) -> vgrad.Task, or name another, such as {example}; "
+        f"to watch a training script as it is: vgrad-tui watch {path}"
+    )
+
+
 @contextmanager
 def _on_path(folder: Path) -> Iterator[None]:
     """Let the file import what lies beside it, as ``python my_task.py`` would."""
@@ -137,13 +164,8 @@ def _function(module: ModuleType, name: str, path: Path) -> Callable[..., Any]:
     if callable(found):
         return found  # type: ignore[no-any-return]  # it was asked
     functions = {key: value for key, value in vars(module).items() if isinstance(value, FunctionType)}
-    own = {key: value for key, value in functions.items() if value.__module__ == module.__name__}
-    there = f"functions: {', '.join(own)}" if own else "it has no functions"
-    example = f"{path}:{next(reversed(own), 'FUNCTION')}"
-    raise ConfigError(
-        f"{path} has no function {name!r}{did_you_mean(name, own)} ({there}): write "
-        f"build(seed, device) -> vgrad.Task, or name another, such as {example}"
-    )
+    own = [key for key, value in functions.items() if value.__module__ == module.__name__]
+    raise _no_function(path, name, own)
 
 
 def _require_task(task: object, where: str) -> Task:

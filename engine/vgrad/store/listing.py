@@ -111,7 +111,7 @@ def find_run(name: str | None) -> RunFolder:
     found = exact or [folder for folder in folders if name and folder.name.startswith(name)]
     if len(found) > 1:
         names = ", ".join(folder.name for folder in found[:5])
-        raise ConfigError(f"several runs are called {name}…: {names}")
+        raise ConfigError(f"several runs have a name that begins with {name!r}: {names}")
     if found:
         return found[0]
     for other, pointer in runs_elsewhere().items():

@@ -180,6 +180,18 @@ def test_a_file_that_is_not_there_is_told_apart_from_a_recipe(
     require_source(RunConfig.make(recipe="my_task.py:build"))
 
 
+def test_a_training_script_is_refused_before_it_runs(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("def main(): raise SystemExit(7)\nmain()\n")
+    with pytest.raises(
+        ConfigError, match=r"no function 'build' \(functions: main\).*vgrad-tui watch .*train.py"
+    ):
+        require_source(RunConfig.make(recipe=str(script)))
+    for text in ("from elsewhere import *\n", "globals()['build'] = print\n", "build = print\n", "def f(:\n"):
+        script.write_text(text)  # it may have one, or shows what is wrong with it when it runs
+        require_source(RunConfig.make(recipe=str(script)))
+
+
 def test_a_name_is_the_files_and_printable() -> None:
     assert RunConfig.make(recipe="a/b/my_task.py:small").name == "my_task"
     assert RunConfig.make(recipe="a\x1b[31m.py").name == r"a\x1b[31m"

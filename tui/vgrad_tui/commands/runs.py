@@ -68,7 +68,7 @@ Examples:
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME ...")
 def rm(names: tuple[str, ...]) -> int:
-    """Delete the folders of runs; one that is alive stays, and is named."""
+    """Delete the folders of runs, named in full; one that is alive stays, and is named."""
     from vgrad.store.folder import RunFolder
     from vgrad.store.size_limit import size_words
 
