@@ -1,4 +1,4 @@
-"""A pair of step hooks on one optimizer, added and removed without disturbing a step that is running.
+"""The hooks on one optimizer, added and removed without disturbing a step that is running.
 
 Torch iterates over an optimizer's hooks while it calls them. Adding one to that dict or removing one from it
 meanwhile, from inside a hook or from another thread, raises "OrderedDict mutated during iteration" in the
@@ -44,13 +44,18 @@ class StepHooks:
     Args:
         optimizer: A torch optimizer.
         before: Called as torch calls a step pre-hook.
-        after: Called as torch calls a step post-hook.
+        after: Called as torch calls a step post-hook. Not called where the step raises.
+        before_state_dict: Called as ``optimizer.state_dict()`` begins outside a step. An exception of the
+            last step may be being handled: what was changed for that step is to be put back first.
     """
 
-    def __init__(self, optimizer: Optimizer, before: Hook, after: Hook) -> None:
+    def __init__(
+        self, optimizer: Optimizer, before: Hook, after: Hook, before_state_dict: Callable[[], None]
+    ) -> None:
         self._optimizer = optimizer
         self._before: Hook | None = before
         self._after: Hook | None = after
+        self._before_state_dict = before_state_dict
         self._handles: tuple[RemovableHandle, ...] = ()
         when_no_step_runs(self._add, of=optimizer)
 
@@ -73,6 +78,7 @@ class StepHooks:
             self._handles = (
                 self._optimizer.register_step_pre_hook(outside_dynamo(self._call_before)),
                 self._optimizer.register_step_post_hook(outside_dynamo(self._call_after)),
+                self._optimizer.register_state_dict_pre_hook(self._call_before_state_dict, prepend=True),
             )
 
     def _take_off(self) -> None:
@@ -86,6 +92,10 @@ class StepHooks:
     def _call_after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._after is not None:
             self._after(optimizer, args, kwargs)
+
+    def _call_before_state_dict(self, _: Optimizer) -> None:
+        if self._before is not None and not is_inside_a_step(self._optimizer):
+            self._before_state_dict()
 
 
 def run_deferred() -> None:

@@ -95,7 +95,7 @@ class OptimizerTap(GradientTap):
         self._scaling = FusedScaling(optimizer)
         if controls is not None:
             self.controls = controls
-        self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
+        self._hooks = StepHooks(optimizer, self._before_step, self._after_step, self._before_state_dict)
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +118,7 @@ class OptimizerTap(GradientTap):
         rates = StepRates(optimizer)
         self._hooks.remove()
         self._rates, self._scaling = rates, FusedScaling(optimizer)
-        self._hooks = StepHooks(optimizer, self._before_step, self._after_step)
+        self._hooks = StepHooks(optimizer, self._before_step, self._after_step, self._before_state_dict)
 
     def recover(self) -> None:
         """If the last step raised, put back the learning rates and the gradients that were set aside."""
@@ -178,6 +178,13 @@ class OptimizerTap(GradientTap):
             self._rates.put_back_()
             if self.meter.is_under_way:
                 self._finish(self._scaling, self._rates)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(error)
+
+    def _before_state_dict(self) -> None:
+        """The optimizer is about to be saved, perhaps where an exception of its step is being handled."""
+        try:
+            self.recover()
         except Exception as error:  # noqa: BLE001  # as above
             self._failed(error)
 

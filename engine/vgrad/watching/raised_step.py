@@ -14,7 +14,8 @@ class WatchedArgs(tuple[Any, ...]):  # noqa: SLOT001  # a tuple cannot have slot
     """The arguments of one ``step``, unchanged, which call ``when_freed`` when the step's frame is gone.
 
     A step that raises leaves its frame to the traceback, and both go as soon as the exception has been
-    handled. So what was changed for the step can be put back before anybody looks.
+    handled. So what was changed for the step is put back without waiting for another step. A handler that
+    saves the optimizer finds it put back already, see `vgrad.watching.hooks.StepHooks`.
     """
 
     when_freed: Callable[[], None] | None = None

@@ -83,7 +83,12 @@ class TapInBackward:
         self._scaling = FusedScaling(optimizers[0])
         self.use_layers(layers)
         self._hooks = [
-            StepHooks(optimizer, partial(self._before_step, index), partial(self._after_step, index))
+            StepHooks(
+                optimizer,
+                partial(self._before_step, index),
+                partial(self._after_step, index),
+                self._rates[index].put_back_,
+            )
             for index, optimizer in enumerate(optimizers)
         ]
 

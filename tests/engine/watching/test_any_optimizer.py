@@ -526,6 +526,22 @@ def test_a_step_that_raises_leaves_rates_and_gradients_as_they_were(in_closure: 
         assert (watch.step, optimizer.param_groups[0]["lr"]) == (1, 0.1)
 
 
+def test_a_handler_of_a_step_that_raised_saves_the_rate_of_the_loop() -> None:
+    model = make_model()
+    optimizer = Raises(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer) as watch:
+        watch.apply(Set("lr_scale", 0.5))
+        watch.apply(Set("accumulate", 2))
+        for _ in range(2):
+            loss_of(model, batches(1)[0]).backward()
+            try:
+                optimizer.step()
+            except ZeroDivisionError:  # its traceback holds the frame of the step
+                saved = optimizer.state_dict()
+                assert all(param.grad is not None for param in model.parameters())
+            assert saved["param_groups"][0]["lr"] == 0.1
+
+
 def test_what_an_open_window_holds_is_put_back_when_its_step_raises() -> None:
     model = make_model()
     optimizer = Raises(model.parameters(), lr=0.1)
