@@ -58,13 +58,14 @@ class Judge:
 
     Attributes:
         verdict: The newest verdict, its evidence as of the last look.
-        forward_origin: Where the newest loss that was not finite began, in words; empty: not known.
+        forward_origins: By step number, for steps that are still to be observed: where a loss that is not
+            finite began, in words.
     """
 
     def __init__(self, info: RunInfo) -> None:
         self._info = info
         self.verdict = _STARTING
-        self.forward_origin = ""
+        self.forward_origins: dict[int, str] = {}
         self._losses = LossTrend()
         self._activity = LayerActivity(len(info.layers))
         self._ends = GradientEnds(info.layer_sizes)
@@ -164,12 +165,13 @@ class Judge:
     ) -> Verdict | None:
         """The verdict after this step, or None where there is no new one."""
         self._changes.observe(record.step, controls)
+        forward_origin = self.forward_origins.pop(record.step, "")
         if self.verdict.kind == "non-finite":
             return self._with_newest_remedy(controls)  # latched: what has become NaN does not heal by itself
         loss = record.loss
         if not (math.isfinite(record.grad_norm) and (loss is None or math.isfinite(loss))):
             is_harmless = self._skipped_steps.is_harmless(skipped=record.skipped)
-            return None if is_harmless else self._non_finite(record, controls)
+            return None if is_harmless else self._non_finite(record, controls, forward_origin)
         self._skipped_steps.done()
         self._rates.observe(record.largest_lr / controls.lr_scale)
         self._activity.observe(record.grad_norms)
@@ -251,14 +253,14 @@ class Judge:
         symptoms = self._symptoms(record, stats, controls, time)
         return self._stalled(record.step, symptoms, controls) or self._nothing_found(symptoms)
 
-    def _non_finite(self, record: StepRecord, controls: Controls) -> Verdict:
+    def _non_finite(self, record: StepRecord, controls: Controls, forward_origin: str) -> Verdict:
         bad = np.flatnonzero(~np.isfinite(record.grad_norms))
         explosions = self._explosions
         remedy, advice = against_non_finite(controls, explosions.calm_norm, explosions.recent_norm)
         return _verdict(
             "non-finite",
             "non-finite",
-            non_finite_in_words(record, self._info.layers, self.forward_origin),
+            non_finite_in_words(record, self._info.layers, forward_origin),
             layers=tuple(bad.tolist()),
             remedy=remedy,
             advice=advice,

@@ -50,16 +50,19 @@ class Judges:
         """Take one step into account, as `Judge.observe` does."""
         return self._judge.observe(record, stats, controls, time, uniform_loss)
 
-    def forward_ended(self, loss: Tensor, origin_in_words: Callable[[], str]) -> None:
+    def forward_ended(self, step: int, loss: Tensor, origin_in_words: Callable[[], str]) -> None:
         """Find out where a loss that is not finite began, while the weights that it began with are there.
 
         Args:
+            step: Number of the step that the microbatch belongs to. The first of its microbatches whose loss
+                is not finite counts.
             loss: Of the microbatch, 0-d; one on an accelerator is not waited for, and nothing is found out.
             origin_in_words: Runs the microbatch again and says where it began.
         """
-        judge = self._judge
-        if loss.is_cpu and judge.verdict.kind != "non-finite" and not math.isfinite(loss.item()):
-            judge.forward_origin = origin_in_words()
+        if self._judge.verdict.kind == "non-finite" or not loss.is_cpu or math.isfinite(loss.item()):
+            return
+        if step not in self._judge.forward_origins:
+            self._judge.forward_origins[step] = origin_in_words()
 
     def validated(self, step: int, loss: float) -> None:
         """Take a validation loss into account, as `Judge.validated` does."""

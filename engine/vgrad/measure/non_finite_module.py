@@ -16,7 +16,7 @@ _LARGE = 88.0  # the exponential of more is infinite in float32
 _HALF_MAX = 65504.0
 
 
-def first_non_finite_in_words(model: nn.Module, forward: Callable[[], object]) -> str:
+def first_non_finite_in_words(model: nn.Module, forward: Callable[[], object], targets: object = None) -> str:
     """Run a forward pass again and say where it first stops being finite.
 
     Buffers and the random state are as before afterwards, and no gradient is computed. Where the pass draws
@@ -25,14 +25,28 @@ def first_non_finite_in_words(model: nn.Module, forward: Callable[[], object]) -
     Args:
         model: The model, with the weights of the pass in question.
         forward: Runs the model and its loss on the batch in question, and returns the loss.
+        targets: What the loss function compares the outputs with: a tensor, or tuples, lists and dicts of
+            them.
 
     Returns:
-        The module by name, and what its inputs looked like; or that the loss function is where it began; or
-        that the second pass was finite.
+        The module by name, and what its inputs looked like; or that the targets or the loss function are
+        where it began; or that the second pass was finite.
     """
     for name, param in model.named_parameters():
         if not bool(param.isfinite().all()):
             return f"the weights of {name} were not finite already"
+    found, outputs, loss = _forward_again(model, forward)
+    if found:
+        return f"it began in {found}"
+    if isinstance(loss, Tensor) and bool(loss.isfinite().all()):
+        return "the same batch gave a finite loss when it was run again: it is not known where it began"
+    if not _are_finite(_tensors(targets)):
+        return "it began in the targets, which are not finite themselves"
+    return f"it began in the loss function, whose inputs {_sizes(outputs)}"
+
+
+def _forward_again(model: nn.Module, forward: Callable[[], object]) -> tuple[str, list[Tensor], object]:
+    """Where the pass stops being finite in the model, in words, if it does; the model's outputs; the loss."""
     found: list[str] = []
     outputs: list[Tensor] = []
 
@@ -59,11 +73,7 @@ def first_non_finite_in_words(model: nn.Module, forward: Callable[[], object]) -
         finally:
             for buffer, before in buffers:
                 buffer.copy_(before)
-    if found:
-        return f"it began in {found[0]}"
-    if isinstance(loss, Tensor) and bool(loss.isfinite().all()):
-        return "the same batch gave a finite loss when it was run again: it is not known where it began"
-    return f"it began in the loss function, whose inputs {_sizes(outputs)}"
+    return (found[0] if found else ""), outputs, loss
 
 
 def _tensors(values: Any) -> list[Tensor]:

@@ -126,7 +126,7 @@ class Backward:
 
     def origin_in_words(self, batch: Microbatch) -> str:
         """Say where the forward pass of this microbatch stops being finite, by running it again."""
-        return first_non_finite_in_words(self._task.model, lambda: self._loss(batch))
+        return first_non_finite_in_words(self._task.model, lambda: self._loss(batch), batch.targets)
 
     def _loss(self, batch: Microbatch) -> Tensor:
         with autocast(self._controls.precision, self._device):

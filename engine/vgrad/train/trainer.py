@@ -214,7 +214,7 @@ class Trainer:
             self._batch = batch
             optimizer.zero_grad(set_to_none=True)
             loss = self._backward.run(batch)
-            self._judges.forward_ended(loss, partial(self._backward.origin_in_words, batch))
+            self._judges.forward_ended(goal, loss, partial(self._backward.origin_in_words, batch))
             tap.microbatch(
                 loss,
                 num_tokens=batch.num_tokens,
