@@ -98,6 +98,7 @@ def test_what_trains_nothing_runs_as_without_us(tmp_path: Path, own_home: Path) 
     path.write_text("import sys\nprint('arguments', sys.argv[1:])\nsys.exit(5)\n")
     with watch(path, "--name", "x") as terminal:
         terminal.wait_for(r"arguments \['--name', 'x'\]")
+        terminal.wait_for("nothing was watched: no optimizer stepped")
         assert terminal.wait() == 5
     assert not list((own_home / "runs").iterdir())
 

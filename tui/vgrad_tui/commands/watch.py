@@ -10,6 +10,7 @@ from vgrad.run.output import Output
 from vgrad.store.size_limit import make_room
 
 _LAST_LINES = 12
+_NO_TRAINING = "nothing was watched: no optimizer stepped, and no backward pass left gradients in a model\n"
 
 
 @click.command(
@@ -48,7 +49,8 @@ def watch(
     process = ScriptProcess(arguments, num_ranks=nproc_per_node)
     messages = Output(sys.stderr, "stderr")
     if not process.wait_for_training(messages.write):
-        return process.end_code() or 0  # it was no training script, and has ended
+        messages.write(_NO_TRAINING)
+        return process.end_code() or 0
     if detach:
         click.echo(f"it goes on in a process of its own: vgrad-tui attach {process.folder.name}", err=True)
         click.echo(process.folder.name)
