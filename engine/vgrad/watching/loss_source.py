@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vgrad.watching.guard import Guard
+
+
+_log = logging.getLogger("vgrad")
 
 
 class LossSource(Protocol):
@@ -44,7 +48,7 @@ class LossSource(Protocol):
 
 
 class LossFromCall:
-    """Asks the loop, by a function of its own.
+    """Asks the loop, by a function of its own. An error of that is logged once, and the loss is not known.
 
     Args:
         loss: Returns the loss of the step about to be done, a float or a tensor of one entry; None where it
@@ -56,13 +60,17 @@ class LossFromCall:
         self.uniform_loss = math.nan  # nobody knows what it returns
         self._loss = loss
         self._also = also
+        self._has_failed = False
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""
-        loss = self._loss()
-        if isinstance(loss, Tensor):
-            loss = loss.detach().reshape(())
-        return CaughtLoss(loss)
+        try:
+            return CaughtLoss(_as_loss(self._loss()))
+        except Exception:  # noqa: BLE001  # it runs inside the user's step
+            if not self._has_failed:
+                _log.exception("the function given as loss failed: its loss is unknown; training goes on")
+            self._has_failed = True
+            return CaughtLoss()
 
     @property
     def num_passes(self) -> int:
@@ -79,6 +87,12 @@ class LossFromCall:
         """Close what was to be closed with it."""
         if self._also is not None:
             self._also.close()
+
+
+def _as_loss(loss: Tensor | float | None) -> Tensor | float | None:
+    if isinstance(loss, Tensor):
+        return loss.detach().reshape(())
+    return None if loss is None else float(loss)
 
 
 def losses_from(

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -281,6 +282,25 @@ def test_the_verdict_is_told_and_an_error_of_the_callback_stays_out_of_the_step(
         assert watch.step == 4
     assert [verdict.kind for verdict in seen] == ["non-finite"]
     assert "on_verdict raised an error" in caplog.text
+
+
+def test_an_error_of_the_loss_function_leaves_the_loss_unknown_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers: list[Any] = [ZeroDivisionError("made to fail"), "words", torch.ones(2), torch.tensor([3.0]), 2]
+
+    def loss() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer, loss=loss, record=False) as watch:
+        plain(model, optimizer, batches(5))
+        assert [record.loss for record in watch.records()] == [None, None, None, 3.0, 2.0]
+    assert caplog.text.count("the function given as loss failed") == 1
 
 
 def test_an_error_of_ours_ends_watching_and_not_the_training(
