@@ -22,6 +22,8 @@ HISTOGRAM_DECADES = (-14, 2)
 class LayerStats:
     """The expensive statistics, each measured as recently as the budget allowed. NaN: not measured yet.
 
+    A layer that had no gradient when it was measured has NaN in the columns of its gradient.
+
     Every array has a row per layer, in the order of `RunInfo.layers`.
 
     Attributes:
@@ -29,7 +31,8 @@ class LayerStats:
         entries_step: Step at which the largest entry, the non-finite entries and the histogram were
             measured, int64; -1 for never. The other columns may be newer.
         weight_norm: L2 norm of the layer's weights.
-        update_ratio: L2 norm of the real update over that of the weights.
+        update_ratio: L2 norm of the real update over that of the weights. NaN where it is not known, as in
+            loops that move the weights by hand; see `knows_update`.
         grad_max: Largest absolute entry of the gradient, before any transform.
         zero_share: Share of exactly zero gradient entries, in [0, 1].
         underflow_share: Share of entries that float16 would round to zero at the present loss scale.
@@ -47,6 +50,20 @@ class LayerStats:
     underflow_share: Float32s
     num_non_finite: Float32s
     histogram: Float32s
+
+    @property
+    def knows_update(self) -> NDArray[np.bool_]:
+        """Whether each update ratio says something, shape ``(num_layers,)``.
+
+        NaN says that the update is not known, unless the weights themselves are not finite.
+        """
+        is_number: NDArray[np.bool_] = ~np.isnan(self.update_ratio)
+        return (self.measured_step >= 0) & (is_number | ~np.isfinite(self.weight_norm))
+
+    @property
+    def had_gradient(self) -> NDArray[np.bool_]:
+        """Whether each layer had a gradient when its entries were measured, shape ``(num_layers,)``."""
+        return (self.entries_step >= 0) & ~np.isnan(self.num_non_finite)
 
     def with_newer(self, other: LayerStats) -> LayerStats:
         """The same statistics, and those of another measurement where it is newer and has them."""

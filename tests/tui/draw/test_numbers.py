@@ -55,6 +55,8 @@ def test_sci_is_always_seven_wide_and_reads_back(value: float) -> None:
 @pytest.mark.parametrize(
     ("per_s", "text"),
     [
+        (1 / 300, "3.3e-3/s"),
+        (0.0, "0.00/s"),
         (0.524, "0.52/s"),
         (9.999, "10/s"),
         (412.3, "412/s"),
@@ -101,7 +103,7 @@ def test_count(number: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0, "0 %"), (1e-9, "<1 %"), (0.38, "38 %"), (0.9999, ">99 %"), (1.0, "100 %"), (math.nan, "nan %")],
+    [(0.0, "0 %"), (1e-9, "<1 %"), (0.38, "38 %"), (0.9999, ">99 %"), (1.0, "100 %"), (math.nan, "–")],
 )
 def test_percent_says_nothing_and_everything_only_when_it_is(share: float, text: str) -> None:
     assert percent(share) == text

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.tui.driving import line_with, play, pull, screen_lines
-from tests.tui.scripted import ScriptedSource, make_batch, make_info, make_record
+from tests.tui.scripted import LAYERS, ScriptedSource, make_batch, make_info, make_record, make_stats
 
+from vgrad.controls.controls import Controls
 from vgrad.events.batch import Batch, Snapshot
+from vgrad.events.layer_stats import LayerStats
 from vgrad.events.notices import Notice, RunStarted, VerdictChanged
 from vgrad.events.step_block import StepBlock
 from vgrad.events.verdict import Verdict
+from vgrad.methods.precision import Float16
 from vgrad_tui.app.app import VgradApp
 
 
@@ -41,6 +45,85 @@ async def test_a_learning_rate_that_is_not_known_is_not_shown_as_nan() -> None:
         steps = tuple(replace(make_record(step), lr=math.nan, base_lr=math.nan) for step in range(1, 11))
         await play(pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(steps)])
         assert "nan" not in line_with(app, "- = lr") and "×1" in line_with(app, "- = lr")
+
+
+def unknown_column(step: int, *names: str) -> LayerStats:
+    """Statistics of a step in which nobody could measure these columns."""
+    nothing = np.full(len(LAYERS), np.nan, dtype=np.float32)
+    return replace(make_stats(step), **dict.fromkeys(names, nothing))
+
+
+async def test_an_update_that_is_not_known_is_a_dash_in_the_table_and_of_a_single_layer() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(140, 36)) as pilot:
+        started = make_batch(notices=(RunStarted(make_info()),))
+        steps = make_batch((make_record(1),), stats=unknown_column(1, "update_ratio"))
+        await play(pilot, source, [started, steps])
+        *_, ratio, update, _, _, mark = line_with(app, "rnn.weight_hh_l0").split()
+        assert (update, mark) == ("–", "ok") and float(ratio) > 0
+        await pilot.press("enter")
+        await pilot.pause()
+        assert line_with(app, "update ‖Δw‖/‖w‖").split()[2] == "–"
+        assert "nan" not in "\n".join(screen_lines(app))
+
+
+async def test_the_update_of_weights_that_are_not_numbers_is_nan() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(140, 36)) as pilot:
+        started = make_batch(notices=(RunStarted(make_info()),))
+        steps = make_batch((make_record(1),), stats=unknown_column(1, "update_ratio", "weight_norm"))
+        await play(pilot, source, [started, steps])
+        assert line_with(app, "rnn.weight_hh_l0").split()[-5:-3] == ["nan", "nan"]
+
+
+async def test_weights_that_are_all_zero_have_no_ratio() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(140, 36)) as pilot:
+        zero = replace(make_stats(1), weight_norm=np.zeros(len(LAYERS), dtype=np.float32))
+        started = make_batch(notices=(RunStarted(make_info()),))
+        await play(pilot, source, [started, make_batch((make_record(1),), stats=zero)])
+        assert line_with(app, "rnn.weight_hh_l0").split()[-5] == "–"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert line_with(app, "‖g‖/‖w‖").split()[-1] == "–"
+
+
+async def test_a_layer_that_had_no_gradient_has_no_numbers_of_it() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    columns = ("grad_max", "zero_share", "underflow_share", "num_non_finite")
+    async with app.run_test(size=(140, 36)) as pilot:
+        started = make_batch(notices=(RunStarted(make_info(controls=Controls(precision=Float16()))),))
+        steps = make_batch((make_record(1),), stats=unknown_column(1, *columns))
+        await play(pilot, source, [started, steps])
+        for view in "13":
+            await pilot.press(view)
+            await pull(pilot, source)
+            assert line_with(app, "rnn.weight_hh_l0")
+            assert "nan" not in "\n".join(screen_lines(app))
+        assert "had no gradient" in line_with(app, "rnn.weight_hh_l0")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert line_with(app, "there was no gradient when it was measured")
+        assert "nan" not in "\n".join(screen_lines(app))
+
+
+async def test_what_the_depth_cannot_say_is_unknown() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(140, 36)) as pilot:
+        one = ("weight",)
+        await play(
+            pilot,
+            source,
+            [make_batch(notices=(RunStarted(make_info(one)),)), make_batch((make_record(1, 1),))],
+        )
+        await pilot.press("2")
+        await pull(pilot, source)
+        assert "first/last unknown" in line_with(app, "slope unknown")
 
 
 async def test_nan_is_shown_as_nan() -> None:

@@ -38,13 +38,15 @@ def number(value: float) -> str:
 
 
 def rate(per_s: float) -> str:
-    """``412/s``, ``12k/s``, ``0.52/s``; ``–/s`` where it is not known yet."""
+    """``412/s``, ``12k/s``, ``0.52/s``, ``3.3e-3/s``; ``–/s`` where it is not known yet."""
     if not math.isfinite(per_s):
         return "–/s"
     if per_s >= 999.5e3:
         return f"{per_s / 1e6:.1f}M/s"
     if per_s >= 9999.5:
         return f"{per_s / 1e3:.0f}k/s"
+    if 0 < per_s < 0.01:  # a step of minutes
+        return f"{sci(per_s).strip()}/s"
     return f"{per_s:,.0f}/s" if per_s >= 9.995 else f"{per_s:.2f}/s"
 
 
@@ -72,9 +74,9 @@ def age(steps: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as ``38 %``; 0 and 100 only where it is exactly that."""
+    """A share in [0, 1] as ``38 %``; 0 and 100 only where it is exactly that. ``–`` for NaN: not known."""
     if not math.isfinite(share):
-        return f"{share:g} %"
+        return "–"
     if 0 < share < 0.01:
         return "<1 %"
     if 0.99 < share < 1:

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
@@ -16,11 +17,11 @@ from vgrad_tui.draw.numbers import count, number, safe
 from vgrad_tui.draw.runs import Runs, rule
 from vgrad_tui.keys import LAYER_KEYS
 from vgrad_tui.state.run_state import State
+from vgrad_tui.widgets.histogram import ridge_of
 from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines, StyledScreen
 from vgrad_tui.widgets.loss_pane import labelled
 
-_BARS = " ▁▂▃▄▅▆▇█"
 _ROOM_FOR_TWO = 72  # columns
 
 
@@ -53,7 +54,7 @@ class LayerScreen(StyledScreen[None]):
 
     def action_go(self, layers: int) -> None:
         """Show a neighbour."""
-        self._index = (self._index + layers) % len(self._names)
+        self._index = (self._index + layers) % max(1, len(self._names))  # a run that begins again has none
         self._layer_name = ""
         self.refresh_view()
 
@@ -112,7 +113,7 @@ class LayerScreen(StyledScreen[None]):
         norm = float(record.grad_norms[index])
         marks = mark_layers(record.grad_norms, state.layer_sizes, stats, state.verdict)
         mark = MARK_WORDS[int(marks[index])]
-        share = f"{norm / record.grad_norm:.1%}" if record.grad_norm > 0 else "–"
+        share = _percent(norm / record.grad_norm) if record.grad_norm > 0 else "–"
         rows: list[Runs] = [
             rule([("numbers", "title")], [], self.size.width),
             *self._pair("parameters", count(size), "mark", mark),
@@ -122,18 +123,15 @@ class LayerScreen(StyledScreen[None]):
             return [*rows, [("the other numbers have not been measured yet", "dim")]]
         weight = float(stats.weight_norm[index])
         age = record.step - int(stats.measured_step[index])
-        lost = f"{float(stats.underflow_share[index]):.1%}"
+        update = number(float(stats.update_ratio[index])) if stats.knows_update[index] else "–"
+        largest = number(float(stats.grad_max[index])) if stats.had_gradient[index] else "–"
+        lost = _percent(float(stats.underflow_share[index]))
         return [
             *rows,
-            *self._pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight if weight else math.nan)),
+            *self._pair("‖w‖", number(weight), "‖g‖/‖w‖", number(norm / weight) if weight else "–"),
+            *self._pair("update ‖Δw‖/‖w‖", update, "largest |g|", largest),
             *self._pair(
-                "update ‖Δw‖/‖w‖",
-                number(float(stats.update_ratio[index])),
-                "largest |g|",
-                number(float(stats.grad_max[index])),
-            ),
-            *self._pair(
-                "exact zeros", f"{float(stats.zero_share[index]):.1%}", "measured", f"{age:,} steps ago"
+                "exact zeros", _percent(float(stats.zero_share[index])), "measured", f"{age:,} steps ago"
             ),
             *(self._pair("underflow", lost, "", "") if state.is_float16 else []),
             *_entries(stats, index, record.step, self.size.width),
@@ -152,18 +150,23 @@ def _entries(stats: LayerStats, index: int, step: int, width: int) -> list[Runs]
     measured_step = int(stats.entries_step[index])
     if measured_step < 0:
         return [[("entries by decade of |g|: not measured yet", "dim")]]
+    if not stats.had_gradient[index]:
+        return [[("entries by decade of |g|: there was no gradient when it was measured", "dim")]]
     age = f"entries by decade of |g|, {step - measured_step:,} steps ago:"
     return [[(age, "dim")], *_histogram(stats.histogram[index], width)]
 
 
-def _histogram(shares: np.ndarray[tuple[int], np.dtype[np.float32]], width: int) -> list[Runs]:
+def _histogram(shares: NDArray[np.float32], width: int) -> list[Runs]:
     """A bar per decade, with the decades below."""
     low, high = HISTOGRAM_DECADES
-    largest = float(shares.max())
-    bars, labels = "", ""
     cells = 5 if width >= 5 * (high - low) else 3
-    for position, decade in enumerate(range(low, high)):
-        level = math.ceil(float(shares[position]) / largest * 8) if largest > 0 else 0
-        bars += (_BARS[level] * (3 if cells > 3 else 2)).ljust(cells)
-        labels += (f"{decade}" if cells > 3 or decade % 2 == 0 else "").ljust(cells)
+    bars = "".join((bar * (3 if cells > 3 else 2)).ljust(cells) for bar in ridge_of(shares, 1))
+    labels = "".join(
+        (f"{decade}" if cells > 3 or decade % 2 == 0 else "").ljust(cells) for decade in range(low, high)
+    )
     return [[(bars, "smooth")], [(labels, "dim")]]
+
+
+def _percent(share: float) -> str:
+    """A share with a digit after the point; ``–`` where it is not known."""
+    return f"{share:.1%}" if math.isfinite(share) else "–"

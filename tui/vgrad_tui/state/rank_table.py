@@ -70,10 +70,11 @@ def _findings(ranks: Sequence[RankStats], slowest: RankStats | None) -> list[tup
 def _numbers(each: RankStats) -> str:
     if not each.pid:
         return f"{each.rank:<6}{'–':>9}{'–':>9}{'–':>9}{'–':>10}{'–':>9}  "
+    step_s = _ms(each.step_s) if each.step_s else "–"  # no two steps yet
     wait = "–" if each.wait_s is None else _ms(each.wait_s)
     norm = "–" if each.local_norm is None else number(each.local_norm).strip()
     loss = "–" if each.loss is None else number(each.loss).strip()
-    return f"{each.rank:<6}{count(each.step):>9}{_ms(each.step_s):>9}{wait:>9}{norm:>10}{loss:>9}  "
+    return f"{each.rank:<6}{count(each.step):>9}{step_s:>9}{wait:>9}{norm:>10}{loss:>9}  "
 
 
 def _marks(each: RankStats, slowest: RankStats | None) -> list[tuple[str, str]]:

@@ -106,11 +106,11 @@ class HeatMap(View):
         steps = f"{count(self._steps_per_column)} step{'s' if self._steps_per_column > 1 else ''}"
         layers = f"{-(-len(self._layers) // self.num_rows):,} layers" if self._is_binned else ""
         of = layers if layers and is_narrow else f"{layers} × {steps}" if layers else steps
-        ratio = number(first_to_last(norms, sizes)).strip()
+        ratio = first_to_last(norms, sizes)
         return [
             (10, self._legend()),
             (7, [("s " if is_narrow else "slope ", "dim"), (_per_layer(depth_slope(norms, sizes)), "text")]),
-            (8, [("R " if is_narrow else "first/last ", "dim"), (ratio, "text")]),
+            (8, [("R " if is_narrow else "first/last ", "dim"), (_if_known(ratio), "text")]),
             (9 if self._is_binned else 5, [(f"max of {of}", "dim")]),
         ]
 
@@ -197,6 +197,10 @@ class HeatMap(View):
         self._is_folded = folded
         self.forget()
         self.choose(layer)
+
+
+def _if_known(ratio: float) -> str:
+    return "unknown" if math.isnan(ratio) else number(ratio).strip()
 
 
 def _per_layer(depth_slope: float) -> str:

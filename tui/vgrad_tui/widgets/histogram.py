@@ -106,6 +106,9 @@ class HistogramView(View):
             if stats is None or record is None or stats.entries_step[layer] < 0:
                 rows.append([(name, "text"), ("not measured yet: each layer takes its turn", "dim")])
                 continue
+            if not stats.had_gradient[layer]:
+                rows.append([(name, "text"), ("had no gradient when it was measured", "dim")])
+                continue
             numbers = gap
             zeros = float(stats.zero_share[layer])
             if columns.zeros:

@@ -9,6 +9,7 @@ from rich.cells import set_cell_size
 
 from vgrad.diagnose.layer_marks import HOT, MARK_WORDS, NON_FINITE, OK, TINY, ZERO
 from vgrad.events.history import History
+from vgrad.events.layer_stats import LayerStats
 from vgrad.events.step_record import StepRecord
 from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import age, count, number, percent
@@ -122,26 +123,10 @@ class LayerTable(View):
             self.size.width, self.order.longest, is_float16=state.is_float16
         )
         sparks = self._sparks(history, record, visible)
-        norms = record.grad_norms[visible]
         marks = self.order.marks()[visible]
-        if stats is not None:
-            ratios = norms / stats.weight_norm[visible]
-            updates = stats.update_ratio[visible]
-            ages = record.step - stats.measured_step[visible]
-            known = stats.measured_step[visible] >= 0
         rows: list[Runs] = []
         for row, index in enumerate(visible):
-            numbers = f"  {number(float(norms[row])):>{columns.norm - 2}}"
-            measured = stats is not None and bool(known[row])
-            if columns.ratio:
-                numbers += f"{number(float(ratios[row])) if measured else '–':>{columns.ratio}}"
-            if columns.update:
-                numbers += f"{number(float(updates[row])) if measured else '–':>{columns.update}}"
-            if columns.underflow:
-                share = percent(float(stats.underflow_share[index])) if measured and stats else "–"
-                numbers += f"{share:>{columns.underflow}}"
-            if columns.age:
-                numbers += f"{age(int(ages[row])) if measured else '–':>{columns.age}}"
+            numbers = self._numbers(record, stats, index)
             mark = int(marks[row])
             sign = _MARK_SIGNS[mark] if columns.mark < 3 else f" {_MARK_SIGNS[mark]} {MARK_WORDS[mark]}"
             rows.append(
@@ -153,6 +138,21 @@ class LayerTable(View):
                 ]
             )
         return rows
+
+    def _numbers(self, record: StepRecord, stats: LayerStats | None, layer: int) -> str:
+        """The columns of one layer; ``–`` in each of which nothing is known."""
+        columns, norm = self._columns, float(record.grad_norms[layer])
+        ratio = update = underflow = measured = "–"
+        if stats is not None and stats.measured_step[layer] >= 0:
+            weight = float(stats.weight_norm[layer])
+            ratio = number(norm / weight) if weight else "–"
+            update = number(float(stats.update_ratio[layer])) if stats.knows_update[layer] else "–"
+            underflow = percent(float(stats.underflow_share[layer]))
+            measured = age(record.step - int(stats.measured_step[layer]))
+        widths = (columns.ratio, columns.update, columns.underflow, columns.age)
+        shown = zip((ratio, update, underflow, measured), widths, strict=True)
+        texts = "".join(f"{text:>{width}}" for text, width in shown if width)
+        return f"  {number(norm):>{columns.norm - 2}}{texts}"
 
     def _sparks(self, history: History, record: StepRecord, visible: list[int]) -> list[Runs]:
         """The sparklines, on a scale that only ever gets wider."""

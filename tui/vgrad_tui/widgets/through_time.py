@@ -52,7 +52,7 @@ class TimeView(View):
         return [
             (5, [("‖dE/dh_t‖", "dim")]),
             (9, [("slope ", "dim"), (_signed(time.slope), "text"), ("/step back", "dim")]),
-            (9, [("first/last ", "dim"), (number(time.ratio).strip(), "text")]),
+            (9, [("first/last ", "dim"), (_known(time.ratio), "text")]),
             (9, [("ρ(W) ", "dim"), (_known(time.spectral_radius), "text")]),
             (6, [("measured now" if age <= 0 else f"{age:,} steps ago", "dim")]),
             (4, [(f"{names}{more}", "dim")]),
