@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 import pyte
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -21,7 +26,7 @@ STYLES = [
 ]
 CONSOLE = Console(color_system="truecolor", width=WIDTH)
 
-row = st.lists(st.sampled_from("ab █⠿漢"), min_size=WIDTH, max_size=WIDTH)
+row = st.lists(st.sampled_from("ab █⠿漢é‖"), min_size=WIDTH, max_size=WIDTH)
 frame = st.lists(
     st.tuples(row, st.lists(st.sampled_from(STYLES), min_size=3, max_size=3)),
     min_size=HEIGHT,
@@ -84,6 +89,40 @@ def test_one_changed_cell_is_all_that_is_written() -> None:
     rows[2][0][5] = "b"
     output = painter.reduce(layout(rows), CONSOLE)
     assert output.count("b") == 1 and "a" not in output.replace("\x1b", "")
+
+
+@pytest.mark.parametrize(
+    "sign", ["\u26a0\ufe0f", "\u2764\ufe0f", "漢\u0301", "👩\u200d👩\u200d👧", "e\u0301", "\u0301"]
+)
+def test_what_follows_a_sign_of_several_characters_is_written_where_it_stands(sign: str) -> None:
+    painter = CellDiff()
+    before, after = (
+        LayoutUpdate(
+            [[Strip([Segment(f"{sign} loss {last}")]).adjust_cell_length(WIDTH)]], Region(0, 0, WIDTH, 1)
+        )
+        for last in "12"
+    )
+    painter.reduce(before, CONSOLE)
+    place = cell_len(f"{sign} loss ") + 1
+    assert painter.reduce(after, CONSOLE) == f"\x1b[1;{place}H2"
+
+
+@given(st.text(st.characters(), max_size=WIDTH))
+def test_no_control_character_of_a_text_reaches_the_terminal(text: str) -> None:
+    update = LayoutUpdate([[Strip([Segment(text)]).adjust_cell_length(WIDTH)]], Region(0, 0, WIDTH, 1))
+    output = CellDiff().reduce(update, CONSOLE)
+    written = re.sub(r"\x1b\[[\d;]*[Hm]", "", output)
+    assert not set(map(unicodedata.category, written)) & {"Cc", "Cs"}
+    assert not set(map(unicodedata.bidirectional, written)) & {
+        "RLO",
+        "LRO",
+        "RLE",
+        "LRE",
+        "RLI",
+        "LRI",
+        "FSI",
+    }
+    output.encode()
 
 
 def test_a_look_that_the_terminal_has_already_is_not_written_again() -> None:

@@ -2,14 +2,16 @@
 
 Textual redraws the whole width of a widget's dirty rows. Over a slow line that is most of the
 traffic, so the cells that the terminal already shows are kept here, and what is drawn is
-reduced to the runs of cells that differ.
+reduced to the runs of cells that differ. No control character of a text is ever written: whatever
+a name or a message from outside holds, it is shown and never carried out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
-from rich.cells import cell_len
+from rich.cells import split_graphemes
 from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS, Console, ConsoleOptions, RenderResult
 from rich.control import Control
@@ -20,6 +22,14 @@ from vgrad_tui.terminal.pen import PLAIN, Look, Pen, look_of
 
 # Moving the cursor costs about this many bytes; shorter gaps are cheaper to write again.
 _GAP = 6
+
+# Characters of one cell each that no other character joins: ASCII, Latin, arrows, lines, blocks and braille.
+_SINGLE_CELLS = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2190-\u22ff\u2500-\u25fc\u2800-\u28ff]*"
+)
+# What a terminal carries out rather than shows: control characters and marks of the writing direction.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SURROGATES = re.compile("[\ud800-\udfff]")  # halves of characters, which cannot be encoded
 
 
 class CellDiff:
@@ -53,7 +63,7 @@ class CellDiff:
         for text, style, control in segments:
             if control or not text:
                 continue
-            if text.isascii() or cell_len(text) == len(text):
+            if _SINGLE_CELLS.fullmatch(text):
                 texts.extend(text)
             else:
                 texts.extend(_cells(text))
@@ -125,17 +135,17 @@ def _pieces_of_layout(update: LayoutUpdate) -> Iterator[tuple[int, int, Iterable
         yield update.region.x, y, [segment for strip in strips for segment in strip]
 
 
-def _cells(text: str) -> Iterator[str]:
-    """One string per cell; the second cell of a wide character is empty."""
+def _cells(text: str) -> list[str]:
+    """One string per cell, as many as Rich counts; the second cell of a wide character is empty.
+
+    A cell holds all that is drawn on it: a letter and its accents, a sign and the mark that makes it an emoji.
+    """
     cells: list[str] = []
-    for character in text:
-        width = cell_len(character)
-        if width == 0 and cells:
-            cells[-1] += character  # a combining mark belongs to its base
-        else:
-            cells.append(character)
-            cells.extend([""] * (width - 1))
-    return iter(cells)
+    for start, end, width in split_graphemes(text)[0]:
+        if width:  # else it belongs to a character that another segment has
+            shown = _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text[start:end]))
+            cells += [shown or " ", *[""] * (width - 1)]
+    return cells
 
 
 def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
