@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from vgrad.controls.catalog import find_control
+from vgrad.controls.choices import Number
 from vgrad.controls.controls import Controls, Set
 from vgrad.methods.accumulate import MeanOver, SumOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.state import next_value
+
+LR_SCALE = find_control("lr_scale")
+assert isinstance(LR_SCALE, Number)
 
 
 def test_the_ladder_climbs_in_ones_twos_and_fives() -> None:
@@ -32,6 +37,20 @@ def test_the_ladder_ends_at_both_ends() -> None:
     assert (low, high) == (ClipGradNorm(1e-6), ClipGradNorm(1e6))
 
 
+@pytest.mark.parametrize("start", [1e-30, 1e-9, 1e7, 1e30])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_beyond_the_ladder_no_key_moves_a_value_the_wrong_way(start: float, direction: int) -> None:
+    moved = next_value.next_parameter(ClipGradNorm(start), direction)
+    assert (moved.max_norm - start) * direction >= 0
+
+
+@pytest.mark.parametrize("start", [1e-12, 1e-9, 0.3, 1e6])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_number_is_never_moved_the_wrong_way_nor_out_of_its_range(start: float, direction: int) -> None:
+    moved = next_value.next_value(LR_SCALE, start, direction).value
+    assert (moved - start) * direction >= 0 and LR_SCALE.least <= moved <= LR_SCALE.most
+
+
 def test_accumulation_goes_round_upwards_and_ends_at_one_downwards() -> None:
     controls = Controls()
     ups = []
@@ -48,8 +67,8 @@ def test_accumulation_goes_round_upwards_and_ends_at_one_downwards() -> None:
 
 
 def test_halving_undoes_doubling_exactly() -> None:
-    up = next_value.next_lr_scale(Controls(lr_scale=0.3), 1)
-    assert next_value.next_lr_scale(Controls(lr_scale=up.value), -1) == Set("lr_scale", 0.3)
+    up = next_value.next_value(LR_SCALE, 0.3, 1)
+    assert next_value.next_value(LR_SCALE, up.value, -1) == Set("lr_scale", 0.3)
 
 
 def test_clipping_comes_back_as_it_was() -> None:

@@ -15,7 +15,7 @@ from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from vgrad.controls.catalog import label
+from vgrad.controls.catalog import find_control, label
 from vgrad.controls.controls import (
     CheckGradients,
     Command,
@@ -204,7 +204,10 @@ class VgradApp(ViewActions):
     def action_lr(self, direction: int) -> None:
         """Halve or double the learning rate; 0 sets it back."""
         wanted = self.state.wanted
-        self.submit(next_value.next_lr_scale(wanted, direction) if direction else Set("lr_scale", 1.0))
+        lr_scale = find_control("lr_scale")
+        self.submit(
+            next_value.next_value(lr_scale, wanted.lr_scale, direction) if direction else Set("lr_scale", 1.0)
+        )
 
     def on_controls_screen_requested(self, event: ControlsScreen.Requested) -> None:
         """A control was set on the screen of all controls."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vgrad.controls.catalog import CLIP, MAX_LR_SCALE
+from vgrad.controls.catalog import CLIP
 from vgrad.controls.choices import Control, Number, OneOf, Variant
 from vgrad.controls.controls import Controls, Set
 from vgrad.errors import ConfigError
@@ -68,12 +68,6 @@ def next_accumulation(wanted: Controls, direction: int) -> Set:
     return Set("accumulate", rule(steps))
 
 
-def next_lr_scale(wanted: Controls, direction: int) -> Set:
-    """Twice or half the learning rate."""
-    scale = wanted.lr_scale * 2.0**direction
-    return Set("lr_scale", min(max(scale, 2.0**-20), MAX_LR_SCALE))
-
-
 def next_value(
     control: Control, value: Any, direction: int, *, words: Sequence[str | None] | None = None
 ) -> Set:
@@ -88,7 +82,7 @@ def next_value(
         words: What a control of words can be here; all that it has unless given.
     """
     if isinstance(control, Number):
-        return Set(control.name, min(max(value * 2.0**direction, 2.0**-20), control.most))
+        return Set(control.name, min(max(value * 2.0**direction, control.least), control.most))
     if isinstance(control, OneOf):
         variants = list(control.variants.values())
         position = variants.index(control.variant_of(value))
@@ -115,11 +109,14 @@ def unset_parameter(controls: Controls, record: StepRecord | None) -> float:
 
 
 def _next_rung(value: float, direction: int) -> float:
-    """The nearest of 1, 2, 5 times a power of ten that is really above or below ``value``."""
+    """The nearest of 1, 2, 5 times a power of ten that is really above or below ``value``.
+
+    ``value`` itself where that would be beyond the ends of the ladder.
+    """
     exponent = math.floor(math.log10(value))
     rungs = [step * 10.0**power for power in range(exponent - 1, exponent + 3) for step in _LADDER]
     if direction > 0:
-        rung = next(rung for rung in rungs if rung > value * 1.001)
+        rung = min(next(rung for rung in rungs if rung > value * 1.001), max(value, _LARGEST))
     else:
-        rung = next(rung for rung in reversed(rungs) if rung < value * 0.999)
-    return float(f"{min(max(rung, _SMALLEST), _LARGEST):.1g}")
+        rung = max(next(rung for rung in reversed(rungs) if rung < value * 0.999), min(value, _SMALLEST))
+    return value if rung == value else float(f"{rung:.1g}")

@@ -138,7 +138,7 @@ def _pieces_of_layout(update: LayoutUpdate) -> Iterator[tuple[int, int, Iterable
 def _cells(text: str) -> list[str]:
     """One string per cell, as many as Rich counts; the second cell of a wide character is empty.
 
-    A cell holds all that is drawn on it: a letter and its accents, a sign and the mark that makes it an emoji.
+    A cell holds all that is drawn on it: a letter and its accents, a sign and the mark that makes it emoji.
     """
     cells: list[str] = []
     for start, end, width in split_graphemes(text)[0]:
