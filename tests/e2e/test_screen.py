@@ -57,6 +57,17 @@ def test_press_c_see_it_applied_marked_and_judged_then_quit(tmp_path: Path) -> N
     assert written["steps"] >= step
 
 
+def test_a_screen_that_fails_says_why_on_the_restored_terminal_and_its_exit_code_is_one() -> None:
+    broken = (
+        "from vgrad_tui.widgets.loss_pane import LossPane; from vgrad_tui.cli import main\n"
+        "LossPane.update = lambda self, state: 1 / state.step if state.step < 5 else 1 / 0\n"
+        f"main(['run', '--no-record', *{SMALL!r}])"
+    )
+    with Terminal([sys.executable, "-c", broken], columns=120, lines=36) as terminal:
+        assert terminal.wait() == 1
+        assert "ZeroDivisionError" in terminal.text()
+
+
 def test_pause_holds_the_step_and_a_single_step_moves_it_by_one() -> None:
     with open_run(*SMALL) as terminal:
         terminal.wait_for("● training")

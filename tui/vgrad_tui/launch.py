@@ -36,7 +36,7 @@ class ClosedScreen(NamedTuple):
 
     Attributes:
         summary: The summary of the run.
-        exit_code: 0, 1 if training failed, 130 after a signal.
+        exit_code: 0, 1 if training or the screen itself failed, 130 after a signal.
         words: Lines on how the run goes on, or can go on.
         detached: Name of the run that goes on in a process of its own; None where none does.
     """
@@ -99,7 +99,7 @@ def run_app(
         raise run.exception
     summary = RunSummary.of(app.state, recipe=config.recipe, seed=config.seed)
     folder = run.folder
-    exit_code = 130 if app.was_interrupted else summary.exit_code
+    exit_code = _exit_code(app) or summary.exit_code
     if folder is None or summary.outcome != "stopped":
         return ClosedScreen(summary, exit_code)
     if app.detaches:  # without a checkpoint it is trained again up to there
@@ -131,7 +131,7 @@ def attach_app(folder: RunFolder, *, frugal: bool = False, ascii: bool | None = 
         ascii: Write nothing but ASCII; None asks the locale.
 
     Returns:
-        The exit code: 0, or 130 after a signal.
+        The exit code: 0, 130 after a signal, 1 if the screen itself failed.
 
     Raises:
         VgradError: If the folder holds no record that can be read.
@@ -164,7 +164,7 @@ def replay_app(
         ascii: Write nothing but ASCII; None asks the locale.
 
     Returns:
-        The exit code: 0, or 130 after a signal.
+        The exit code: 0, 130 after a signal, 1 if the screen itself failed.
 
     Raises:
         VgradError: If the folder holds no record that can be read.
@@ -209,7 +209,12 @@ def _show(
         app = make_app(run, frugal=frugal)
         app.run()
     run.close()
-    return 130 if app.was_interrupted else 0
+    return _exit_code(app)
+
+
+def _exit_code(app: VgradApp) -> int:
+    """130 after a signal, 1 after an error of the screen itself, whose traceback is on the terminal; else 0."""
+    return 130 if app.was_interrupted else app.return_code or 0
 
 
 def _forget_fixed_size() -> None:

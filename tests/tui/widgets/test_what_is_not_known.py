@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.tui.driving import line_with, play, pull, screen_lines
-from tests.tui.scripted import LAYERS, ScriptedSource, make_batch, make_info, make_record, make_stats
+from tests.tui.scripted import (
+    LAYERS,
+    ScriptedSource,
+    ended,
+    make_batch,
+    make_info,
+    make_record,
+    make_stats,
+)
 
 from vgrad.controls.controls import Controls
 from vgrad.events.batch import Batch, Snapshot
@@ -188,3 +196,13 @@ async def test_a_seed_is_shown_where_it_is_known(seed: int | None) -> None:
         await play(pilot, source, [started, make_batch((make_record(1),))])
         row = line_with(app, "charlm-rnn")
         assert "cpu" in row and ("seed" in row) == (seed is not None)
+
+
+@pytest.mark.parametrize(("loss", "shown"), [(2.3e-6, "2.3e-6"), (4.1e9, "4.1e9"), (1.25, "1.250")])
+async def test_the_last_validation_is_shown_in_digits_that_say_something(loss: float, shown: str) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await play(pilot, source)
+        await pull(pilot, source, make_batch(notices=(ended(300, val_loss=loss),)))
+        assert f"validation {shown}  " in line_with(app, "DONE after 300 steps")

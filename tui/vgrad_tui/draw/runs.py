@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 Runs = Sequence[tuple[str, str]]
 """Pieces of text from left to right, each with its role: what it means, not how it looks."""
@@ -67,11 +67,12 @@ def cut_short(runs: Runs, width: int) -> list[tuple[str, str]]:
 
 
 def wrapped(runs: Runs, width: int) -> list[Runs]:
-    """The same text in rows of at most ``width`` cells, broken between words; a longer word stays whole."""
+    """The same text in rows of at most ``width`` cells, broken between words; in a word that is wider."""
     rows: list[list[tuple[str, str]]] = [[]]
     used = 0
     for text, role in runs:
-        for word in _WORDS.findall(text):
+        words = (piece for word in _WORDS.findall(text) for piece in _pieces(word, width))
+        for word in words:
             needed = cell_len(word.rstrip())
             if used and needed and used + needed > width:
                 rows.append([])
@@ -79,6 +80,11 @@ def wrapped(runs: Runs, width: int) -> list[Runs]:
             rows[-1].append((word, role))
             used += cell_len(word)
     return list(rows)
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word, with the blanks after it, in pieces that fit into a row."""
+    return [word] if cell_len(word.rstrip()) <= width else chop_cells(word, max(1, width))
 
 
 def rule(left: Runs, right: Runs, width: int) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -17,7 +16,7 @@ from vgrad.controls.controls import Command, Reinit, Set
 from vgrad.controls.wording import describe
 from vgrad.errors import ConfigError
 from vgrad_tui.draw.numbers import number, safe
-from vgrad_tui.draw.runs import Runs, fit_fields
+from vgrad_tui.draw.runs import Runs, fit_fields, wrapped
 from vgrad_tui.keys import CONTROL_KEYS
 from vgrad_tui.state.control_guide import (
     CHECK,
@@ -113,8 +112,8 @@ class ControlsScreen(StyledScreen[None]):
         self._table.update()
         self._card.update(self._table.entry, self._table.choice)
         answer, role = self._answer()
-        lines = textwrap.wrap(safe(answer), max(10, self.size.width)) or [""]
-        self.query_one("#answer", Sheet).show([[(line, role)] for line in lines[:_MOST_ANSWER]])
+        lines = wrapped([(safe(answer), role)], max(10, self.size.width))
+        self.query_one("#answer", Sheet).show(lines[:_MOST_ANSWER])
 
     @property
     def _field(self) -> TextField:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from textual.strip import Strip
 
 from vgrad.run.journal import Entry
 from vgrad_tui.draw.numbers import safe
-from vgrad_tui.draw.runs import Runs
+from vgrad_tui.draw.runs import Runs, wrapped
 from vgrad_tui.widgets.lines import Roles
 
 _ROLES = {"applied": "accent", "rejected": "warn", "verdict": "strong", "run": "dim"}
@@ -85,7 +84,9 @@ class Journal(Roles, ScrollView, can_focus=False):
 
 def _rows(entry: Entry, width: int) -> list[Runs]:
     """An entry, in as many rows as it takes."""
-    pieces = textwrap.wrap(safe(entry.text), max(_FEWEST_CELLS, width - _INDENT)) or [""]
+    role = _ROLES[entry.kind]
+    lines = wrapped([(safe(entry.text), role)], max(_FEWEST_CELLS, width - _INDENT))
+    pieces = ["".join(text for text, _ in line).rstrip() for line in lines]
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time_s))
     heads = [f"{clock}  ", *[" " * _INDENT] * (len(pieces) - 1)]
-    return [[(head, "dim"), (piece, _ROLES[entry.kind])] for head, piece in zip(heads, pieces, strict=True)]
+    return [[(head, "dim"), (piece, role)] for head, piece in zip(heads, pieces, strict=True)]

@@ -125,7 +125,7 @@ def _end(ended: RunEnded) -> list[Field]:
             (8, [("e", "key"), (" shows why", "text")]),
             (5, [(error, "text")]),
         ]
-    val = "" if ended.val_loss is None else f"  validation {ended.val_loss:.3f}"
+    val = "" if ended.val_loss is None else f"  validation {_loss(ended.val_loss)}"
     words = f"■ {ended.reason.upper()} after {ended.step:,} steps:"
     why: list[Field] = [(7, [(safe(ended.message), "text")])] if ended.message else []
     return [
