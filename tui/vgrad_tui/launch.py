@@ -213,7 +213,7 @@ def _show(
 
 
 def _exit_code(app: VgradApp) -> int:
-    """130 after a signal, 1 after an error of the screen itself, whose traceback is on the terminal; else 0."""
+    """130 after a signal, 1 after an error of the screen itself, which the terminal shows; else 0."""
     return 130 if app.was_interrupted else app.return_code or 0
 
 
