@@ -92,8 +92,12 @@ def run_app(
             run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 run.join(None if app.detaches else _GRACE_S)
-    for _ in range(2):  # the last words of a run that was rewound, and those of the one that goes on
-        app.state.take(screen.drain())
+    # The last words; where the run was rewound meanwhile, those of each run that went on from it.
+    has_more = True
+    while has_more:
+        batch = screen.drain()
+        app.state.take(batch)
+        has_more = bool(batch.notices or batch.blocks)
     screen.close()
     if isinstance(run.exception, VgradError):
         raise run.exception

@@ -53,7 +53,7 @@ class Checkpointing:
         self._every_s = every_s
         self._now_s = now_s
         self._next_s = now_s() + every_s
-        self._places: set[tuple[int, int]] = set()
+        self._place: tuple[int, int] | None = None  # of the last one: the step, and the commands up to it
         self._failure: str | None = None
         self._writer: CheckpointWriter | None = None
         if folder is not None:
@@ -93,7 +93,8 @@ class Checkpointing:
         """
         if self._writer is None:
             return _NO_FOLDER
-        if (trainer.step, self.num_commands) in self._places:
+        place = trainer.step, self.num_commands
+        if place == self._place:
             return None
         begin_s = self._now_s()
         try:
@@ -105,7 +106,7 @@ class Checkpointing:
             return self._failure
         took_s = self._now_s() - begin_s
         self._next_s = self._now_s() + max(self._every_s, took_s * _SHARE)
-        self._places.add((trainer.step, self.num_commands))
+        self._place = place
         self._writer.put(state, num_commands=self.num_commands, reason=reason)
         return None
 

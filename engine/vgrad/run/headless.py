@@ -108,7 +108,8 @@ def _drive(session: Session | RewindableRun, history: RunHistory, progress: Prog
                 batch = cursor.take()
                 history.take(batch)
                 progress.observe(history, batch)
-                if has_ended and history.ended is not None:
+                # Of a run that was rewound there may be more than the last words of its first session.
+                if has_ended and history.ended is not None and not batch.notices:
                     return history.ended
                 if interruption.asked and not interruption.passed_on:
                     interruption.passed_on = True

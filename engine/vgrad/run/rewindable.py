@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 from vgrad.controls.controls import Pause
 from vgrad.events.run_info import Parent
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command
     from vgrad.events.batch import Batch
+    from vgrad.events.hub import Cursor
     from vgrad.train.trainer import Trainer
 
 
@@ -56,6 +59,7 @@ class RewindableRun:
         self._on_problem = on_problem
         self._lock = threading.Lock()
         self._is_stopping = False
+        self._followers: WeakSet[FollowingCursor] = WeakSet()
         self._next_folder: RunFolder | None = None  # of the session that goes on from a rewound one
         self._recording = ExitStack()
         self._thread = threading.Thread(target=self._run, name="vgrad-segments", daemon=True)
@@ -88,7 +92,10 @@ class RewindableRun:
 
     def cursor(self, *, attended: bool = False) -> FollowingCursor:
         """A reader from the start of the newest session on, and of all that follow."""
-        return FollowingCursor(self, attended=attended)
+        with self._lock:
+            cursor = FollowingCursor(self._session, attended=attended)
+            self._followers.add(cursor)
+        return cursor
 
     def attach(self) -> AttachedScreen:
         """The run as a screen sees it; see `Session.attach`."""
@@ -162,6 +169,8 @@ class RewindableRun:
             if session.exception is None and not self._is_stopping:
                 self._session = Session(prepare, parent=Parent(folder.name, step))
                 self.folder = following
+                for follower in self._followers:
+                    follower.follow(self._session)
                 if session.was_paused:
                     self._session.submit(Pause())
                 return True
@@ -172,33 +181,36 @@ class RewindableRun:
 class FollowingCursor:
     """A reader of a run that goes on where the run is rewound. Use it from one thread.
 
-    A batch is never of two sessions.
+    A batch is never of two sessions, and none is empty while a later session is still to be read.
 
     Args:
-        run: The run.
+        session: The first session that is read.
         attended: Whether somebody sits there who can answer.
     """
 
-    def __init__(self, run: RewindableRun, *, attended: bool) -> None:
-        self._run = run
+    def __init__(self, session: Session, *, attended: bool) -> None:
         self._attended = attended
         self._is_closed = False
-        self._follow(run.session)
+        self._cursors: deque[Cursor] = deque()  # of the session that is read, and of those that follow
+        self.follow(session)
+
+    def follow(self, session: Session) -> None:
+        """Read this session after those before, the last of which has ended. Any thread may call it."""
+        if not self._is_closed:
+            self._cursors.append(session.cursor(attended=self._attended))
 
     def take(self) -> Batch:
         """Everything that happened since the last call, as far as it is of one session."""
-        newest = self._run.session
-        batch = self._cursor.take()
-        if newest is not self._session and not self._is_closed:  # the old one had ended: that was its last
-            self._cursor.close()
-            self._follow(newest)
-        return batch
+        while len(self._cursors) > 1:  # the first has ended: this is its last
+            first = self._cursors.popleft()
+            batch = first.take()
+            first.close()
+            if batch.notices or batch.blocks:
+                return batch
+        return self._cursors[0].take()
 
     def close(self) -> None:
         """Read no more. The run goes on."""
         self._is_closed = True
-        self._cursor.close()
-
-    def _follow(self, session: Session) -> None:
-        self._session = session
-        self._cursor = session.cursor(attended=self._attended)
+        for cursor in list(self._cursors):  # another thread may add one
+            cursor.close()

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vgrad.printable import printable
 from vgrad.run.detached import has_started
 from vgrad.run.script_options import read_script_options
 from vgrad.run.target_process import programs_of_session
@@ -122,7 +123,8 @@ class ScriptProcess:
         for each in programs_of_session(self._process.pid):
             if each.pid not in self._programs:
                 self._programs.add(each.pid)
+                command = printable(each.command)
                 write(
-                    f"vgrad: the script has started a program that has torch loaded: {each.command}\n"
+                    f"vgrad: the script has started a program that has torch loaded: {command}\n"
                     f"What it trains is not watched here; in another terminal: vgrad-tui attach {each.pid}\n"
                 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def capture_model(model: nn.Module) -> dict[str, Any]:
     """Return the parameters and buffers, not copied, and what each changeable part is."""
-    return {"tensors": _tensors(model), "structure": current(model)}
+    return {"tensors": tensors_of(model), "structure": current(model)}
 
 
 def restore_model_(model: nn.Module, captured: Mapping[str, Any]) -> None:
@@ -25,15 +25,20 @@ def restore_model_(model: nn.Module, captured: Mapping[str, Any]) -> None:
     """
     for name, value in captured["structure"].items():
         set_structure_(model, name, value)
-    own = _tensors(model)
+    put_tensors_(model, captured["tensors"])
+
+
+def put_tensors_(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give the tensors of ``model`` these values, by name; every tensor of it stays the same object."""
+    own = tensors_of(model)
     with torch.no_grad():
-        for name, tensor in captured["tensors"].items():
+        for name, tensor in tensors.items():
             own[name].copy_(tensor)
 
 
 def how_models_differ(model: nn.Module, captured: Mapping[str, Any]) -> str | None:
     """Return in words how the captured model is not ``model``, or None if one can become the other."""
-    own, other = _tensors(model), captured["tensors"]
+    own, other = tensors_of(model), captured["tensors"]
     for name in (*own, *other):
         if name not in other:
             return f"this model has {name}, which the state has not"
@@ -47,7 +52,7 @@ def how_models_differ(model: nn.Module, captured: Mapping[str, Any]) -> str | No
     return None
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, those too that ``state_dict`` leaves out; what is tied comes once."""
     named = (*model.named_parameters(), *model.named_buffers())
     return {name: tensor.detach() for name, tensor in named}

@@ -6,11 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from vgrad.errors import ConfigError
 from vgrad.train.current_optimizer import Memory
 from vgrad.train.init_weights import reinit_
+from vgrad.train.model_state import put_tensors_, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +23,15 @@ MOST_UNDONE = 4  # each keeps a copy of all weights and of the optimizer's state
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Replaced:
-    """The weights, in the parameters' order, and the optimizer's memory that a re-initialisation replaced."""
+    """What a re-initialisation replaced.
 
-    weights: list[Tensor]
+    Attributes:
+        tensors: Every parameter and buffer of the model, by name: modules also reset what they count, such as
+            the statistics of batch norm, and parameters that are not trained.
+        memory: What the optimizer remembered.
+    """
+
+    tensors: dict[str, Tensor]
     memory: Memory
 
 
@@ -41,7 +46,6 @@ class Reinits:
 
     def __init__(self, model: nn.Module, optimizer: CurrentOptimizer, *, seed: int) -> None:
         self._model = model
-        self._params: list[Tensor] = [param for param in model.parameters() if param.requires_grad]
         self._optimizer = optimizer
         self._seed = seed
         self._replaced: deque[_Replaced] = deque(maxlen=MOST_UNDONE)
@@ -51,12 +55,21 @@ class Reinits:
         """Draw new weights by ``scheme``, after step number ``step``, and clear the optimizer's memory.
 
         Raises:
-            ConfigError: If the model has nothing that the scheme could draw; nothing is changed then.
+            ConfigError: If the model has nothing that the scheme could draw, or one of its modules fails to
+                draw its weights; nothing is changed then.
         """
-        weights = [param.detach().clone() for param in self._params]
-        reinit_(self._model, scheme, seed=self._seed + step)
+        tensors = {name: tensor.clone() for name, tensor in tensors_of(self._model).items()}
+        try:
+            reinit_(self._model, scheme, seed=self._seed + step)
+        except Exception as error:
+            put_tensors_(self._model, tensors)
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                f"this model cannot be re-initialised: {type(error).__name__}: {error}"
+            ) from error
         self._num_forgotten += len(self._replaced) == MOST_UNDONE
-        self._replaced.append(_Replaced(weights, self._optimizer.memory()))
+        self._replaced.append(_Replaced(tensors, self._optimizer.memory()))
         self._optimizer.forget()
 
     def undo_(self) -> None:
@@ -70,8 +83,7 @@ class Reinits:
                 raise ConfigError(f"only the last {MOST_UNDONE} re-initialisations can be undone")
             raise ConfigError("there is no re-initialisation to undo")
         replaced = self._replaced.pop()
-        with torch.no_grad():
-            torch._foreach_copy_(self._params, replaced.weights)
+        put_tensors_(self._model, replaced.tensors)
         self._optimizer.remember(replaced.memory)
 
     def capture(self) -> dict[str, Any]:
@@ -80,7 +92,7 @@ class Reinits:
             "seed": self._seed,
             "num_forgotten": self._num_forgotten,
             "replaced": [
-                {"weights": each.weights, "choice": each.memory.choice, "memory": each.memory.state}
+                {"tensors": each.tensors, "choice": each.memory.choice, "memory": each.memory.state}
                 for each in self._replaced
             ],
         }
@@ -89,7 +101,7 @@ class Reinits:
         """Go back to what `capture` returned, and keep its tensors."""
         self._seed, self._num_forgotten = captured["seed"], captured["num_forgotten"]
         replaced = [
-            _Replaced(each["weights"], Memory(each["choice"], each["memory"]))
+            _Replaced(each["tensors"], Memory(each["choice"], each["memory"]))
             for each in captured["replaced"]
         ]
         self._replaced = deque(replaced, maxlen=MOST_UNDONE)

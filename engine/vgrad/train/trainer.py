@@ -88,20 +88,29 @@ class Trainer:
         self._tap = OptimizerTap(
             task.model, task.optimizer, watch_budget=budget, seed=config.seed, keep_s=KEEP_S
         )
+        try:
+            self._begin(controls)
+        except BaseException:
+            self._tap.remove()
+            raise
+
+    def _begin(self, controls: Controls | None) -> None:
+        """Make what is around the tap, and bring all of it to the first controls.
+
+        Raises:
+            ConfigError: If the controls do not fit the model or its device.
+        """
+        task, config = self.task, self.config
         self._backward = Backward(task, seed=config.seed)
         self._current_optimizer = CurrentOptimizer(task.optimizer, self._tap.layers.params)
         self._reinits = Reinits(task.model, self._current_optimizer, seed=config.seed)
         self._holders = StateHolders(
             task, self._tap, self._backward, self._current_optimizer, self._reinits, self._time
         )
-        try:
-            self._in_force = ControlsInForce(task, self._tap, self._backward, self._current_optimizer)
-            controls = config.controls() if controls is None else controls
-            require_usable(controls, self._in_force.capabilities)
-            self._in_force.use(None, controls)
-        except ConfigError:
-            self._tap.remove()
-            raise
+        self._in_force = ControlsInForce(task, self._tap, self._backward, self._current_optimizer)
+        controls = config.controls() if controls is None else controls
+        require_usable(controls, self._in_force.capabilities)
+        self._in_force.use(None, controls)
         self._judges = Judges(self.info(), MOST_UNDONE)
         self.reporter = Reporter(None, self._judges, self)
         self._tap.on_control_dropped = self.reporter.control_dropped

@@ -202,6 +202,25 @@ def test_a_rewound_run_can_be_rewound_again_but_not_beyond_where_it_began() -> N
     assert shared and all(losses(second)[step] == losses(third)[step] for step in shared)
 
 
+def test_a_reader_that_looks_seldom_misses_no_run_between_two_rewinds() -> None:
+    with driven() as driver:
+        driver.until_step(8)
+        often = Driver(driver.run, driver.run.cursor())
+        folders = []
+        for step in (5, 6):
+            folder = driver.run.folder
+            assert folder is not None
+            folders.append(folder.name)
+            assert isinstance(often.ask(Rewind(step)), CommandApplied)
+            often.until_parent(folder.name)
+            often.until_step(10)
+        assert driver.history.info is not None and driver.history.info.parent is None
+        driver.until_parent(folders[-1])
+    parents = [b.info.parent.run for b in driver.notices if isinstance(b, RunStarted) and b.info.parent]
+    assert parents == folders
+    assert driver.cursor.take().notices == ()
+
+
 def test_what_was_paused_stays_paused_and_its_settings_are_those_of_the_step() -> None:
     with driven() as driver:
         driver.until_step(4)

@@ -180,6 +180,66 @@ def test_drawing_weights_anew_can_be_undone_to_the_bit() -> None:
     assert isinstance(answer, CommandRejected) and "no re-initialisation to undo" in answer.reason
 
 
+class _WithBatchNorm(nn.Module):
+    """A first layer that is not trained, statistics of batch norm, and a layer that is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(6, 6).requires_grad_(False)
+        self.norm = nn.BatchNorm1d(6)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        out: Tensor = self.head(self.norm(self.frozen(inputs)))
+        return out
+
+
+class _FailsToDraw(_WithBatchNorm):
+    def reset_parameters(self, gain: float) -> None:
+        """Another signature than torch's own modules have."""
+
+
+def _trainer_of(model: nn.Module) -> Trainer:
+    generator = torch.Generator().manual_seed(0)
+    data = [(torch.randn(8, 6, generator=generator), torch.randn(8, 4, generator=generator))]
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
+    task = vgrad.Task(model=model, optimizer=optimizer, data=data, loss=F.mse_loss)
+    return Trainer(task, vgrad.RunConfig.make(recipe="mine.py:build", steps=100))
+
+
+def _state_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def _assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def test_an_undo_brings_back_statistics_and_parameters_that_are_not_trained_too() -> None:
+    model = _WithBatchNorm()
+    trainer = _trainer_of(model)
+    for _ in range(3):
+        trainer.train_step()
+    before = _state_of(model)
+    assert isinstance(trainer.apply(Reinit("torch")), CommandApplied)
+    assert not torch.equal(before["norm.running_mean"], model.norm.running_mean)
+    assert isinstance(trainer.apply(UndoReinit()), CommandApplied)
+    _assert_same(before, _state_of(model))
+
+
+def test_a_module_that_fails_to_draw_its_weights_is_a_refusal_and_nothing_is_changed() -> None:
+    model = _FailsToDraw()
+    trainer = _trainer_of(model)
+    trainer.train_step()
+    before = _state_of(model)
+    answer = trainer.apply(Reinit("torch"))
+    assert isinstance(answer, CommandRejected) and "gain" in answer.reason
+    _assert_same(before, _state_of(model))
+    assert isinstance(trainer.apply(UndoReinit()), CommandRejected)
+    trainer.train_step()
+
+
 def test_each_undo_goes_one_re_initialisation_back() -> None:
     trainer = toy_trainer(optimizer="adam")
     trainer.train_step()

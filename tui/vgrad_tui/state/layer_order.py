@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
 
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.state.run_state import State
@@ -28,7 +27,6 @@ class LayerOrder:
 
     Attributes:
         names: Printable names of all layers, in the model's order; empty until they are known.
-        longest: Cells of the longest name.
         sort: Index into `SORTS`.
         filter: Part of a name that a layer needs in order to be shown, in any case; empty shows all.
         shown: Indices of the shown layers, in order.
@@ -40,7 +38,6 @@ class LayerOrder:
         self._info: RunInfo | None = None
         self._made_at = 0.0
         self.names: list[str] = []
-        self.longest = 0
         self.sort = 0
         self.filter = ""
         self.shown: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -51,7 +48,6 @@ class LayerOrder:
         if self._info is not self._state.info and self._state.info is not None:
             self._info = self._state.info
             self.names = [safe(name) for name in self._state.info.layers]
-            self.longest = max(map(cell_len, self.names), default=0)
             self.renew()
         moves = self.sort not in (SORTS.index("model"), SORTS.index("name"))
         if moves and time.monotonic() - self._made_at > _SORT_EVERY_S:

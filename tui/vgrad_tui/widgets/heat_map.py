@@ -172,7 +172,7 @@ class HeatMap(View):
         """Cells of the name, of the map and of the number."""
         width = self.size.width
         number_width = _NUMBER if width >= _LEAST_WIDTH_FOR_NUMBER else 0
-        name = max(6, min(self.order.longest + (6 if self._is_binned else 0), 32, width // 4))
+        name = max(6, min(self.longest_name + (6 if self._is_binned else 0), 32, width // 4))
         return name, max(0, width - name - 2 - number_width), number_width
 
     # -- moving about --------------------------------------------------------------------------

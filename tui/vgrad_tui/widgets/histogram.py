@@ -125,7 +125,7 @@ class HistogramView(View):
         return rows
 
     def _columns(self) -> HistogramColumns:
-        return HistogramColumns.fit(self.size.width, self.order.longest, is_float16=self.state.is_float16)
+        return HistogramColumns.fit(self.size.width, self.longest_name, is_float16=self.state.is_float16)
 
 
 def ridge_of(shares: NDArray[np.float32], cells_per_bin: int) -> str:

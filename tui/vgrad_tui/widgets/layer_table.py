@@ -120,7 +120,7 @@ class LayerTable(View):
         if history is None or record is None or not visible:
             return []
         self._columns = columns = TableColumns.fit(
-            self.size.width, self.order.longest, is_float16=state.is_float16
+            self.size.width, self.longest_name, is_float16=state.is_float16
         )
         sparks = self._sparks(history, record, visible)
         marks = self.order.marks()[visible]

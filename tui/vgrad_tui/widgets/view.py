@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -74,6 +75,7 @@ class View(Roles, ScrollView, can_focus=True):
         self._rows: Sequence[Runs] = []
         self._rows_from = 0
         self._strips: dict[int, Strip] = {}
+        self._longest_name: tuple[list[str], int] = ([], 0)  # of these names, so many cells
 
     # -- what a view defines -------------------------------------------------------------------
 
@@ -128,6 +130,16 @@ class View(Roles, ScrollView, can_focus=True):
     def chosen(self) -> int | None:
         """The layer that the cursor is on, or that it was put on where it is not to be seen."""
         return self._aim if self._aim is not None else self.layer_at(self.cursor)
+
+    @property
+    def longest_name(self) -> int:
+        """Cells of the longest layer name."""
+        names, cells = self._longest_name
+        if names is not self.order.names:
+            names = self.order.names
+            cells = max(map(cell_len, names), default=0)
+            self._longest_name = names, cells
+        return cells
 
     # -- what is shown -------------------------------------------------------------------------
 
