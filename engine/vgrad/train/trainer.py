@@ -172,12 +172,15 @@ class Trainer:
     def apply(self, command: Command) -> CommandApplied | CommandRejected:
         """Carry out a command between two optimizer steps.
 
-        Never raises for a bad command: training goes on as before and the answer says why. Pausing,
-        stopping and checking gradients are only noted here; whoever drives the trainer acts on them.
+        Pending steps are finished first, for they are judged as they were made: with the controls and the
+        weights so far. Their records come with the next ones. Never raises for a bad command: training goes
+        on as before and the answer says why. Pausing, stopping and checking gradients are only noted here;
+        whoever drives the trainer acts on them.
 
         Returns:
             The answer, with the first step that the command affects and the value applied.
         """
+        self._held = self.finish()
         step = self.step + 1
         try:
             controls = reduce(self.controls, command, self._in_force.capabilities)

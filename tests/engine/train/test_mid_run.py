@@ -164,7 +164,7 @@ def test_a_schedule_that_ends_under_another_optimizer_leaves_the_recipes_rate() 
     assert trainer.train_step().lr == 0.05
 
 
-def test_drawing_weights_anew_can_be_undone_to_the_bit() -> None:
+def test_a_re_initialisation_can_be_undone_to_the_bit() -> None:
     ours, calm = toy_trainer(optimizer="adam"), toy_trainer(optimizer="adam")
     for _ in range(3):
         ours.train_step()
@@ -238,6 +238,20 @@ def test_a_module_that_fails_to_draw_its_weights_is_a_refusal_and_nothing_is_cha
     _assert_same(before, _state_of(model))
     assert isinstance(trainer.apply(UndoReinit()), CommandRejected)
     trainer.train_step()
+
+
+def test_steps_before_a_re_initialisation_are_not_judged_as_steps_of_the_new_weights() -> None:
+    trainer = vgrad.build("depth-tanh", options=SMALL, batch_size=8)
+    with torch.no_grad():
+        next(trainer.task.model.parameters()).fill_(math.nan)
+    records = [record for _ in range(3) for record in trainer.advance()]
+    trainer.apply(Reinit("torch"))
+    assert trainer.verdict.kind == "starting"
+    for _ in range(3):
+        records += trainer.advance()
+    records += trainer.finish()
+    assert [record.step for record in records] == [1, 2, 3, 4, 5, 6]
+    assert trainer.verdict.kind == "starting"
 
 
 def test_each_undo_goes_one_re_initialisation_back() -> None:
