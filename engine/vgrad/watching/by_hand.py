@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from vgrad.controls.capabilities import Refusal
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from torch import Tensor
+
+    from vgrad.events.layer_stats import LayerStats
 
 NO_OPTIMIZER = "there is no optimizer whose step could be steered: the parameters are updated by hand"
 
@@ -31,6 +35,11 @@ class UpdatesByHand(torch.optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Change nothing."""
+
+
+def without_updates(stats: LayerStats) -> LayerStats:
+    """The same statistics, without the updates: the loop moves its weights when nobody looks."""
+    return replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
 
 
 def refusals_by_hand() -> tuple[Refusal, ...]:

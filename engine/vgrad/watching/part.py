@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
@@ -18,7 +15,7 @@ from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
 from vgrad.gradients.sharded import is_sharded
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
-from vgrad.watching.by_hand import UpdatesByHand
+from vgrad.watching.by_hand import UpdatesByHand, without_updates
 from vgrad.watching.chain import why_not_dense
 from vgrad.watching.held_params import HeldParams
 from vgrad.watching.loop_clipping import LoopClipping
@@ -128,6 +125,7 @@ class WatchedPart:
         self.tap.on_control_dropped = self._control_dropped
         self.is_loss_logged = False
         self.totals = Totals()
+        self._judged: tuple[LayerStats, LayerStats] | None = None  # as measured, and as it is known by hand
         self._reporting = threading.RLock()  # several threads may train, and each may ask for all parts
         self._share_for_time = JUDGED_SHARE * watch_budget / 2
         self._through_time = self._make_time_probe()
@@ -208,14 +206,19 @@ class WatchedPart:
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""
-        return self.tap.meter.judged_at(step), self._through_time.stats_at(step)
+        stats = self.tap.meter.judged_at(step)
+        if self._is_by_hand and stats is not None:
+            if (
+                self._judged is None or self._judged[0] is not stats
+            ):  # the judge looks whether it is a new one
+                self._judged = stats, without_updates(stats)
+            stats = self._judged[1]
+        return stats, self._through_time.stats_at(step)
 
     def stats(self) -> LayerStats:
-        """The expensive statistics of every layer. How far a loop moves weights by hand is not known."""
+        """The expensive statistics of every layer."""
         stats = self.tap.stats()
-        if self._is_by_hand:
-            return replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
-        return stats
+        return without_updates(stats) if self._is_by_hand else stats
 
     def time_stats(self) -> TimeStats | None:
         """The gradient at the inputs of recurrent layers; None where there are none."""

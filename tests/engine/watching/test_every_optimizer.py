@@ -120,6 +120,36 @@ def clip_by_hand() -> None:
     assert (stats.measured_step > 0).any() and np.isnan(stats.update_ratio).all(), "not known, and not 0"
 
 
+def judged_by_hand() -> None:
+    watch = Watch("script", watch_budget=1.0)
+    EveryOptimizer(watch).begin()
+    model = make_model()
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(64, 3, generator=generator)
+    for _ in range(240):
+        model.zero_grad()
+        (model(inputs) - inputs.sum(1, keepdim=True)).square().mean().backward()
+        with torch.no_grad():
+            for param in model.parameters():
+                param -= 0.02 * param.grad
+    part = watch.parts[0]
+    watch.records()
+    stats, _ = part.judged_at(part.step)
+    assert stats is not None and np.isnan(stats.update_ratio).all(), "not known, and not 0"
+    assert part.judged_at(part.step)[0] is stats, "the judge sees by this that nothing is new"
+    verdict = watch.verdict
+    assert verdict.kind == "healthy" and "move" not in verdict.evidence and "cold" not in verdict.tags, (
+        verdict
+    )
+
+
+def test_what_is_updated_by_hand_is_judged_without_its_updates() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=judged_by_hand)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
 def test_what_is_updated_by_hand_is_clipped_at_backward() -> None:
     # In a process of its own: what other tests have left in this one would be taken for the script's.
     process = multiprocessing.get_context("spawn").Process(target=clip_by_hand)
