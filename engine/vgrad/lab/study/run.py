@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from vgrad.train.trainer import Trainer
 
 _LAST = 50  # updates that the training loss and the gradient norm are taken over, at most
-_STATS_EVERY = 10  # updates between two copies of the layers' statistics for the verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,7 @@ class Result:
         metric: The recipe's own second number on the validation data; NaN where it has none.
         first_grad_norm: Median norm of the first layer's gradient, over the updates of ``train_loss``.
         solved_at: Updates, the prefix among them, at the first look at which it was solved, else None.
-        verdict: The engine's last verdict. It rests on statistics that are taken as time allows, so
-            it alone may differ between two goes, and is not compared.
+        verdict: Kind of the last verdict on the run.
         took_s: Seconds it took. Not compared.
     """
 
@@ -42,7 +40,7 @@ class Result:
     metric: float
     first_grad_norm: float
     solved_at: int | None
-    verdict: str = field(compare=False, default="")
+    verdict: str = ""
     took_s: float = field(compare=False, default=math.nan)
 
     def judged(self, protocol: Protocol) -> float:
@@ -105,11 +103,8 @@ class _Follower:
     """Drives a trainer and keeps of its records what the result needs."""
 
     def __init__(self, trainer: Trainer, protocol: Protocol) -> None:
-        from vgrad.diagnose.judge import Judge
-
         self._trainer = trainer
         self._protocol = protocol
-        self._judge = Judge(trainer.info())
         self._num_microbatches = 0
         self._losses: deque[float] = deque(maxlen=_LAST)
         self._first_norms: deque[float] = deque(maxlen=_LAST)
@@ -118,16 +113,11 @@ class _Follower:
     def train(self, until: int | None) -> None:
         """Train up to update number ``until``; None: until the data is used up, or it is solved."""
         trainer, protocol = self._trainer, self._protocol
-        stats = None
         while self._num_microbatches < protocol.microbatches and trainer.step != until:
-            controls = trainer.controls
             record = trainer.train_step()
             self._num_microbatches += record.num_microbatches
             self._losses.append(record.loss_or_nan)
             self._first_norms.append(float(record.grad_norms[0]))
-            if record.step % _STATS_EVERY == 0:
-                stats = trainer.stats()
-            self._judge.observe(record, stats, controls)
             if until is None and self._is_solved() and protocol.stops:
                 return
 
@@ -156,6 +146,6 @@ class _Follower:
             metric=_or_nan(trainer.task.validate_metric()),
             first_grad_norm=norms[num_last // 2] if all(map(math.isfinite, norms)) else math.nan,
             solved_at=self._solved_at,
-            verdict=self._judge.verdict.kind,
+            verdict=trainer.verdict.kind,
             took_s=time.perf_counter() - begin,
         )
