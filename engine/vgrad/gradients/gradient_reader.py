@@ -8,7 +8,8 @@ import torch
 
 from vgrad.gradients.grads import Grads, entries
 from vgrad.gradients.rank_sums import RankSums
-from vgrad.gradients.sharded import is_sharded, local_piece, plan_norms
+from vgrad.gradients.sharded import is_sharded, local_piece
+from vgrad.gradients.sharded_norms import plan_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import vgrad
 from vgrad.errors import ConfigError
 from vgrad.run import start_inside
 from vgrad.run.detached import has_started
@@ -103,7 +102,7 @@ def _run_inside(target: TargetProcess, folder: RunFolder, function: str) -> None
     answer = _answer(folder)
     answer.unlink(missing_ok=True)
     script = folder.path.parents[1] / f"attach-{target.pid}.py"
-    package = str(Path(vgrad.__file__).parent)
+    package = str(Path(__file__).parents[1])
     call = f"start_inside({function!r}, {str(folder.path)!r}, {str(answer)!r}, {package!r})\n"
     script.write_text(inspect.getsource(start_inside) + call, encoding="utf-8")
     inject(target, script)
