@@ -16,10 +16,19 @@ from vgrad.errors import ConfigError
 
 NEEDS_OWN_LOOP = "needs vgrad's own training loop"
 NO_CHECKPOINTS = "needs vgrad's own training loop: a foreign loop has no checkpoints of vgrad's"
+NOT_ENDED_BY_COMMAND = (
+    "needs vgrad's own training loop: interrupt the script instead, by Q on an attached screen or kill -INT"
+)
 NEEDS_DENSE = "needs dense gradients: use Embedding(sparse=False)"
 
-_OWN_LOOP_COMMANDS = ("reinit", "undo_reinit", "check_gradients", "pause", "resume", "step_once", "stop")
-
+_OWN_LOOP_COMMANDS = ("reinit", "undo_reinit", "check_gradients", "pause", "resume", "step_once")
+# What people write for the commands whose names are longer.
+_SPOKEN = {
+    "check_gradients": "check",
+    "step_once": "step",
+    "undo_reinit": "undo-reinit",
+    "resume_run": "resume",
+}
 
 # The last two are no commands to a run that is alive, but are done with its record.
 _FROM_CHECKPOINTS = ("checkpoint", "rewind", "resume_run", "verify")
@@ -82,7 +91,8 @@ class Capabilities:
         reason = self.why_not(subject, word)
         if reason:
             is_about_word = bool(word) and not self.why_not(subject)
-            raise ConfigError(f"{subject}{f'={word}' if is_about_word else ''}: {reason}")
+            spoken = _SPOKEN.get(subject, subject)
+            raise ConfigError(f"{spoken}{f'={word}' if is_about_word else ''}: {reason}")
 
 
 EVERYTHING = Capabilities()
@@ -103,6 +113,7 @@ def in_any_loop() -> Capabilities:
                 if variant.own_loop
             ),
             *(Refusal(command, "", NEEDS_OWN_LOOP) for command in _OWN_LOOP_COMMANDS),
+            Refusal("stop", "", NOT_ENDED_BY_COMMAND),
             *(Refusal(subject, "", NO_CHECKPOINTS) for subject in _FROM_CHECKPOINTS),
         )
     )

@@ -59,7 +59,7 @@ class Recording:
             folder.lock()
         except (OSError, VgradError) as error:
             if on_problem is not None:
-                on_problem(f"no folder can be made: {error}")
+                on_problem(str(error))
             return
         self.folder = folder
         at_home = pointed_from(folder.path)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vgrad.errors import ConfigError
+
 if TYPE_CHECKING:
     from vgrad.run.script_options import ScriptOptions
 
@@ -36,7 +38,15 @@ class RanksCommand:
 
 
 def on_ranks_of_this_machine(options: ScriptOptions, num_ranks: str) -> RanksCommand:
-    """The command that starts a script on ``num_ranks``: a number, ``gpu``, ``cpu`` or ``auto``."""
+    """The command that starts a script on ``num_ranks``: a number, ``gpu``, ``cpu`` or ``auto``.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    if num_ranks not in {"gpu", "cpu", "auto", "xpu"} and not (num_ranks.isdecimal() and int(num_ranks)):
+        raise ConfigError(
+            f"--nproc-per-node must be a number of processes, gpu, cpu or auto, got {num_ranks!r}"
+        )
     return RanksCommand(
         options.title, ("--standalone", f"--nproc-per-node={num_ranks}"), options.script_and_arguments
     )

@@ -17,6 +17,7 @@ workers do not inherit it, as they would an ``flock``.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -76,21 +77,18 @@ class RunFolder:
         Where the folder of all runs is on a network file system, it is on a local disk until the run ends.
 
         Raises:
-            OSError: If it cannot be made.
+            OSError: If it cannot be made; says where, and what to do.
             ConfigError: If the local disk that was chosen is none.
         """
         runs = home() / "runs"
-        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        base = f"{file_stem(title)}-{time.strftime('%m%d-%H%M%S')}"
-        number = 1
-        while True:
-            path = runs / (base if number == 1 else f"{base}-{number}")
-            try:
-                path.mkdir(mode=0o700)
-            except FileExistsError:
-                number += 1
-            else:
-                return cls(place_on_local_disk(path) or path)
+        try:
+            runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = _new_folder(runs, f"{file_stem(title)}-{time.strftime('%m%d-%H%M%S')}")
+        except OSError as error:
+            raise OSError(
+                f"runs cannot be kept in {runs}: {error.strerror}; VGRAD_HOME can name another place"
+            ) from error
+        return cls(place_on_local_disk(path) or path)
 
     @classmethod
     def find(cls, name: str) -> Self:
@@ -235,6 +233,16 @@ class RunFolder:
     @property
     def _lock_file(self) -> Path:
         return self.path / "lock"
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    """Make a folder of this name in ``runs``; where there is one already, with a number behind it."""
+    for number in itertools.count(1):
+        path = runs / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            return path
+    raise AssertionError  # the numbers do not end
 
 
 def bytes_below(path: Path) -> int:

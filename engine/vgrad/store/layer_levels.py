@@ -22,7 +22,9 @@ FANOUT = 16
 NUM_LEVELS = 6  # the last reaches back 16**5 times as far as the first
 BYTES = 96 * 2**20
 _FEWEST_ROWS = 256
-_ROWS_PER_CHUNK = 64  # of a coarse level: a chunk of one row would be mostly header
+# Of a coarse level: a chunk of one row would be mostly header. While rows wait, their steps are read from the
+# finer level, of which a reader takes FANOUT times as many rows (`ROWS_PER_LEVEL`): no stretch is missing.
+_ROWS_PER_CHUNK = 32
 
 
 class LayerLevels:

@@ -97,8 +97,11 @@ def look(folder: RunFolder) -> ListedRun:
 def find_run(name: str | None) -> RunFolder:
     """The run called ``name``, or whose name begins so; without a name the newest that is alive.
 
+    Of several whose names begin so it is the one that is alive.
+
     Raises:
-        ConfigError: If there is none, there are several, or it is on another host.
+        ConfigError: If there is none, there are several of which not exactly one is alive, or it is on
+            another host.
     """
     complete_moves()
     folders = all_runs()
@@ -109,6 +112,8 @@ def find_run(name: str | None) -> RunFolder:
         return alive[0]
     exact = [folder for folder in folders if folder.name == name]
     found = exact or [folder for folder in folders if name and folder.name.startswith(name)]
+    if len(found) > 1:
+        found = [folder for folder in found if folder.pid() is not None] or found
     if len(found) > 1:
         names = ", ".join(folder.name for folder in found[:5])
         raise ConfigError(f"several runs have a name that begins with {name!r}: {names}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from vgrad.errors import ConfigError
 from vgrad.run.script_options import read_script_options
 from vgrad.run.torchrun import on_ranks_of_this_machine, ranks_of_torchrun
 
@@ -44,3 +45,9 @@ def test_a_number_of_ranks_is_a_command_of_torchrun() -> None:
     assert " ".join(ranks.arguments(("OWN",))) == (
         "--module --standalone --nproc-per-node=gpu vgrad OWN -m pack.train 1"
     )
+
+
+@pytest.mark.parametrize("number", ["x", "0", "-1", ""])
+def test_a_number_of_processes_that_is_none_is_refused_before_torchrun_starts(number: str) -> None:
+    with pytest.raises(ConfigError, match="--nproc-per-node must be a number"):
+        on_ranks_of_this_machine(read_script_options(["train.py"]), number)

@@ -233,3 +233,14 @@ def test_a_number_that_no_account_has_can_steer_and_is_asked_where_runs_are_to_b
     sender, problem = done.stdout.splitlines()
     assert sender == "987654@here"
     assert problem.startswith("this account has no home") and "VGRAD_HOME" in problem
+
+
+def test_where_no_folder_can_be_made_it_is_said_where_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VGRAD_HOME", str(tmp_path / "file"))
+    with pytest.raises(
+        OSError, match=r"^runs cannot be kept in .*file/runs: .*; VGRAD_HOME can name another"
+    ):
+        RunFolder.create("run")

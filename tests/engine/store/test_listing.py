@@ -17,7 +17,7 @@ from vgrad.events.notices import RunStarted, VerdictChanged
 from vgrad.events.verdict import Verdict
 from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
-from vgrad.store.listing import list_runs, look, newest_run
+from vgrad.store.listing import find_run, list_runs, look, newest_run
 from vgrad.store.writer import Writer
 from vgrad_tui.cli import cli
 
@@ -61,6 +61,22 @@ def test_the_newest_run_is_the_one_that_was_written_last_and_without_one_it_is_s
     for time_s, written in enumerate(folders, 2_000_000_000):
         os.utime(written.database, (time_s, time_s))
         assert newest_run() == written
+
+
+def test_the_beginning_of_a_name_finds_the_run_that_is_alive() -> None:
+    first, second = (begun_at("train", 100.0) for _ in range(2))
+    assert find_run(first.name) == first and find_run(second.name) == second
+    with pytest.raises(ConfigError, match="several runs have a name that begins with 'train-'"):
+        find_run("train-")
+    first.lock()
+    try:
+        assert find_run("train-") == first
+        second.lock()
+        with pytest.raises(ConfigError, match="several runs"):
+            find_run("train-")
+    finally:
+        first.unlock()
+        second.unlock()
 
 
 def test_a_record_that_cannot_be_read_makes_the_list_no_wider_than_a_terminal() -> None:

@@ -45,6 +45,20 @@ def test_every_step_comes_once_and_in_order(num_steps: int) -> None:
     assert isinstance(whole.notices[0].body, RunStarted)
 
 
+@pytest.mark.parametrize("num_steps", [600, 1023, 1530, 2047, 6000])
+def test_while_it_trains_no_stretch_is_without_norms_per_layer(num_steps: int) -> None:
+    folder = RunFolder.create("alive")
+    with closing(open_to_write(folder.database)) as connection:
+        writer = Writer(connection)
+        writer.write(Batch(notices=tuple(notices([(0, RunStarted(run_info(LAYERS)))]))))
+        for first in range(1, num_steps + 1, 10):
+            writer.write(Batch((steps(first, min(10, num_steps + 1 - first), len(LAYERS)),)))
+        with RunReader(folder) as reader:
+            whole = reader.overview()
+    known = [*(norms.step for norms in whole.layer_norms), whole.blocks[-1].step]
+    assert np.diff(np.concatenate([[0], *known])).max() <= 16
+
+
 def test_norms_per_layer_are_those_of_their_steps_and_reach_back_to_the_start() -> None:
     folder = record(RunFolder.create("long"), 20_000, LAYERS, per_batch=100)
     with RunReader(folder) as reader:

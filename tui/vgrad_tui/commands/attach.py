@@ -37,9 +37,9 @@ q leaves the screen and lets the run go on; Q asks, and ends the run.
 def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> int:
     """Open the screen on a recorded run, with its whole history: watch it, and steer it.
 
-    RUN may be the beginning of a name. Several screens may be open on one run. PID is a process that trains
-    and was started without vgrad: it is watched from its next step on (needs gdb). Without a terminal the
-    name of its run is printed.
+    RUN may be the beginning of a name; of several such runs, the one that is alive. Several screens may be
+    open on one run. PID is a process that trains and was started without vgrad: it is watched from its next
+    step on (needs gdb). Without a terminal the name of its run is printed.
     """
     # A screen multiplies no matrices: without this, numpy starts a thread for each core when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

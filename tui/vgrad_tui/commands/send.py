@@ -37,9 +37,10 @@ Examples:
   vgrad-tui send charlm-rnn stop --no-wait
 
 \b
-RUN may be the beginning of a name. Commands: every control of vgrad-tui controls with a value, and
-pause, resume, step, stop, check, reinit SCHEME, undo-reinit, checkpoint, rewind STEP. A run that was
-rewound goes on in a folder of its own, and its old name still finds it.
+RUN may be the beginning of a name; of several such runs, the one that is alive. Commands: every control
+of vgrad-tui controls with a value, and pause, resume, step, stop, check, reinit SCHEME, undo-reinit,
+checkpoint, rewind STEP. A run that was rewound goes on in a folder of its own, and its old name still
+finds it.
 --json prints one object, whose "kind" is CommandApplied, CommandRejected or NotAlive.
 Exit codes: 0 applied, 2 bad usage, 4 refused, 5 the run is not alive.
 """,
