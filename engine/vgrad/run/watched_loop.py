@@ -16,7 +16,7 @@ from vgrad.validation import brief, number
 from vgrad.watching.joinable import joinable_watch
 from vgrad.watching.joined_watch import JoinedWatch
 from vgrad.watching.stepped_in_backward import parts_of
-from vgrad.watching.unwrap import as_module, unwrap_optimizer
+from vgrad.watching.unwrap import as_module, class_name, unwrap_optimizer
 from vgrad.watching.watch import CurrentLoss, Watch
 
 if TYPE_CHECKING:
@@ -43,14 +43,15 @@ def watch(
     The loop stays as it is. While no control is on, its weights are bit for bit what they are without.
     Nothing of this raises into the loop: after an error inside vgrad, watching ends and training goes on.
     Where the optimizer is watched already, by another watch or because ``python -m vgrad`` watches the whole
-    process, this joins that run; when this one is closed, the other watches the optimizer again.
+    process, this joins that run: when this one is closed, the other watches the optimizer again, and when the
+    other is closed, this one has ended, too.
 
     Args:
         model: The model, or several: a sequence, or by name.
         optimizer: The optimizer, or a sequence of optimizers. Each is a part of the run, with layers and a
             verdict of its own; those with a single parameter, stepped in the backward pass, are one together.
         loss: Returns the loss of the step about to be done. Unless given, it is caught at ``backward``.
-        name: What the run is called; the model's class unless given.
+        name: What the run is called; the class of the model, or of each, unless given.
         controls: What is done to the gradients from the first step on; nothing unless given.
         watch_budget: Share of the step time for the expensive statistics, in [0, 1].
         record: Whether to record the run into a folder, where `vgrad-tui attach` and `send` find it. Where it
@@ -77,7 +78,7 @@ def watch(
     if not optimizers:
         raise ConfigError("there is no optimizer to watch")
     joined = joinable_watch(optimizers)
-    make = partial(Watch, name or type(model).__name__) if joined is None else partial(JoinedWatch, joined)
+    make = partial(Watch, name or class_name(module)) if joined is None else partial(JoinedWatch, joined)
     watch: Watch = make(loss=loss, controls=controls, watch_budget=watch_budget, on_verdict=on_verdict)
     try:
         for group in parts_of(optimizers):

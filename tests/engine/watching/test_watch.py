@@ -284,6 +284,20 @@ def test_the_verdict_is_told_and_an_error_of_the_callback_stays_out_of_the_step(
     assert "on_verdict raised an error" in caplog.text
 
 
+def test_a_run_is_called_by_the_class_of_its_models_without_their_wrappers() -> None:
+    model, head = nn.Sequential(nn.Linear(4, 4)), nn.Linear(4, 1)
+
+    def name(models: Any, *trained: nn.Module) -> str:
+        optimizers = [SGD(each.parameters()) for each in trained]
+        with vgrad.watch(models, optimizers, record=False) as watch:
+            return watch.name
+
+    assert name(nn.DataParallel(model), model) == "Sequential"
+    assert name(torch.compile(head, backend="eager"), head) == "Linear"
+    assert name([model, head], model, head) == "Sequential+Linear"
+    assert name({"left": head, "right": nn.Linear(4, 1)}, head) == "Linear"
+
+
 def test_an_error_of_the_loss_function_leaves_the_loss_unknown_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
