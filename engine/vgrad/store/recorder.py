@@ -33,6 +33,11 @@ _SNAPSHOT_S = 1.0  # between two writes of the statistics, of which only the new
 EVERY_S = 0.25  # at most so much is missing after kill -9
 _LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
 _RETRY_S = 1.0
+_OF_THE_DISK = (
+    sqlite3.Error,
+    OSError,
+    VgradError,
+)  # what is to be expected of it; all else is a fault of ours
 _PATIENCE_S = 30.0  # for the disk, at the end
 _MOST_WAITING = (
     256  # batches that wait while the disk cannot be written; of older ones only what happened waits
@@ -122,7 +127,9 @@ class Recorder:
                     closing(Inbox(folder.inbox, since_s=self._since_s)) as inbox,
                 ):
                     self._record(Writer(connection), inbox)
-            except (sqlite3.Error, OSError, VgradError) as error:
+            except Exception as error:  # noqa: BLE001  # a thread that ends without a word records nothing more
+                if not isinstance(error, _OF_THE_DISK):
+                    _log.exception("vgrad could not record into %s; it tries again", folder.path)
                 self._tell(f"{type(error).__name__}: {error}")
                 return False
         return True

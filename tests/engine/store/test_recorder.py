@@ -20,6 +20,7 @@ from tests.soak import times
 from tests.waiting import until
 
 import vgrad
+from vgrad.controls.controls import Pause
 from vgrad.errors import DataError
 from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded, RunStarted
 from vgrad.run.recording import recorded
@@ -203,6 +204,29 @@ def test_a_folder_that_cannot_be_written_costs_the_run_nothing(tmp_path: Path) -
         until(lambda: problems)
     assert session.exception is None
     assert problems[0]
+
+
+def test_an_error_in_what_takes_the_commands_is_told_and_recording_goes_on() -> None:
+    session = small_run(steps=None)
+    problems: list[str | None] = []
+    taken: list[str] = []
+
+    def take(sent: inbox.SentCommand) -> None:
+        taken.append(sent.command_id)
+        raise RuntimeError("nobody is at home")
+
+    folder = RunFolder.create("faulty")
+    with Recorder(session.cursor, folder, on_command=take, on_problem=problems.append) as recorder:
+        session.start()
+        until(folder.inbox.exists)
+        asked = inbox.send(folder.inbox, Pause())
+        until(lambda: problems and problems[-1] is None)
+        session.stop()
+        session.join()
+    assert taken == [asked] and recorder.problem is None
+    assert problems[0] == "RuntimeError: nobody is at home"
+    with RunReader(folder) as reader:
+        assert isinstance(reader.take().notices[-1].body, RunEnded)
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "other", "newer", "truncated"])
