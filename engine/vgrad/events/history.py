@@ -140,7 +140,7 @@ class History:
             ValueError: If the steps do not increase or a shape is wrong.
         """
         step = np.asarray(steps, dtype=np.int64)
-        with np.errstate(over="ignore"):  # an infinity is what shall be seen
+        with np.errstate(over="ignore"):  # an infinity is to be seen
             value = np.asarray(values, dtype=np.float32)
         if step.ndim != 1 or value.shape != (len(step), self.num_channels):
             raise ValueError(f"values must be ({step.size}, {self.num_channels}), got {value.shape}")

@@ -33,7 +33,7 @@ def test_spending_never_exceeds_the_share_by_more_than_the_most_expensive_layer(
 
 @given(st.floats(0.001, 0.5), st.floats(0.02, 40.0))
 def test_the_share_is_really_used(share: float, cost_in_steps: float) -> None:
-    """Dear layers are measured as often as many steps pay for, and cheap ones many at once."""
+    """Expensive layers are measured as often as many steps pay for, and cheap ones many at once."""
     step_s = 1e-3
     cost_s = cost_in_steps * share * step_s
     budget, num_measured, num_steps = Budget(share), 0, 2000

@@ -96,7 +96,7 @@ def test_a_step_makes_one_copy_and_reads_no_number(steering: str, budget: float)
             assert read_backs.seen == {"copy": step}
         tap.records(wait=True)
         assert (tap.stats().measured_step.max() > 0) == (budget > 0), (
-            "the dear statistics ride on the same copy"
+            "the expensive statistics come with the same copy"
         )
 
 

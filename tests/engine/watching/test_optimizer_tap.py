@@ -78,7 +78,7 @@ def assert_watching_changes_nothing(bare: Task, watched: Task, num_steps: int) -
     torch.manual_seed(5)
     trainer = Trainer(watched, RunConfig.make(watch_budget=1.0))
     losses = [trainer.train_step().loss for _ in range(num_steps)]
-    assert (trainer.stats().measured_step > 0).any(), "the expensive statistics must have been at work too"
+    assert (trainer.stats().measured_step > 0).any(), "the expensive statistics must have been measured too"
     trainer.close()
     assert losses == expected
     assert torch.equal(torch.get_rng_state(), random_state)

@@ -20,11 +20,11 @@ from vgrad_tui.app.app import VgradApp
 from vgrad_tui.state.glossary import KINDS, SURE, TAGS
 from vgrad_tui.widgets.verdict import VerdictLines
 
-CLIP, ANEW = Set("clip", ClipGradNorm(1.0)), Reinit("torch")
+CLIP, REINIT = Set("clip", ClipGradNorm(1.0)), Reinit("torch")
 LOST = Verdict(
     "non-finite",
     "at step 301 the loss is nan and the gradient of 6 of 6 layers is not finite",
-    remedy=(CLIP, ANEW),
+    remedy=(CLIP, REINIT),
     advice="the weights are lost",
     confidence=0.89,
 )
@@ -234,11 +234,11 @@ async def test_the_remedy_of_a_lost_run_trains_on_as_it_says() -> None:
         await pull(pilot, source, became(LOST))
         await pull(pilot, source, paused(303))
         await pilot.press("r", "r")  # the second before an answer
-        assert source.submitted == [CLIP, ANEW, Resume()]
+        assert source.submitted == [CLIP, REINIT, Resume()]
         clipped = Controls(clip=ClipGradNorm(1.0), paused=True)
         answers = (
             CommandApplied(303, CLIP, clipped),
-            CommandApplied(303, ANEW, clipped),
+            CommandApplied(303, REINIT, clipped),
             CommandApplied(303, Resume(), Controls(clip=ClipGradNorm(1.0))),
         )
         await pull(pilot, source, make_batch(notices=answers, verdict=Verdict("starting", "")))

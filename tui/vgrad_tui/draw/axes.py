@@ -13,7 +13,7 @@ Tick = tuple[float, str]
 
 _ENDS = (10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 90, 100)
 _FEWEST_STEPS = 20
-_FEWEST_TICKS = 3  # the round step can be 2.5 times what was asked for, and one tick shall remain
+_FEWEST_TICKS = 3  # the round step can be 2.5 times what was asked for, and one tick is to remain
 
 
 def nice_range(step: int) -> int:

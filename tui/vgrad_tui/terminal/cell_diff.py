@@ -90,8 +90,9 @@ class CellDiff:
                 start -= 1
             while stop < end and shown[stop] == "":
                 stop += 1
-            yield Control.move_to(start, y).segment.text
-            yield from _write(shown, shown_looks, start, stop, pen)
+            for first, last in _sure_stretches(shown, start, stop):
+                yield Control.move_to(first, y).segment.text
+                yield from _write(shown, shown_looks, first, last, pen)
 
 
 class ChangedCells(CompositorUpdate):
@@ -157,6 +158,19 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
             start = index
         last = index
     yield start, last + 1
+
+
+def _sure_stretches(texts: list[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Cut ``[start, stop)`` after every cell of several characters.
+
+    Terminals disagree on how wide these are, so what follows one is told its place.
+    """
+    if max(map(len, texts[start:stop])) > 1:
+        for index in range(start, stop - 1):
+            if texts[index + 1] and len(texts[index] or texts[index - 1]) > 1:
+                yield start, index + 1
+                start = index + 1
+    yield start, stop
 
 
 def _write(texts: list[str], looks: list[Look], start: int, stop: int, pen: Pen) -> Iterator[str]:
