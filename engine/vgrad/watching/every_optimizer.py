@@ -200,7 +200,8 @@ class EveryOptimizer:
         ready = [(key, ref()) for key, ref in new]
         ready = [(key, each) for key, each in ready if each is None or may_be_hooked(each)]
         try:
-            for group in parts_of([each for _, each in ready if each is not None]):
+            # An optimizer may have become a wrapper since it was noticed, for that is when it was made.
+            for group in parts_of([each for _, each in ready if each is not None and not is_wrapper(each)]):
                 params = [param for each in group for one in each.param_groups for param in one["params"]]
                 self._add(params, group, is_kept=False)
         finally:

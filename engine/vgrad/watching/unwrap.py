@@ -27,18 +27,37 @@ def unwrap_optimizer(optimizer: object) -> torch.optim.Optimizer:
     Raises:
         ConfigError: If ``optimizer`` is none and wraps none.
     """
-    found = optimizer
-    while not isinstance(found, torch.optim.Optimizer) or is_wrapper(found):
-        inner = getattr(found, "optimizer", None)
-        if inner is None or inner is found:
-            raise ConfigError(f"not a torch optimizer, and no wrapper of one: {type(optimizer).__name__}")
-        found = inner
-    return found
+    found: object = optimizer
+    seen: list[object] = []
+    while found is not None and not any(found is each for each in seen):
+        seen.append(found)
+        found = _inner_optimizer(found)
+    if not isinstance(seen[-1], torch.optim.Optimizer):
+        raise ConfigError(f"not a torch optimizer, and no wrapper of one: {type(optimizer).__name__}")
+    return seen[-1]
 
 
 def is_wrapper(optimizer: torch.optim.Optimizer) -> bool:
     """Whether its ``step`` calls that of another optimizer, which has the hooks."""
-    return bool(_kinds(optimizer) & _OPTIMIZER_WRAPPERS)
+    return _inner_optimizer(optimizer) is not None
+
+
+def _inner_optimizer(outer: object) -> object | None:
+    """What ``outer`` calls to make a step; None where it makes its own.
+
+    An optimizer that is no wrapper by its class, such as SAM or Lookahead, makes its step by another one
+    where it holds one of the very same parameter groups.
+    """
+    if _kinds(outer) & _OPTIMIZER_WRAPPERS:
+        return getattr(outer, "optimizer", None)
+    held = [
+        each for each in getattr(outer, "__dict__", {}).values() if isinstance(each, torch.optim.Optimizer)
+    ]
+    if isinstance(outer, torch.optim.Optimizer):
+        groups = getattr(outer, "param_groups", None)
+        held = [each for each in held if groups is not None and getattr(each, "param_groups", None) is groups]
+        return held[0] if held else None
+    return held[0] if len(held) == 1 else getattr(outer, "optimizer", None)
 
 
 def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) -> nn.Module:

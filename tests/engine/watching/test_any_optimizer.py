@@ -630,6 +630,54 @@ class AcceleratedOptimizer(torch.optim.Optimizer):
         return self.optimizer.step(closure)
 
 
+class SharpnessAware(torch.optim.Optimizer):
+    """As the public ones: two passes a step, and an optimizer over the same groups makes the update."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.05})
+        self.base_optimizer = torch.optim.SGD(self.param_groups, lr=0.05)
+        self.param_groups = self.base_optimizer.param_groups
+
+    def first_step(self) -> None:
+        with torch.no_grad():
+            self._moved = [0.01 * param.grad for group in self.param_groups for param in group["params"]]
+            self._move(1)
+        self.zero_grad()
+
+    def second_step(self) -> None:
+        with torch.no_grad():
+            self._move(-1)
+        self.base_optimizer.step()
+        self.zero_grad()
+
+    def _move(self, sign: int) -> None:
+        params = [param for group in self.param_groups for param in group["params"]]
+        for param, moved in zip(params, self._moved, strict=True):
+            param.add_(moved, alpha=sign)
+
+
+class Plain:
+    """A wrapper that is no optimizer."""
+
+    def __init__(self, base: torch.optim.Optimizer) -> None:
+        self.base = base
+
+
+def test_an_optimizer_that_updates_by_another_one_is_watched_there() -> None:
+    model = make_model()
+    optimizer = SharpnessAware(model.parameters())
+    with vgrad.watch(model, Plain(optimizer)) as watch:
+        for rows in batches(3):
+            loss_of(model, rows).backward()
+            optimizer.first_step()
+            loss = loss_of(model, rows)
+            loss.backward()
+            optimizer.second_step()
+        records = watch.records()
+    assert [record.step for record in records] == [1, 2, 3]
+    assert records[-1].loss == loss.item(), "of the pass whose gradients are used"
+
+
 def test_wrapped_optimizers_and_models_are_unwrapped() -> None:
     model = make_model()
     inner = SGD(model.parameters())

@@ -49,6 +49,24 @@ def test_every_step_is_seen_with_its_loss(watch: Watch) -> None:
     assert watch.layers == ("0", "2")
 
 
+class WithAnother(torch.optim.SGD):
+    """Makes its steps by another optimizer of the same groups, which it makes itself."""
+
+    def __init__(self, params: Iterator[nn.Parameter]) -> None:
+        super().__init__(params, lr=0.1)
+        self.other = torch.optim.SGD(self.param_groups, lr=0.1)
+        self.param_groups = self.other.param_groups
+
+    def step(self, closure: None = None) -> None:
+        self.other.step()
+
+
+def test_an_optimizer_that_steps_by_another_one_is_one_part(watch: Watch) -> None:
+    model = make_model()
+    train(model, WithAnother(model.parameters()))
+    assert [part.step for part in watch.parts] == [5]
+
+
 def test_a_first_step_with_a_closure_is_seen(watch: Watch) -> None:
     model = make_model()
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
