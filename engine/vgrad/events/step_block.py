@@ -152,11 +152,6 @@ class StepBlock:
         return self.part, self.links, num_layers, self.link_norms is None
 
     @property
-    def loss_or_nan(self) -> Float64s:
-        """The losses, for charts and averages, where NaN may stand for "not known" as well."""
-        return np.where(self.loss_known, self.loss, np.nan)
-
-    @property
     def nbytes(self) -> int:
         """Bytes of all columns."""
         return sum(column.nbytes for name in COLUMN_TYPES if (column := getattr(self, name)) is not None)

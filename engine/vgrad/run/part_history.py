@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from vgrad.events.step_record import StepRecord
     from vgrad.events.time_stats import TimeStats
 
-LOSS, GRAD_NORM, APPLIED_NORM, LR = range(4)
-"""Channels of `PartHistory.scalars`."""
-
-_SCALAR_BYTES = 2 * 2**20
+_LOSS_BYTES = 2**20
 _LAYER_BYTES = 40 * 2**20
 
 
@@ -46,7 +43,7 @@ class PartHistory:
         time: The newest gradient through time, where the model has one.
         metrics: The newest of each number that the training loop itself has logged, by name.
         num_skipped: Steps that were dropped because their gradient was not finite.
-        scalars: Loss, norms and learning rate of every step, bounded; a loss that is not known is NaN.
+        losses: Loss of every step where it is known, bounded.
         layers: Gradient norms of every layer, bounded; None until the part has started.
         layer_sizes: Parameters per layer, float64 of shape ``(num_layers,)``.
         speed: How fast it trains.
@@ -60,7 +57,7 @@ class PartHistory:
         self.time: TimeStats | None = None
         self.metrics: dict[str, float] = {}
         self.num_skipped = 0
-        self.scalars = History.sized(4, max_bytes=_SCALAR_BYTES)
+        self.losses = History.sized(1, max_bytes=_LOSS_BYTES)
         self.layers: History | None = None
         self.layer_sizes: NDArray[np.float64] = np.ones(0)
         self.speed = Speed()
@@ -84,8 +81,8 @@ class PartHistory:
 
     def take(self, block: StepBlock, controls: Controls) -> None:
         """Take in steps that were made with these controls."""
-        values = (block.loss_or_nan, block.grad_norm, block.applied_norm, block.lr)
-        self.scalars.extend(block.step, np.column_stack(values))
+        known = block.loss_known
+        self.losses.extend(block.step[known], block.loss[known, None])
         self._take_layers(block.step, block.grad_norms)
         self.num_skipped += int(block.skipped.sum())
         self.record = block.record(-1)
@@ -154,6 +151,6 @@ class PartHistory:
 
     def _losses(self, start: int, stop: int) -> NDArray[np.float32]:
         """Known losses of steps ``[start, stop)``, as many as were recorded."""
-        buckets = self.scalars.window(start, stop, max(2, stop - start), [LOSS])
+        buckets = self.losses.window(start, stop, max(2, stop - start))
         losses: NDArray[np.float32] = buckets.mean[buckets.count > 0, 0]
         return losses

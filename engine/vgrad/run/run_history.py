@@ -269,9 +269,9 @@ class RunHistory:
         return self.part.num_skipped
 
     @property
-    def scalars(self) -> History:
-        """The history of its loss, norms and learning rate."""
-        return self.part.scalars
+    def losses(self) -> History:
+        """The history of its loss, of the steps where that is known."""
+        return self.part.losses
 
     @property
     def layers(self) -> History | None:

@@ -70,7 +70,6 @@ def test_a_loss_that_is_not_known_is_not_nan() -> None:
     assert unknown.loss is None
     assert broken.loss is not None
     assert math.isnan(broken.loss)
-    assert np.isnan(block.loss_or_nan).all()
 
 
 def test_what_readers_share_cannot_be_written_to() -> None:

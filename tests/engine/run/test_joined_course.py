@@ -73,7 +73,7 @@ def replayed(folder: RunFolder) -> RunHistory:
 
 def assert_same_course(ours: RunHistory, theirs: RunHistory) -> None:
     assert ours.step == theirs.step
-    for mine, whole in ((ours.scalars, theirs.scalars), (ours.layers, theirs.layers)):
+    for mine, whole in ((ours.losses, theirs.losses), (ours.layers, theirs.layers)):
         assert mine is not None and whole is not None
         left, right = mine.window(1, STEPS + 1, STEPS), whole.window(1, STEPS + 1, STEPS)
         assert left.mean.tobytes() == right.mean.tobytes() and left.count.tolist() == right.count.tolist()
@@ -150,7 +150,7 @@ def test_a_screen_in_the_same_process_keeps_the_curve_when_the_run_is_rewound() 
         wait_for(lambda: history.controls.lr_scale == 0.5)
         screen.submit(Rewind(6))
         wait_for(lambda: history.info and history.info.parent and history.step > 9)
-        buckets = history.scalars.window(1, 10, 9)
+        buckets = history.losses.window(1, 10, 9)
         assert (buckets.count == 1).all() and np.isfinite(buckets.mean[:, 0]).all()
         assert history.marks == type(history.marks)(), "the command after step 6 is of another course"
         assert any(entry.text.startswith("lr") for entry in history.journal), "but was given, all the same"

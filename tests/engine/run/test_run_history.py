@@ -31,7 +31,6 @@ from vgrad.events.step_record import ChainLink
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
-from vgrad.run.part_history import LOSS
 from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
 from vgrad.run.summary import RunSummary
@@ -67,7 +66,7 @@ def test_a_reader_that_takes_all_at_once_knows_what_one_that_followed_knows() ->
     assert list(live.marks) == list(late.marks) == [(1, "clip norm 0.01")]
     assert live.clipping() == late.clipping()
     assert str(live.effect()) == str(late.effect())  # some of its numbers are NaN
-    for one, other in ((live.scalars, late.scalars), (live.layers, late.layers)):
+    for one, other in ((live.losses, late.losses), (live.layers, late.layers)):
         assert one is not None and other is not None
         np.testing.assert_array_equal(one.window(0, 301, 301).mean, other.window(0, 301, 301).mean)
     assert live.phase == "done"
@@ -181,7 +180,7 @@ def test_other_layers_begin_a_history_of_their_own_and_metrics_are_kept_by_name(
     )
     assert history.layers is not None and history.layers.last_step == 10 and history.layers.first_step == 6
     assert len(history.layer_marks()) == 4
-    assert history.scalars.first_step == 1, "the loss goes on"
+    assert history.losses.first_step == 1, "the loss goes on"
     assert history.part.metrics == {"acc": 0.75, "f1": 0.25}
     assert "4 layers" in history.journal[-1].text
 
@@ -212,7 +211,7 @@ def test_a_loss_that_is_not_known_is_absent_and_breaks_nothing() -> None:
     summary = RunSummary.of(history, recipe="a", seed=0)
     assert (summary.loss_first, summary.loss_last, summary.verdict) == (None, None, "starting")
     assert history.record is not None and history.record.loss is None
-    assert np.isnan(history.scalars.window(1, 31, 30).mean[:, LOSS]).all()
+    assert not history.losses.window(1, 31, 30).count.any()
 
 
 @given(st.integers(1, 400), st.integers(1, 50))
@@ -233,10 +232,10 @@ def test_it_does_not_matter_how_the_steps_were_cut(num: int, size: int) -> None:
 def test_memory_does_not_grow_with_the_run() -> None:
     history = history_of(make_batch(notices=(RunStarted(info()),)))
     assert history.layers is not None
-    size = history.scalars.nbytes + history.layers.nbytes
+    size = history.losses.nbytes + history.layers.nbytes
     for first in range(1, 20_001, 1000):
         history.take(make_batch(step_records(1000, first=first)))
-    assert history.scalars.nbytes + history.layers.nbytes == size
+    assert history.losses.nbytes + history.layers.nbytes == size
 
 
 def test_the_end_says_how_it_ended() -> None:

@@ -97,7 +97,7 @@ def test_a_screen_that_attaches_folds_what_one_that_was_there_from_the_start_has
         early.close()
         late.close()
     assert attached.step == from_start.step == 3200
-    ours, theirs = attached.scalars.window(1, 3201, 200), from_start.scalars.window(1, 3201, 200)
+    ours, theirs = attached.losses.window(1, 3201, 200), from_start.losses.window(1, 3201, 200)
     for name in ("first_step", "min", "max", "mean", "count"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-5)
     assert attached.layers is not None and from_start.layers is not None

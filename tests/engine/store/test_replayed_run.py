@@ -43,7 +43,7 @@ def folder() -> RunFolder:
 
 
 def summary(history: RunHistory) -> tuple[object, ...]:
-    window = history.scalars.window(0, STEPS + 1, 100)
+    window = history.losses.window(0, STEPS + 1, 100)
     return (
         history.step,
         history.phase,

@@ -46,6 +46,24 @@ async def test_a_loss_that_is_not_known_is_not_shown_as_nan() -> None:
         assert "loss" not in line_with(app, "training, step 50")
 
 
+@pytest.mark.parametrize("num_steps", [12, 600])
+async def test_the_chart_marks_losses_that_are_nan_and_not_those_that_are_not_known(num_steps: int) -> None:
+    """Of a process that was attached to, the loss of the first step is not known."""
+    for loss, is_marked in ((None, False), (math.nan, True)):
+        source = ScriptedSource()
+        app = VgradApp(source)
+        async with app.run_test(size=(120, 36)) as pilot:
+            odd = {1, 5}
+            steps = tuple(
+                make_record(step, loss=loss if step in odd else 2.0) for step in range(1, num_steps + 1)
+            )
+            await play(pilot, source, [make_batch(notices=(RunStarted(make_info()),)), make_batch(steps)])
+            app.refresh_view(chart=True)
+            await pilot.pause()
+            top = next(line for line in screen_lines(app)[3:8] if "┤" in line or "│" in line)
+            assert ("×" in top) == is_marked
+
+
 async def test_a_learning_rate_that_is_not_known_is_not_shown_as_nan() -> None:
     source = ScriptedSource()
     app = VgradApp(source)

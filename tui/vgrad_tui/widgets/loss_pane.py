@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgrad.events.history import Buckets
-from vgrad.run.part_history import LOSS
 from vgrad_tui.draw.charts import LossChart, draw_loss, nice_range
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.draw.runs import Runs, cut_short, rule
@@ -94,14 +93,11 @@ class LossPane(Lines):
 
     def _data(self, state: State) -> LossChart:
         first, last = self.steps_shown(state)
-        buckets = state.scalars.window(first, last + 1, max(2, self.size.width), [LOSS])
+        buckets = state.losses.window(first, last + 1, max(2, self.size.width))
         shown = [(step, loss) for step, loss in state.validations if first <= step <= last]
         # A mark every few columns: more would bury the curve. The newest is always among them.
         shown = shown[:: -max(1, _CELLS_PER_VALIDATION * len(shown) // self.size.width)][::-1]
-        recorded = buckets.count > 0
-        if state.record is not None and state.record.loss is None:
-            recorded &= ~np.isnan(buckets.max[:, 0])  # not known, which is not the same as NaN
-        buckets = buckets.rows(recorded)
+        buckets = buckets.rows(buckets.count > 0)
         middle = buckets.first_step + (buckets.steps_per_bucket - 1) / 2
         return LossChart(
             steps=np.clip(middle, first, last),
