@@ -110,8 +110,10 @@ def test_what_follows_a_sign_of_several_characters_is_written_where_it_stands(si
 def test_a_sign_that_the_terminal_draws_in_another_width_moves_nothing_behind_it() -> None:
     screen, stream = emulator()  # to which this sign has one cell; to Rich it has two
     text = "\u26a0\ufe0fone \u26a0\ufe0f two"
-    update = LayoutUpdate([[Strip([Segment(text)]).adjust_cell_length(WIDTH)]], Region(0, 0, WIDTH, 1))
-    stream.feed(CellDiff().reduce(update, CONSOLE))
+    painter = CellDiff()
+    for shown in ("x" * WIDTH, text):
+        update = LayoutUpdate([[Strip([Segment(shown)]).adjust_cell_length(WIDTH)]], Region(0, 0, WIDTH, 1))
+        stream.feed(painter.reduce(update, CONSOLE))
     assert screen.display[0].rstrip() == "\u26a0 one \u26a0  two"
 
 

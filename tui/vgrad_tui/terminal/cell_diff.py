@@ -90,9 +90,8 @@ class CellDiff:
                 start -= 1
             while stop < end and shown[stop] == "":
                 stop += 1
-            for first, last in _sure_stretches(shown, start, stop):
-                yield Control.move_to(first, y).segment.text
-                yield from _write(shown, shown_looks, first, last, pen)
+            for first, last in _stretches(shown, start, stop):
+                yield from _write_at(y, shown, shown_looks, first, last, pen)
 
 
 class ChangedCells(CompositorUpdate):
@@ -160,17 +159,27 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
     yield start, last + 1
 
 
-def _sure_stretches(texts: list[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Cut ``[start, stop)`` after every cell of several characters.
+def _stretches(texts: list[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Cut ``[start, stop)`` before and after every sign that is made of several characters.
 
-    Terminals disagree on how wide these are, so what follows one is told its place.
+    Terminals disagree on how wide these are, so each is written by itself, and the next text at a place of its own.
     """
     if max(map(len, texts[start:stop])) > 1:
-        for index in range(start, stop - 1):
-            if texts[index + 1] and len(texts[index] or texts[index - 1]) > 1:
-                yield start, index + 1
-                start = index + 1
+        begins = [index for index in range(start + 1, stop) if texts[index]]  # not within a wide character
+        for index in begins:
+            if len(texts[index]) > 1 or len(texts[index - 1] or texts[index - 2]) > 1:
+                yield start, index
+                start = index
     yield start, stop
+
+
+def _write_at(y: int, texts: list[str], looks: list[Look], start: int, stop: int, pen: Pen) -> Iterator[str]:
+    """The output for the cells ``start`` to ``stop - 1`` of row ``y``, which `_stretches` gave."""
+    place = Control.move_to(start, y).segment.text
+    if len(texts[start]) > 1:  # where the sign is drawn narrower, nothing old may stay beside it
+        yield place + pen.write(" " * (stop - start), looks[start])
+    yield place
+    yield from _write(texts, looks, start, stop, pen)
 
 
 def _write(texts: list[str], looks: list[Look], start: int, stop: int, pen: Pen) -> Iterator[str]:
