@@ -162,7 +162,7 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
 def _stretches(texts: list[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Cut ``[start, stop)`` before and after every sign that is made of several characters.
 
-    Terminals disagree on how wide these are, so each is written by itself, and the next text at a place of its own.
+    Terminals disagree on how wide these are: each is written by itself, and the cursor is placed behind it.
     """
     if max(map(len, texts[start:stop])) > 1:
         begins = [index for index in range(start + 1, stop) if texts[index]]  # not within a wide character
