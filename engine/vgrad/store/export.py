@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 from vgrad.controls.wording import describe
@@ -52,12 +53,12 @@ def rows_of(reader: RunReader) -> Iterator[Row]:
 
 
 def _rows_in(batch: Batch) -> Iterator[Row]:
-    waiting = list(batch.notices)
+    waiting = deque(batch.notices)
     for block in sorted(batch.blocks, key=lambda block: int(block.step[0])):
         for record in block.records():
             # An event belongs before its step: a command affects that one first.
             while waiting and waiting[0].step <= record.step:
-                yield _event(waiting.pop(0))
+                yield _event(waiting.popleft())
             values = {name: getattr(record, name) for name in STEP_COLUMNS}
             yield {"kind": "step", "part": record.part, "step": record.step, **values}
     yield from map(_event, waiting)

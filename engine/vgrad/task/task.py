@@ -140,7 +140,7 @@ class Task:
         self.baseline = captured["baseline"]
 
     def validate(self) -> float | None:
-        """Return the mean loss on the validation data; no weight and no random state changes.
+        """Return the mean loss on the validation data; no weight, mode or random state changes.
 
         None without validation data.
         """
@@ -180,7 +180,7 @@ class Task:
             )
 
     def _on_validation_data(self, measure: Callable[[Any, Any], Tensor]) -> float | None:
-        was_training = self.model.training
+        modes = [(module, module.training) for module in self.model.modules()]
         is_kept = isinstance(self.validation, Microbatch)  # a loader draws random numbers whenever it begins
         mean, num_samples = None, 0
         self.model.eval()
@@ -192,7 +192,9 @@ class Task:
                     share = batch.num_samples / num_samples if num_samples else 1.0
                     mean = value if mean is None else mean + (value - mean) * share
         finally:
-            self.model.train(was_training)
+            for module, was_training in modes:  # parents first; a frozen part may be in another mode
+                if module.training != was_training:
+                    module.train(was_training)
         return mean
 
 

@@ -139,6 +139,20 @@ def other_optimizer(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD([*model.parameters(), *nn.Linear(2, 2).parameters()], lr=0.1)
 
 
+def test_validating_leaves_every_module_in_its_own_mode() -> None:
+    frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5)))
+    model = nn.Sequential(frozen, nn.Dropout(0.5), nn.Linear(4, 1))
+    frozen.eval()
+    frozen[2].train()
+    before = {name: module.training for name, module in model.named_modules()}
+    mine = task(model=model, validation=PAIRS)
+    seen = []
+    model[-1].register_forward_hook(lambda *_: seen.append({m.training for m in model.modules()}))
+    assert mine.validate() is not None
+    assert seen and all(modes == {False} for modes in seen)
+    assert {name: module.training for name, module in model.named_modules()} == before
+
+
 def test_what_does_not_go_together_is_refused_with_the_reason() -> None:
     frozen = nn.Linear(4, 1).requires_grad_(False)
     model = nn.Linear(4, 1)
