@@ -36,7 +36,7 @@ from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.tracebacks import leave_out_this_frame
-from vgrad.watching.unwrap import as_module, is_wrapper
+from vgrad.watching.unwrap import as_module, is_wrapper, shards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,13 +200,18 @@ class EveryOptimizer:
         ready = [(key, ref()) for key, ref in new]
         ready = [(key, each) for key, each in ready if each is None or may_be_hooked(each)]
         try:
-            # An optimizer may have become a wrapper since it was noticed, for that is when it was made.
-            for group in parts_of([each for _, each in ready if each is not None and not is_wrapper(each)]):
+            for group in parts_of(self._own_steps([each for _, each in ready if each is not None])):
                 params = [param for each in group for one in each.param_groups for param in one["params"]]
                 self._add(params, group, is_kept=False)
         finally:
             for key, _ in ready:
                 self._new.pop(key, None)
+
+    def _own_steps(self, optimizers: Sequence[Optimizer]) -> Sequence[Optimizer]:
+        """Those whose steps are not steps of another one, which they may be since they were noticed."""
+        watched = [each for part in self.watch.parts for each in part.optimizers]
+        shards = {id(shard) for each in (*watched, *optimizers) for shard in shards_of(each)}
+        return [each for each in optimizers if not is_wrapper(each) and id(each) not in shards]
 
     def notice_existing(self) -> None:
         """Notice the optimizers that this process has made before `begin`, and those that it unpickled."""

@@ -42,6 +42,16 @@ def is_wrapper(optimizer: torch.optim.Optimizer) -> bool:
     return _inner_optimizer(optimizer) is not None
 
 
+def shards_of(optimizer: torch.optim.Optimizer) -> Sequence[torch.optim.Optimizer]:
+    """Optimizers that ``optimizer`` steps itself over parameters of its own, as `ZeroRedundancyOptimizer`."""
+    own = {id(param) for param in _params_of(optimizer)}
+    return [
+        each
+        for each in _held_by(optimizer)
+        if not is_wrapper(optimizer) and own.issuperset(map(id, _params_of(each)))
+    ]
+
+
 def _inner_optimizer(outer: object) -> object | None:
     """What ``outer`` calls to make a step; None where it makes its own.
 
@@ -50,14 +60,21 @@ def _inner_optimizer(outer: object) -> object | None:
     """
     if _kinds(outer) & _OPTIMIZER_WRAPPERS:
         return getattr(outer, "optimizer", None)
-    held = [
-        each for each in getattr(outer, "__dict__", {}).values() if isinstance(each, torch.optim.Optimizer)
-    ]
+    held = _held_by(outer)
     if isinstance(outer, torch.optim.Optimizer):
         groups = getattr(outer, "param_groups", None)
         held = [each for each in held if groups is not None and getattr(each, "param_groups", None) is groups]
         return held[0] if held else None
     return held[0] if len(held) == 1 else getattr(outer, "optimizer", None)
+
+
+def _held_by(thing: object) -> list[torch.optim.Optimizer]:
+    held = getattr(thing, "__dict__", {}).values()
+    return [each for each in held if isinstance(each, torch.optim.Optimizer)]
+
+
+def _params_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [param for group in getattr(optimizer, "param_groups", ()) for param in group["params"]]
 
 
 def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) -> nn.Module:

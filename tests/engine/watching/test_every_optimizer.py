@@ -61,10 +61,32 @@ class WithAnother(torch.optim.SGD):
         self.other.step()
 
 
-def test_an_optimizer_that_steps_by_another_one_is_one_part(watch: Watch) -> None:
+class OverShards(torch.optim.SGD):
+    """Steps an optimizer of its own over a part of the parameters, with the rates of its own groups."""
+
+    def __init__(self, params: Iterator[nn.Parameter]) -> None:
+        super().__init__(params, lr=0.1)
+        self.optim = torch.optim.SGD(self.param_groups[0]["params"][:2], lr=0.1)
+
+    def step(self, closure: None = None) -> None:
+        self.optim.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+        self.optim.step()
+        self.optim.param_groups[0]["lr"] = 0.1
+
+
+@pytest.mark.parametrize("kind", [WithAnother, OverShards])
+def test_an_optimizer_that_steps_by_another_one_is_one_part(
+    watch: Watch, kind: type[torch.optim.SGD]
+) -> None:
     model = make_model()
-    train(model, WithAnother(model.parameters()))
-    assert [part.step for part in watch.parts] == [5]
+    optimizer = kind(model.parameters())
+    train(model, optimizer)
+    assert [(part.step, part.layers) for part in watch.parts] == [(5, ("0", "2"))]
+    watch.apply(Set("lr_scale", 0.5))
+    weight = model[0].weight
+    before = weight.detach().clone()
+    train(model, optimizer, steps=1)
+    torch.testing.assert_close(weight.detach(), before - 0.05 * weight.grad, msg="halved once")
 
 
 def test_a_first_step_with_a_closure_is_seen(watch: Watch) -> None:
