@@ -20,12 +20,14 @@ _LOSS_BLOW_UP = 100.0
 _BEYOND_RANGE = 10.0  # times the range of the losses so far
 _WORSE_THAN_FIRST_HIGH = 1.5
 _FAR_BEYOND = 3.0  # times the leap of the loss that came before any long step
+_SINGLE = 10.0  # times as far: a single loss that says as much as the median of forty
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
 _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
 _FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
 _LEARNT_AGAIN = 0.35  # of the loss before: what explodes before it has learnt so much must learn it then
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
 _OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
+_NO_WRECK = 0.5  # of the first loss: what was thrown off answers as a constant does, and that costs more
 _BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
 _SHORT = 40  # steps after which an explosion may be over, and whose losses say so
 
@@ -62,7 +64,8 @@ class ExplosionWatch(JudgePart):
 
     For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
     data became harder, or the loss is another one. Where the steps after that are long, it is an explosion
-    that is over once the loss is back at that level, unless the run was thrown far beyond it. There, too,
+    that is over once the loss is back at that level, unless the run was thrown far beyond it. Where half of
+    the first loss is still gone, medians of forty losses say so, for single batches differ. There, too,
     high losses among the first that come as often later are the data's, and a run whose loss alone was high
     at first is well again once it is clearly below its first loss. What is said of twenty losses in a row
     compares them, after the first steps, with the median of the first three: one may be low by luck.
@@ -105,6 +108,7 @@ class ExplosionWatch(JudgePart):
         self._is_onset_sudden = False
         self._is_after_leap = False  # whether this explosion followed a leap of the loss at a calm step
         self._peak_loss = -math.inf  # of this explosion
+        self._peak_level = -math.inf  # the same of medians of forty losses
         self._was_blown_up = False  # at the step before
         self._first = FirstSteps(is_loss_known=is_loss_known)
         self._step = 0
@@ -174,6 +178,7 @@ class ExplosionWatch(JudgePart):
         is_another_loss = not self.is_loss_known and reach is not None and reach.is_exceeded
         if self._since is not None:
             self._peak_loss = max(self._peak_loss, loss)
+            self._peak_level = max(self._peak_level, self._recent_loss())
             if step % _EVERY == 0 and self._is_over(step):
                 self._end()
         elif not is_another_loss and (words := self._begins_in_words(step, loss, clipped=clipped)):
@@ -276,10 +281,20 @@ class ExplosionWatch(JudgePart):
         return bool(self._high_steps) and step - self._high_steps[-1] < _EVERY
 
     def _is_at_new_level(self) -> bool:
-        """Whether the loss is no higher than the data alone had made it, and never was much higher."""
-        if not self._is_after_leap or self._is_beyond_onset(self._peak_loss, _FAR_BEYOND):
+        """Whether the loss is no higher than the data alone had made it, and never was much higher.
+
+        Where half of the first loss is still gone it may be somewhat higher: no wreck is so good, and single
+        batches differ.
+        """
+        if not self._is_after_leap:
             return False
-        return self._recent_loss() <= self._onset_loss
+        recent, peak = self._recent_loss(), self._peak_loss
+        if recent <= _NO_WRECK * self._first.loss:
+            peak = max(self._peak_level, peak / _SINGLE)
+            is_back = not self._is_beyond_onset(recent, _WORSE_THAN_FIRST_HIGH)
+        else:
+            is_back = recent <= self._onset_loss
+        return is_back and not self._is_beyond_onset(peak, _FAR_BEYOND)
 
     def _forget_the_level_before(self) -> None:
         for values in (self._norms, self._losses):
@@ -313,6 +328,7 @@ class ExplosionWatch(JudgePart):
             self._is_recently_high(step) and self._is_onset_sudden and not self.is_loss_known
         )
         self._peak_loss = max(list(self._losses)[-_EVERY:])
+        self._peak_level = -math.inf
         if self.unhealed_since is None:
             self._loss_healed, self._loss_over = self._calm_loss_upper, self._first.loss
             if self._num_seen <= NUM_FIRST + WINDOW and not self._had_learnt():

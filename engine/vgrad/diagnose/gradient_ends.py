@@ -26,12 +26,14 @@ class GradientEnds(JudgePart):
         last: Index of the last one.
         ratio_first: The ratio of the first step; NaN where neither end got anything.
         ratio_early: The ratio when the first steps were over; NaN before that.
+        ratio_stalled: The ratio at the first look of the stall that lasts; NaN while there is none.
     """
 
     def __init__(self, layer_sizes: Sequence[int]) -> None:
         self.first, self.last = 0, len(layer_sizes) - 1
         self.ratio_first = math.nan
         self.ratio_early = math.nan
+        self.ratio_stalled = math.nan
         self._roots = tuple(math.sqrt(size) for size in layer_sizes)
         self._rms: deque[tuple[float, float]] = deque(maxlen=WINDOW)
 
@@ -47,10 +49,14 @@ class GradientEnds(JudgePart):
         if is_first:
             self.ratio_first = self.ratio()
 
-    def look(self) -> None:
-        """Remember the ratio of the first look."""
+    def look(self, *, is_stalled: bool) -> None:
+        """Remember the ratio of the first look, and that of the first look of a stall while it lasts."""
         if math.isnan(self.ratio_early):
             self.ratio_early = self.ratio()
+        if not is_stalled:
+            self.ratio_stalled = math.nan
+        elif math.isnan(self.ratio_stalled):
+            self.ratio_stalled = self.ratio()
 
     @property
     def is_starved(self) -> bool:

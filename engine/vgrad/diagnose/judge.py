@@ -194,7 +194,7 @@ class Judge:
             return _verdict("exploding", "norm", self._norms.words(), remedy=remedy, advice=advice)
         if record.step % LOOK_EVERY and not was_exploding:
             return None
-        self._ends.look()
+        self._ends.look(is_stalled=False)
         symptoms = self._symptoms(record, stats, controls, time)
         finding = find_dead(symptoms)
         return self._nothing_found(symptoms) if finding is None else self._found(finding, controls)
@@ -211,7 +211,6 @@ class Judge:
         self._losses.observe(loss)
         self._overfitting.observe(loss)
         self._sums.observe(loss, record.grad_norm)
-        clipped = controls.clip is not None
         calm = self._explosions.calm_loss
         self._reach.observe(loss, record.grad_norm, record.applied_norm, record.largest_lr, calm)
         was_whole, was_exploding = self._explosions.unhealed_since is None, self._explosions.is_exploding
@@ -219,7 +218,7 @@ class Judge:
             record.step,
             loss,
             record.norm_left_by_loop,
-            clipped=clipped,
+            clipped=controls.clip is not None,
             update=self._largest_update(stats),
             reach=self._reach,
         )
@@ -230,8 +229,8 @@ class Judge:
         has_ended = was_exploding and not is_exploding  # which is to be said at once
         is_look = self._losses.num_seen == WARM_UP or record.step % LOOK_EVERY == 0 or has_ended
         if is_look:
-            self._ends.look()
             self._losses.look()
+            self._ends.look(is_stalled=self._losses.is_stalled)
             self._sums.look()
         if self._sums.are_found:
             return self._never_zeroed() if is_look else None
@@ -358,6 +357,7 @@ class Judge:
             ratio=self._ends.ratio(),
             ratio_first=self._ends.ratio_first,
             ratio_early=self._ends.ratio_early,
+            ratio_stalled=self._ends.ratio_stalled,
             updates=unknown if stats is None else natural_updates(record, stats, controls, self._info),
             has_thrown=self._explosions.has_thrown,
             zero_shares=unknown if stats is None else stats.zero_share.astype(np.float64),

@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 
 from vgrad.diagnose.part import JudgePart
+from vgrad.diagnose.slow_progress import SlowProgress
 
 STALL_STEPS = 200  # no progress in this many steps is a stall
 LOOK_EVERY = 40  # steps between two looks: stalls take their time, and looking costs some
@@ -28,7 +29,8 @@ class LossTrend(JudgePart):
         now: Mean over the last half of a stall's steps; NaN until there are as many steps.
         is_still: Whether the loss has made no progress in 200 steps.
         is_stalled: Whether it is still, and not far below where the first steps left it.
-        spread: Standard deviation of single losses around their trend; NaN until it is known.
+        slow_progress: Whether it may fall all the same, too slowly for 200 steps to show it.
+        spread: Standard deviation of the last 100 losses; NaN until there are 200.
         error: Standard error of ``now``.
     """
 
@@ -38,6 +40,7 @@ class LossTrend(JudgePart):
         self.now = math.nan
         self.is_still = False
         self.is_stalled = False
+        self.slow_progress = SlowProgress()
         self.num_seen = 0
         self._num_stalled = 0  # looks in a row
         self.spread = math.nan
@@ -95,9 +98,10 @@ class LossTrend(JudgePart):
         halves = np.array(self._losses).reshape(2, -1)
         before, after = float(halves[0].mean()), float(halves[1].mean())
         variance = float(halves.var(axis=1).sum())
-        self.spread, self.error = math.sqrt(variance / 2), math.sqrt(variance / 2 / halves.shape[1])
+        self.spread, self.error = float(halves[1].std()), math.sqrt(variance / 2 / halves.shape[1])
         # Small batches make losses noisy: a difference of less than 3 standard errors is no progress.
-        noise = 3.0 * math.sqrt(variance / halves.shape[1])
-        progress = max(_LEAST_PROGRESS * abs(before), noise)
+        error = math.sqrt(variance / halves.shape[1])
+        progress = max(_LEAST_PROGRESS * abs(before), 3.0 * error)
         self.now = after
+        self.slow_progress.look(self.num_seen, halves, error=error, least=progress)
         return before - after < progress

@@ -32,6 +32,8 @@ def nothing_found(
 ) -> Verdict:
     """Say how the run is, with what is worth knowing of it as tags.
 
+    A loss that does not fall beyond its noise over 200 steps may do so over more: `SlowProgress` is asked
+    before a run is called stalled.
     A run whose first layer gets next to nothing is not called healthy before it has learnt something: until
     a stall could be seen it is too early to tell.
     """
@@ -53,7 +55,8 @@ def nothing_found(
         evidence += f"; {overfitting.words()}"
     if explosions.has_spiked:
         found += ("spike",)
-    if losses.is_stalled:
+    may_learn_slowly = losses.slow_progress.is_found and not rates.is_finished
+    if losses.is_stalled and not may_learn_slowly:
         evidence += f"; {symptoms.stall}"
         if not rates.is_finished:  # which is why
             evidence += ", and the gradients do not say why"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,21 +126,31 @@ def against(finding: Finding, info: RunInfo, controls: Controls) -> Remedy:
             return _against_underflow(controls)
         case "overshoot" | "killed":
             return _against_long_steps(controls, has_killed=finding.rule == "killed")
-        case "dead":
-            advice = (
-                "re-initialise the weights, for units that never open get no gradient; or another activation"
-            )
-            return (Reinit("he"),), advice
+        case "dead" | "time-growth" | "saturated" | "faint":
+            return _ALWAYS[finding.rule]
         case "time":
             return _against_vanishing_in_time(info, controls)
-        case "faint":
-            advice = (
-                "outputs or units are saturated: look at the loss and the last layer, or scale the targets"
-            )
-            return (), advice
         case "depth" | "still" | "stuck":
             in_time = finding.rule != "still" and info.recurrent
             return (_against_vanishing_in_time if in_time else _against_vanishing_in_depth)(info, controls)
+
+
+_ALWAYS: Mapping[str, Remedy] = {
+    "dead": (
+        (Reinit("he"),),
+        "re-initialise the weights, for units that never open get no gradient; or another activation",
+    ),
+    "time-growth": (
+        (Set("clip", ClipGradNorm(1.0)), Reinit("torch")),
+        "the recurrent matrix is too large: re-initialise the weights, and clip the gradient",
+    ),
+    "saturated": ((), "scale the inputs to a mean of 0 and a spread of 1: raw ones saturate the units"),
+    "faint": (
+        (),
+        "outputs or units are saturated: look at the loss and the last layer, or scale the targets",
+    ),
+}
+"""The remedies that are the same for every run, by rule."""
 
 
 def _against_underflow(controls: Controls) -> Remedy:

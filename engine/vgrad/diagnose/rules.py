@@ -40,6 +40,8 @@ _FADED_NORM = (
 _INPUTS_ARE_ZERO = 0.75  # of a layer's gradient: then its weights get nothing, and its biases something
 _SLOPE_VANISHING = -0.1
 _TIME_RATIO_VANISHING = 1e-2
+_SLOPE_EXPLODING = 0.1
+_TIME_RATIO_EXPLODING = 1e4
 _STUCK = 0.07  # where no other number stands out; text models that learn what is easy in 40 steps come near
 _LEARNT_AT_ONCE = 0.9  # of the first loss: who is so far down has learnt it in the first steps
 _LEARNT_BLIND = 0.75  # the same where it is not known what a constant prediction costs
@@ -52,7 +54,10 @@ _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look lik
 _FAINT = 1e-3  # of what the batches' own differences make of the loss
 _SETTLES = 2e-3  # of the weights a step: shorter ones can settle
 
-FindingRule = Literal["underflow", "killed", "dead", "overshoot", "depth", "faint", "still", "time", "stuck"]
+FindingRule = Literal[
+    "underflow", "killed", "dead", "overshoot", "saturated", "depth", "faint", "still", "time", "time-growth",
+    "stuck",
+]  # fmt: skip
 FINDING_RULES: tuple[str, ...] = get_args(FindingRule)
 
 
@@ -80,7 +85,7 @@ def find(symptoms: Symptoms) -> Finding | None:
     in time, before what the loss shows of too long steps. A model that has nothing to learn from stands as
     high above a constant prediction as its steps make it tremble.
     """
-    for rule in (find_underflow, find_dead, _time, _overshoot, _depth, _faint, _still, _stuck):
+    for rule in (find_underflow, find_dead, _time, _overshoot, _saturated, _depth, _faint, _still, _stuck):
         finding = rule(symptoms)
         if finding is not None:
             return finding
@@ -198,11 +203,18 @@ def _depth(s: Symptoms) -> Finding | None:
     now stands still may have reached its end: then the first layer must stand still, too, and nobody may have
     asked for that. In one that never learnt, large updates of a small gradient, as adaptive optimizers make
     them, did not make up for it. A layer that got an ordinary gradient and gets exactly none at once is
-    frozen or no longer used: a gradient that vanishes becomes small before.
+    frozen or no longer used: a gradient that vanishes becomes small before. A gradient that became small
+    after the run had begun to stand still is not why it does where the layer moves all the same: weights that
+    have nothing to learn decay. Where it is not known what a constant prediction costs, a run that has lost
+    nine tenths of its first loss may have learnt what there is: then only a gradient of less than a hundred
+    thousandth is evidence.
     """
     if s.norms[s.first] == 0 and not _has_faded(s, was_alive=True):
         return None
     first = float(s.updates[s.first])
+    is_older = s.ratio_stalled >= RATIO_VANISHING and first >= _UPDATE_VANISHING  # the stall
+    if is_older or (_has_learnt_at_once(s) and s.first_ratio >= RATIO_HOPELESS):
+        return None
     is_still = first < _UPDATE_VANISHING and not s.is_held_back
     is_starved = s.first_ratio < RATIO_VANISHING and (
         s.never_learnt or is_still or s.first_ratio < RATIO_HOPELESS
@@ -217,6 +229,28 @@ def _depth(s: Symptoms) -> Finding | None:
         "depth",
         f"{s.names[s.first]} gets {s.ratio:.0e} of the gradient of {s.names[s.last]} and {moves}; {s.stall}",
         (s.first,),
+    )
+
+
+def _saturated(s: Symptoms) -> Finding | None:
+    """Claims that the units of the first layers are saturated: raw inputs hold them at their ends.
+
+    Evidence: the gradient of these layers was measured, and has been exactly zero from the first step on; the
+    layer above them gets one for its weights, so that their outputs are not zero, as those of dead units are;
+    and a uniform guess would be as good. A run that learns is not meant: its first layers may be unused.
+    """
+    num_silent = len(s.names) if s.silent.all() else int(np.argmin(s.silent))
+    if not 0 < num_silent < len(s.names) or s.ever[:num_silent].any() or not s.is_a_guess:
+        return None
+    if s.stalled_for < _PLATEAU or not (s.zero_shares[:num_silent] == 1).all():
+        return None
+    below, above = s.names[num_silent - 1], s.names[num_silent]
+    return Finding(
+        "vanishing",
+        "saturated",
+        f"{below} gets a gradient of exactly zero, and {above} one of its weights: the units between them are"
+        f" at the ends of their range, as raw inputs hold them; {s.stall}",
+        tuple(range(num_silent)),
     )
 
 
@@ -258,14 +292,27 @@ def _still(s: Symptoms) -> Finding | None:
 
 
 def _time(s: Symptoms) -> Finding | None:
-    """Claims that the gradient vanishes on its way back in time.
+    """Claims that the gradient vanishes, or explodes, on its way back in time.
 
-    Evidence: it falls by a tenth of a decade a step, to less than a hundredth, in a run that has learnt
-    nothing for 240 steps. A model may need no long memory, and have learnt what there is: where it is not
-    known what a constant prediction costs, nothing at all must have been learnt since the first steps, and
-    the loss must be near that of a uniform guess, or above it. Where that is not known either, a run whose
-    inputs say nothing looks the same, and is called vanishing, too.
+    Evidence of vanishing: it falls by a tenth of a decade a step, to less than a hundredth, in a run that has
+    learnt nothing for 240 steps. A model may need no long memory, and have learnt what there is: where it is
+    not known what a constant prediction costs, the loss must be that of a uniform guess, or above it. To be
+    below is to have learnt something, if only how frequent each answer is. Where that is not known either,
+    nothing at all must have been learnt since the first steps, and less than nine tenths of the first loss be
+    gone, for a mean far from zero is learnt at once. A run that is asked for what its inputs do not say looks
+    the same, and is called vanishing, too.
+
+    Evidence of exploding: it grows by as much a step, to ten thousand times the last step's, in a run that
+    stands still for as long and is no better than the best that is known to need no inputs.
     """
+    grows = s.time_slope > _SLOPE_EXPLODING and s.time_ratio > _TIME_RATIO_EXPLODING
+    if grows and s.stalled_for >= _PLATEAU and not (s.knows_baseline or _may_have_learnt(s)):
+        return Finding(
+            "exploding",
+            "time-growth",
+            f"the gradient grows by {s.time_slope:.2f} decades a step back in time, {s.time_ratio:.0e}-fold;"
+            f" {s.stall}",
+        )
     is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
     if s.stalled_for < _PLATEAU or not is_fading or (not s.knows_baseline and _may_have_learnt(s)):
         return None
@@ -279,9 +326,14 @@ def _time(s: Symptoms) -> Finding | None:
 
 def _may_have_learnt(s: Symptoms) -> bool:
     """Whether a run over time whose baseline is not known may have learnt what can be learnt."""
-    if s.is_a_guess:
-        return False
-    return s.progress > _BEYOND_NOISE or s.loss < LITTLE * s.uniform
+    if not math.isnan(s.uniform):
+        return not s.is_a_guess
+    return s.progress > _BEYOND_NOISE or _has_learnt_at_once(s)
+
+
+def _has_learnt_at_once(s: Symptoms) -> bool:
+    """Whether most of the first loss is gone, where it is not known that this means nothing."""
+    return s.learnt_in_all >= _LEARNT_AT_ONCE and not (s.knows_baseline or s.is_a_guess)
 
 
 def _stuck(s: Symptoms) -> Finding | None:

@@ -49,6 +49,7 @@ class Symptoms:
         ratio: Median root-mean-square gradient of the first of these layers over that of the last.
         ratio_first: The same at the very first step.
         ratio_early: The same over the first steps of the run.
+        ratio_stalled: The same when this stall was first seen; NaN where there is none.
         updates: ‖Δp‖/‖p‖ per layer, as it would be without clipping and scaling; NaN where frozen.
         has_thrown: Whether any step that was measured moved a layer by a tenth of its weights.
         zero_shares: Share of exactly zero gradient entries per layer.
@@ -80,6 +81,7 @@ class Symptoms:
     ratio: float
     ratio_first: float
     ratio_early: float
+    ratio_stalled: float
     updates: Floats
     has_thrown: bool
     zero_shares: Floats

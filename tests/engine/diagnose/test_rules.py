@@ -40,6 +40,36 @@ def test_a_gradient_is_faint_if_it_can_do_nothing_beside_what_batches_differ_by(
     assert at_its_floor.remedy == ()
 
 
+def test_a_gradient_is_not_faint_beside_what_the_loss_fell_by_before() -> None:
+    """All data at each step: the loss comes to the best there is, and the gradient to nothing."""
+    story = Story()
+    for step in range(600):
+        left = math.exp(-step / 12)
+        story.tell(1, loss=1 + 5 * left, norm=max(left, 1e-9), updates=(1e-5,) * 3)
+    assert story.judge.verdict.kind == "stalled"
+
+
+def test_a_gradient_that_fades_after_the_run_stood_still_is_not_why_it_does() -> None:
+    """Weights that have nothing to learn decay, and with them what reaches the first layer."""
+    updates = (5e-3, 1e-3, 1e-3)
+    decayed = noisy_story(300, shares=(0.2, 1.0, 1.0), updates=updates)
+    noisy_story(400, decayed, shares=(1e-3, 1.0, 1.0), updates=updates)
+    assert decayed.judge.verdict.kind == "stalled"
+    starved = noisy_story(700, shares=(1e-3, 1.0, 1.0), updates=updates)
+    assert (starved.judge.verdict.kind, starved.judge.verdict.rule) == ("vanishing", "depth")
+
+
+def noisy_story(
+    num_steps: int, story: Story | None = None, *, shares: tuple[float, ...], updates: tuple[float, ...]
+) -> Story:
+    """A run whose loss is 1 but for noise, or what follows of one."""
+    story = Story() if story is None else story
+    rng = np.random.default_rng(story.step)
+    for _ in range(num_steps):
+        story.tell(1, loss=1 + 0.1 * float(rng.normal()), shares=shares, updates=updates)
+    return story
+
+
 def test_gradients_are_sums_if_they_grow_and_hardly_change_while_losses_do() -> None:
     sums = noisy(400, norm=0.2, noise_of_norm=1e-4, growth=0.2)
     assert (sums.kind, sums.rule, sums.tags) == ("exploding", "sums", ("never-zeroed",))
@@ -53,6 +83,18 @@ def test_a_data_set_that_becomes_harder_explodes_nothing() -> None:
     assert harder.changes == ["healthy"], "the loss was as high before any long step was made"
     thrown = Story().tell(200, loss=0.1, norm=0.1).tell(1, loss=0.1, norm=9.0).tell(300, loss=0.6, norm=2.0)
     assert "exploding" in thrown.changes
+
+
+def test_harder_data_whose_batches_differ_much_explode_nothing_for_long() -> None:
+    def after_a_calm(high: float, norm: float) -> Story:
+        rng = np.random.default_rng(0)
+        story = Story().tell(40, loss=1.0).tell(160, loss=1e-4, norm=1e-4).tell(1, loss=0.2, norm=1.4)
+        for _ in range(300):
+            story.tell(1, loss=high * float(np.exp(rng.normal(0, 0.7))), norm=norm, updates=(1e-2,) * 3)
+        return story
+
+    assert after_a_calm(0.24, 1.5).is_well, "the first batch of these data was as high as most"
+    assert not after_a_calm(2.0, 9.0).is_well, "the steps after it have thrown the weights"
 
 
 def test_losses_near_zero_may_jump_by_any_factor() -> None:

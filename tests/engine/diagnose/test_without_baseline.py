@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,50 @@ def test_what_vanishes_back_in_time_is_a_fault_only_of_a_run_that_has_learnt_not
     assert (guess.kind, guess.rule) == ("vanishing", "time")
     learnt = judged(wavy(0.54), uniform=math.log(2), time=over_time(1e-9))
     assert learnt.kind == "stalled", "it needs no long memory: the loss is below that of a guess"
+    frequent = judged(wavy(0.61), uniform=math.log(2), time=over_time(1e-6))
+    assert frequent.kind == "stalled", (
+        "it knows how frequent each answer is, and there may be no more to know"
+    )
+
+
+def test_what_vanishes_back_in_time_is_no_fault_of_a_run_that_has_lost_most_of_its_first_loss() -> None:
+    """As a model does that forecasts readings around a mean far from zero: the mean is all there is."""
+    mean_alone = judged([17.0, *wavy(1.0)], time=over_time(1e-6))
+    assert mean_alone.kind == "stalled"
+    nothing = judged([1.05, *wavy(1.0)], time=over_time(1e-6))
+    assert (nothing.kind, nothing.rule) == ("vanishing", "time")
+
+
+def test_what_grows_back_in_time_explodes_in_a_run_that_has_learnt_nothing() -> None:
+    losses = [3e21, *wavy(2e21)]
+    grown = judged(losses, losses, time=over_time(1e12))
+    assert (grown.kind, grown.rule) == ("exploding", "time-growth")
+    assert grown.remedy
+    learnt = judged(wavy(0.3), uniform=math.log(2), time=over_time(1e12))
+    assert learnt.kind == "stalled", "it has learnt, whatever its gradient looks like"
+    assert judged(losses, losses, time=over_time(100.0)).kind == "stalled", "it hardly grows"
+
+
+def with_zero_shares(zero_shares: tuple[float, ...], *, loss: float) -> Verdict:
+    """The verdict on a run whose first layer never gets a gradient, and a uniform guess costs log 2."""
+    judge = Judge(INFO)
+    stats = replace(stats_of((0.0, 1e-3, 1e-3)), zero_share=np.array(zero_shares, dtype=np.float32))
+    for index, value in enumerate(wavy(loss)):
+        norms = np.array([0.0, 0.7, 0.7], dtype=np.float32)
+        record = StepRecord(index + 1, value, 0.1, 0.1, 1.0, 1.0, norms, 1, 32, 1, float(index), 1.0, 0.0)
+        judge.observe(record, stats, UNTOUCHED, None, math.log(2))
+    return judge.verdict
+
+
+def test_layers_that_get_zeros_are_saturated_where_their_outputs_are_not_zero_and_nothing_is_learnt() -> None:
+    saturated = with_zero_shares((1.0, 0.0, 0.0), loss=0.7)
+    assert (saturated.kind, saturated.rule) == ("vanishing", "saturated")
+    assert "scale the inputs" in saturated.advice
+    assert with_zero_shares((1.0, 0.9, 0.0), loss=0.7).kind == "dead", "the layer above gets zeros to read"
+    unused = with_zero_shares((1.0, 0.0, 0.0), loss=0.4)
+    assert (unused.kind, unused.tags) == ("stalled", ("unused",)), "the run has learnt without that layer"
+    frozen = with_zero_shares((math.nan, 0.0, 0.0), loss=0.7)
+    assert frozen.kind == "stalled", "there was no gradient to measure"
 
 
 @pytest.mark.parametrize(("level", "expected"), [(-0.03, "healthy"), (0.03, "exploding")])

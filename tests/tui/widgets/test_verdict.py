@@ -154,6 +154,7 @@ def test_every_tag_is_explained() -> None:
         ratio=1e-9,
         ratio_first=1.0,
         ratio_early=1.0,
+        ratio_stalled=np.nan,
         updates=updates,
         has_thrown=False,
         zero_shares=0 * ones,
