@@ -30,6 +30,7 @@ def test_a_screen_shows_the_history_steers_and_leaves_it_running(
         terminal.press("c")
         terminal.wait_for(r"clip +norm 1  @ [\d,]+")
         terminal.press("q")
+        terminal.wait_for(f"it runs on: vgrad-tui attach {run.name}")
         assert terminal.wait() == 0
     before = look(run)
     assert before.status == "alive"

@@ -49,7 +49,7 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     if run is not None and run.isdecimal():
         return _attach_process(int(run), frugal=frugal, ascii=ascii)
     from vgrad.store.listing import find_run
-    from vgrad_tui.launch import LAST_STEP, attach_app, replay_app
+    from vgrad_tui.launch import LAST_STEP, replay_app
 
     folder = (_chosen() if run is None else find_run(run)).newest()
     if not _has_terminal():
@@ -57,18 +57,29 @@ def attach(run: str | None, lists: bool, frugal: bool, ascii: bool | None) -> in
     gc.disable()  # until the first frame, as in `vgrad-tui run`
     if folder.pid() is None:
         return replay_app(folder, at_step=LAST_STEP, frugal=frugal, ascii=ascii)
-    return attach_app(folder, frugal=frugal, ascii=ascii)
+    return _show(folder, frugal=frugal, ascii=ascii)
 
 
 def _attach_process(pid: int, *, frugal: bool, ascii: bool | None) -> int:
     from vgrad.run.attach_pid import attach_process
-    from vgrad_tui.launch import attach_app
 
     folder = attach_process(pid, lambda sentence: click.echo(sentence, err=True))
     if not _has_terminal():
         click.echo(folder.name)
         return 0
-    return attach_app(folder, frugal=frugal, ascii=ascii)
+    return _show(folder, frugal=frugal, ascii=ascii)
+
+
+def _show(folder: RunFolder, *, frugal: bool, ascii: bool | None) -> int:
+    """Open the screen on a run that is alive; where it is left running, say how to come back."""
+    from vgrad.run.output import Output
+    from vgrad_tui.launch import attach_app
+
+    code = attach_app(folder, frugal=frugal, ascii=ascii)
+    newest = folder.newest()  # it may have been rewound
+    if newest.pid() is not None:  # the terminal may be gone
+        Output(sys.stderr, "stderr").write(f"it runs on: vgrad-tui attach {printable(newest.name)}\n")
+    return code
 
 
 def _list_processes() -> None:
