@@ -68,6 +68,7 @@ def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
         terminal.press(" d")
         assert terminal.wait(LEAVING_S) == 0
         screen = terminal.wait_for("training goes on in a process of its own")
+        assert "leaving it running" in screen, "said at once: the start of a process takes some seconds"
         name = re.search(r"vgrad-tui attach ([a-z]+-[a-z]+-\d{4}-\d{6})", screen)[1]  # type: ignore[index]
     new = RunFolder.find(name)
     [old] = [folder for folder in all_runs() if folder.name != name]

@@ -102,7 +102,7 @@ KEYS = (
     Key("suspend", "ctrl+z", "^z", "suspend_process", "suspend", "Suspend the program and its training; fg in the shell resumes", _PROGRAM, everywhere=True),
     Key("palette", "ctrl+p", "^p", "command_palette", "command palette", "Find everything by name", _PROGRAM),
     Key("detach", "d", "d", "detach", "leave it running", "Leave the screen; the run goes on in a process of its own, bit for bit", _PROGRAM),
-    Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first where training runs in this process; an attached screen leaves it running", _PROGRAM, "quit"),
+    Key("quit", "q,ctrl+q,ctrl+c", "q", "ask_quit", "quit", "Quit; asks first, but on an attached screen just leaves it running", _PROGRAM, "quit"),
     Key("stop", "Q", "Q", "ask_stop", "end the run", "End the run; asks first, also on a screen that is attached to it", _PROGRAM),
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vgrad.errors import VgradError
+from vgrad.run.output import Output
 from vgrad_tui.terminal.first_frame import first_frame
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def run_app(
         with run:
             app.can_detach = run.folder is not None
             app.run()
-            if app.detaches:  # whoever drops a line may say so twice
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            if app.detaches:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever drops a line may say so twice
+                Output(sys.stderr, "stderr").write(
+                    "leaving it running: starting the process that goes on ...\n"
+                )
             run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 run.join(None if app.detaches else _GRACE_S)
