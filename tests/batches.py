@@ -18,10 +18,10 @@ _sequence = itertools.count()
 _NOON = time.mktime((2026, 1, 2, 12, 0, 0, 0, 0, -1))  # local time, which is what screens show
 
 
-def make_notice(body: NoticeBody, command_id: str | None = None) -> Notice:
+def make_notice(body: NoticeBody, command_id: str | None = None, *, part: int = 0) -> Notice:
     """A notice of what happened, numbered after all others so far."""
     number = next(_sequence)
-    return Notice(number, _NOON, getattr(body, "step", 0), 0, body, command_id)
+    return Notice(number, _NOON, getattr(body, "step", 0), part, body, command_id)
 
 
 def make_batch(

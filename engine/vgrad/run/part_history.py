@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vgrad.controls.controls import Controls
 from vgrad.controls.topics import changes_gradient, changes_training, topic
 from vgrad.controls.wording import describe
 from vgrad.diagnose.layer_marks import OK, mark_layers
@@ -19,10 +21,10 @@ from vgrad.run.recent_steps import ClipShare, Noise, Speed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vgrad.controls.controls import Command, Controls
     from vgrad.diagnose.command_effect import Effect
     from vgrad.events.batch import LayerNorms, Snapshot
     from vgrad.events.layer_stats import LayerStats
+    from vgrad.events.notices import CommandApplied
     from vgrad.events.run_info import RunInfo
     from vgrad.events.step_block import StepBlock
     from vgrad.events.step_record import StepRecord
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOSS_BYTES = 2**20
 _LAYER_BYTES = 40 * 2**20
+_MAX_MARKS = 64
 
 
 class PartHistory:
@@ -37,6 +40,9 @@ class PartHistory:
 
     Attributes:
         info: What it is; None until it has started.
+        controls: The controls that the engine has confirmed.
+        applied_at: Step at which a command on each topic last took effect, see `vgrad.controls.topics`.
+        marks: Where commands took effect: step and label, oldest first.
         record: The newest step. Where it came without its norms per layer it has the newest that are known.
         verdict: The newest verdict.
         stats: The newest statistics of the layers.
@@ -51,6 +57,9 @@ class PartHistory:
 
     def __init__(self) -> None:
         self.info: RunInfo | None = None
+        self.controls = Controls()
+        self.applied_at: dict[str, int] = {}
+        self.marks: deque[tuple[int, str]] = deque(maxlen=_MAX_MARKS)
         self.record: StepRecord | None = None
         self.verdict = Verdict("starting", "")
         self.stats: LayerStats | None = None
@@ -75,12 +84,12 @@ class PartHistory:
             self._newest_norms = np.full(len(info.layers), np.nan, dtype=np.float32)
             if self.record is not None:
                 self.record = replace(self.record, grad_norms=self._newest_norms)
-        self.info = info
+        self.info, self.controls = info, info.controls
         self.layer_sizes = np.array(info.layer_sizes, dtype=np.float64)
         self.stats = None
 
-    def take(self, block: StepBlock, controls: Controls) -> None:
-        """Take in steps that were made with these controls."""
+    def take(self, block: StepBlock) -> None:
+        """Take in steps that were made with the controls so far."""
         known = block.loss_known
         self.losses.extend(block.step[known], block.loss[known, None])
         self._take_layers(block.step, block.grad_norms)
@@ -89,7 +98,7 @@ class PartHistory:
         if self.layers is not None:
             self.record = replace(self.record, grad_norms=self._newest_norms)
         self._clip_share.take(block)
-        self._noise.take(block, controls)
+        self._noise.take(block, self.controls)
         self.speed.take(block, tokens=self.info is not None and self.info.unit == "tokens")
 
     def take_layer_norms(self, norms: LayerNorms) -> None:
@@ -117,13 +126,17 @@ class PartHistory:
         else:
             self.metrics.update(news.metrics)
 
-    def changed(self, step: int, command: Command) -> None:
-        """A command took effect at ``step``."""
+    def changed(self, applied: CommandApplied) -> None:
+        """A command took effect."""
+        step, command = applied.step, applied.command
+        self.controls = applied.controls
+        self.applied_at[topic(command)] = step
         if topic(command) == "clip":
             self._clip_share.restart(step)
         if changes_gradient(command):
             self._noise.restart(step)
         if changes_training(command):
+            self.marks.append((step, describe(command)))
             self._last_change.restart(step, describe(command))
 
     def clipping(self) -> tuple[float, float, float]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from vgrad.controls.controls import CheckGradients, Controls
-from vgrad.controls.topics import changes_training, topic
-from vgrad.controls.wording import describe
+from vgrad.controls.controls import CheckGradients
 from vgrad.events.batch import Batch
 from vgrad.events.notices import (
     Checking,
@@ -32,9 +30,12 @@ from vgrad.run.journal import add_to, entry_of, new_journal
 from vgrad.run.part_history import PartHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from vgrad.controls.controls import Controls
     from vgrad.diagnose.command_effect import Effect
     from vgrad.events.history import History
     from vgrad.events.layer_stats import LayerStats
@@ -45,27 +46,23 @@ if TYPE_CHECKING:
     from vgrad.events.time_stats import TimeStats
     from vgrad.events.verdict import Verdict
 
-_MAX_MARKS = 64
 _MAX_VALIDATIONS = 2_000
 
 
 class RunHistory:
     """The fold of a run's batches, in memory that does not grow with its steps.
 
-    Commands and events belong to the run; steps, layers and verdicts to its parts. Most runs have
-    one part, so the properties speak of one: `shown_part`.
+    Events belong to the run; steps, layers, verdicts and controls to its parts. Most runs have one part, so
+    the properties speak of one: `shown_part`.
 
     Attributes:
         parts: By number, each part of which something is known; part 0 is always there.
         shown_part: The part that the properties speak of.
         preparing: What the run is waiting for until it is ready.
-        controls: The controls that the engine has confirmed.
-        commands: Every command that was carried out, oldest first.
-        applied_at: Step at which a command on each topic last took effect, see `vgrad.controls.topics`.
+        commands: Every command that was carried out, oldest first; once, however many parts it was for.
         rejected: The last answer, if it was a refusal.
         checking: How far a gradient check has come: entries done, and in all.
         checked: The newest gradient check.
-        marks: Where commands took effect: step and label, oldest first.
         saved_at: Steps of which the whole state is kept, oldest first.
         validations: Steps and losses of the validations, thinned out when they get many.
         journal: Every command and event, oldest first.
@@ -81,13 +78,10 @@ class RunHistory:
         self.shown_part = 0
         self.parts[0] = PartHistory()
         self.preparing = "importing torch"
-        self.controls = Controls()
         self.commands: list[CommandApplied] = []
-        self.applied_at: dict[str, int] = {}
         self.rejected: CommandRejected | None = None
         self.checking: Checking | None = None
         self.checked: GradientsChecked | None = None
-        self.marks: deque[tuple[int, str]] = deque(maxlen=_MAX_MARKS)
         self.saved_at: tuple[int, ...] = ()
         self.validations: list[tuple[int, float]] = []
         self.journal = new_journal()
@@ -96,6 +90,7 @@ class RunHistory:
         self.not_recorded: str | None = None
         self.ended: RunEnded | None = None
         self.num_dropped = 0
+        self._answered: str | None = None  # the command that was carried out last
 
     def take(self, batch: Batch) -> None:
         """Fold a batch in; batches of one reader come in their order."""
@@ -115,7 +110,7 @@ class RunHistory:
             self.parts[norms.part].take_layer_norms(norms)
         blocks = sorted((*before.blocks, *batch.blocks), key=attrgetter("part"))
         for block in joined(blocks):  # each costs as much as hundreds of steps
-            self.parts[block.part].take(block, self.controls)
+            self.parts[block.part].take(block)
             if block.part == 0:
                 self.totals.observe(block.record(0))
                 self.totals.observe(block.record(-1))
@@ -144,7 +139,7 @@ class RunHistory:
             case RunStarted() | LayersChanged() as start:
                 self._take_start(start, notice.part)
             case CommandApplied() | CommandRejected() as answer:
-                self._take_answer(answer)
+                self._take_answer(answer, notice)
             case CheckpointSaved(step=step, kept_steps=kept):
                 self.saved_at = kept or (step,)
             case Validated(step=step, loss=loss):
@@ -164,25 +159,20 @@ class RunHistory:
             journal = self.journal
             RunHistory.__init__(self)
             self.journal = journal
-        self.controls = start.info.controls
         self.parts[part].start(start.info)
 
-    def _take_answer(self, answer: CommandApplied | CommandRejected) -> None:
+    def _take_answer(self, answer: CommandApplied | CommandRejected, notice: Notice) -> None:
         if isinstance(answer, CommandApplied):
-            self._take_applied(answer)
+            self._take_applied(answer, notice)
         else:
             self._take_rejected(answer)
 
-    def _take_applied(self, applied: CommandApplied) -> None:
-        step, command = applied.step, applied.command
-        self.controls = applied.controls
-        self.commands.append(applied)
+    def _take_applied(self, applied: CommandApplied, notice: Notice) -> None:
+        if notice.command_id is None or notice.command_id != self._answered:
+            self.commands.append(applied)
+        self._answered = notice.command_id
         self.rejected = None
-        self.applied_at[topic(command)] = step
-        if changes_training(command):
-            self.marks.append((step, describe(command)))
-        for part in self.parts.values():
-            part.changed(step, command)
+        self.parts[notice.part].changed(applied)
 
     def _take_rejected(self, rejected: CommandRejected) -> None:
         self.rejected = rejected
@@ -237,6 +227,21 @@ class RunHistory:
     def info(self) -> RunInfo | None:
         """What the part is; None until it is ready."""
         return self.part.info
+
+    @property
+    def controls(self) -> Controls:
+        """The controls that the engine has confirmed for it."""
+        return self.part.controls
+
+    @property
+    def applied_at(self) -> Mapping[str, int]:
+        """Step at which a command on each topic last took effect on it, see `vgrad.controls.topics`."""
+        return self.part.applied_at
+
+    @property
+    def marks(self) -> Sequence[tuple[int, str]]:
+        """Where commands took effect on it: step and label, oldest first."""
+        return self.part.marks
 
     @property
     def record(self) -> StepRecord | None:

@@ -115,6 +115,32 @@ def test_the_effect_of_a_command_is_that_of_the_losses_on_both_sides() -> None:
     assert (label, effect.num_before, effect.num_after, effect.difference) == ("clip norm 1", 50, 50, -1.0)
 
 
+def test_a_command_for_several_parts_is_one_and_each_part_has_its_own_steps_and_losses() -> None:
+    both = (
+        make_notice(CLIP, "mine", part=0),
+        make_notice(dataclasses.replace(CLIP, step=11), "mine", part=1),
+    )
+    history = history_of(
+        make_batch(step_records(50, loss=2.0)),
+        make_batch(step_records(10, loss=4.0, part=1)),
+        make_batch(step_records(50, first=51, loss=1.0), notices=both),
+        make_batch(step_records(50, first=11, loss=3.0, part=1)),
+    )
+    assert [applied.step for applied in history.commands] == [51]
+    for part, step in ((0, 51), (1, 11)):
+        history.shown_part = part
+        assert (list(history.marks), history.applied_at) == ([(step, "clip norm 1")], {"clip": step})
+        found = history.effect()
+        assert found is not None
+        assert (found[0], found[1].difference) == ("clip norm 1", -1.0)
+    only_one = CommandApplied(61, Set("clip", None), Controls())
+    history.take(make_batch(notices=(make_notice(only_one, "another", part=1),)))
+    assert history.controls.clip is None
+    history.shown_part = 0
+    assert history.controls.clip is not None
+    assert len(history.commands) == 2
+
+
 def test_a_pause_changes_no_training_and_leaves_no_mark() -> None:
     history = history_of(make_batch(notices=(CommandApplied(3, Pause(), Controls(paused=True)),)))
     assert not history.marks and history.effect() is None and history.applied_at == {"run": 3}
