@@ -56,6 +56,16 @@ class Entry:
     command_id: str | None = None
     replaces_its_like: bool = False
 
+    @property
+    def line(self) -> str:
+        """The text, and before it the part that it is about, unless that is the first."""
+        return f"part {self.part}: {self.text}" if self.part else self.text
+
+    def repeats(self, other: Entry) -> bool:
+        """Whether it says of another part what ``other`` has said of one, in answer to the same command."""
+        is_same_answer = self.command_id is not None and self.command_id == other.command_id
+        return is_same_answer and self.part != other.part and self.text == other.text
+
 
 def new_journal() -> deque[Entry]:
     """An empty journal, which forgets its oldest entries when it gets long."""
@@ -63,11 +73,14 @@ def new_journal() -> deque[Entry]:
 
 
 def add_to(journal: deque[Entry], entries: Iterable[Entry]) -> None:
-    """Add entries to a journal. Of checkpoints saved by time, one after the other, the newest stays.
+    """Add entries to a journal; what is carried out for several parts at one step stands there once.
 
-    They come every minute and would hide what happened.
+    Of checkpoints saved by time, one after the other, the newest stays: they come every minute and would hide
+    what happened.
     """
     for entry in entries:
+        if journal and entry.repeats(journal[-1]):
+            continue
         if entry.replaces_its_like and journal and journal[-1].replaces_its_like:
             journal.pop()
         journal.append(entry)

@@ -127,18 +127,22 @@ def test_a_command_for_several_parts_is_one_and_each_part_has_its_own_steps_and_
         make_batch(step_records(50, first=11, loss=3.0, part=1)),
     )
     assert [applied.step for applied in history.commands] == [51]
+    assert [entry.line for entry in history.journal] == ["clip norm 1  @ 51", "part 1: clip norm 1  @ 11"]
     for part, step in ((0, 51), (1, 11)):
         history.shown_part = part
         assert (list(history.marks), history.applied_at) == ([(step, "clip norm 1")], {"clip": step})
         found = history.effect()
         assert found is not None
         assert (found[0], found[1].difference) == ("clip norm 1", -1.0)
+    halved = CommandApplied(99, Set("lr_scale", 0.5), dataclasses.replace(CLIP.controls, lr_scale=0.5))
+    history.take(make_batch(notices=[make_notice(halved, "another", part=part) for part in (0, 1)]))
+    assert [entry.line for entry in history.journal][2:] == ["lr × 0.5  @ 99"]
     only_one = CommandApplied(61, Set("clip", None), Controls())
-    history.take(make_batch(notices=(make_notice(only_one, "another", part=1),)))
+    history.take(make_batch(notices=(make_notice(only_one, "a third", part=1),)))
     assert history.controls.clip is None
     history.shown_part = 0
     assert history.controls.clip is not None
-    assert len(history.commands) == 2
+    assert len(history.commands) == 3
 
 
 def test_a_pause_changes_no_training_and_leaves_no_mark() -> None:

@@ -182,7 +182,7 @@ async def test_p_shows_the_next_part_with_its_own_layers(view: str) -> None:
         await play(
             pilot, source, [Batch(blocks, notices, {1: Snapshot(verdict=Verdict("dead", "no gradient"))}, 0)]
         )
-        assert "p part 1… 2○" in line_with(app, "p part")
+        assert "p part 0… 1○" in line_with(app, "p part")
         assert line_with(app, "generator.weight")
         await pilot.press("p")
         await pilot.pause()

@@ -111,7 +111,7 @@ def _event(notice: Notice, *, as_json: bool) -> str | None:
     if entry is None:
         return None
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time_s))
-    return f"{clock}  step {entry.step:>9,}  {entry.kind:<8}  {printable(entry.text)}"
+    return f"{clock}  step {entry.step:>9,}  {entry.kind:<8}  {printable(entry.line)}"
 
 
 def _steps(block: StepBlock, *, as_json: bool) -> Iterator[tuple[int, str]]:

@@ -85,7 +85,7 @@ class Journal(Roles, ScrollView, can_focus=False):
 def _rows(entry: Entry, width: int) -> list[Runs]:
     """An entry, in as many rows as it takes."""
     role = _ROLES[entry.kind]
-    lines = wrapped([(safe(entry.text), role)], max(_FEWEST_CELLS, width - _INDENT))
+    lines = wrapped([(safe(entry.line), role)], max(_FEWEST_CELLS, width - _INDENT))
     pieces = ["".join(text for text, _ in line).rstrip() for line in lines]
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time_s))
     heads = [f"{clock}  ", *[" " * _INDENT] * (len(pieces) - 1)]

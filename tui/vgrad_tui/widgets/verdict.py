@@ -93,7 +93,7 @@ def _all_parts(state: State) -> Runs:
     runs: list[tuple[str, str]] = [("p", "key"), (" part", "dim")]
     for index, part in sorted(state.parts.items()):
         mark, role = _VERDICTS[part.verdict.kind]
-        runs += [(f" {index + 1}", "strong" if index == state.shown_part else "dim"), (mark, role)]
+        runs += [(f" {index}", "strong" if index == state.shown_part else "dim"), (mark, role)]
     return runs
 
 
