@@ -164,6 +164,7 @@ async def test_every_key_is_in_the_command_palette() -> None:
         titles = [command.title for command in app.get_system_commands(app.screen)]
         for key in KEYS:
             assert f"{key.words} ({key.shown})" in titles
+        assert "theme" in titles and "Quit" not in titles, "one entry to quit, and none before the keys"
         clip = next(
             command for command in app.get_system_commands(app.screen) if "clipping on" in command.title
         )

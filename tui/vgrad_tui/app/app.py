@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 
 _LOOK_FOR_TERMINAL_S = 1.0
-_OF_TEXTUAL = ("Theme", "Quit")  # of its own commands; the others are ours already, or speak of its parts
 
 
 class VgradApp(ViewActions):
@@ -363,4 +362,4 @@ class VgradApp(ViewActions):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key is in the command palette, and everything that a control can be."""
         yield from command_palette.palette_entries(self)
-        yield from (entry for entry in super().get_system_commands(screen) if entry.title in _OF_TEXTUAL)
+        yield command_palette.theme_entry(self)

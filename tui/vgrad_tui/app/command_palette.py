@@ -40,6 +40,17 @@ class Commanded(Protocol):
     def action_help(self) -> None:
         """Show all keys."""
 
+    def action_change_theme(self) -> None:
+        """Choose other colours."""
+
+
+def theme_entry(app: Commanded) -> SystemCommand:
+    """The only one of Textual's own commands that is not ours already, and speaks of what is there.
+
+    The palette is sorted by name, capitals first: its name is no more prominent than those of the keys.
+    """
+    return SystemCommand("theme", "Choose the colours of the screen", app.action_change_theme)
+
 
 def palette_entries(app: Commanded) -> Iterator[SystemCommand]:
     """What can be found by name, besides Textual's own."""

@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.app.bridge import Bridge
+from vgrad_tui.app.command_palette import theme_entry
 from vgrad_tui.draw.numbers import count, safe
 from vgrad_tui.keys import REPLAY_KEYS, Key
 from vgrad_tui.widgets.replay_bar import ReplayBar
@@ -99,3 +100,4 @@ class ReplayApp(VgradApp, inherit_bindings=False):
         """Every key of a recording."""
         for key in REPLAY_KEYS:
             yield SystemCommand(f"{key.words} ({key.shown})", key.help, partial(self.act, key.action))
+        yield theme_entry(self)
