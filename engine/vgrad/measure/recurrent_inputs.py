@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.utils.rnn import PackedSequence
 
 from vgrad.events.time_stats import TimeStats
 from vgrad.measure.hidden_gradients import ratio, recurrent_matrices, time_slope
@@ -51,8 +52,9 @@ class RecurrentInputsProbe:
 
     In such a step a layer is given an alias of its input, so that its gradient is that of this layer alone;
     an input that needs no gradient is given one. Neither changes a number of the loop. Of several
-    layers the one whose gradient fades most counts. Packed sequences are left out, and so are programs
-    that compile a module: there a global hook would warn and compile again.
+    layers the one whose gradient fades most counts. Of packed sequences the longest ones are looked at, whose
+    first steps are the farthest from the loss. Programs that compile a module are left out: there a global
+    hook would warn and compile again.
 
     Args:
         model: The model. Its recurrent layers and cells that hold one of ``params`` are measured.
@@ -147,10 +149,15 @@ class RecurrentInputsProbe:
         try:
             if module not in self._modules:
                 return None
-            inputs = args[0]
+            packed = args[0] if isinstance(args[0], PackedSequence) else None
+            inputs = args[0] if packed is None else packed.data
             if not isinstance(inputs, Tensor) or inputs.is_inference() or not inputs.is_floating_point():
                 return None
             alias = inputs.view_as(inputs) if inputs.requires_grad else inputs.detach().requires_grad_(True)
+            if packed is not None:
+                rows = _rows_of_longest(packed)
+                alias.register_hook(lambda grad: self._keep(module, grad[rows], 0))  # type: ignore[no-untyped-call]
+                return (packed._replace(data=alias), *args[1:])
             if isinstance(module, nn.RNNCellBase):
                 call = self._num_calls[module] = self._num_calls.get(module, -1) + 1
                 alias.register_hook(lambda grad: self._keep_of_call(module, grad, call))  # type: ignore[no-untyped-call]
@@ -187,6 +194,13 @@ class RecurrentInputsProbe:
             spectral_radius=math.nan,
             names=self._names,
         )
+
+
+def _rows_of_longest(packed: PackedSequence) -> Tensor:
+    """Which rows of the data are the longest sequences, by time step: ``(num_steps, num_longest)``."""
+    sizes = packed.batch_sizes  # sequences are sorted by length, and each time step has those that reach it
+    rows = (sizes.cumsum(0) - sizes)[:, None] + torch.arange(int(sizes[-1]))
+    return rows.to(packed.data.device)
 
 
 def _norms_by_time(grad: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from vgrad.run.watched_loop import watch
 
@@ -72,6 +73,38 @@ def test_the_norms_are_those_of_the_layers_own_inputs() -> None:
     wanted = fed.grad.norm(dim=(0, 2)).numpy()
     _, stats = train(model, watched=True, steps=1)
     np.testing.assert_allclose(stats.norms[0], wanted, rtol=1e-5)  # type: ignore[attr-defined]
+
+
+class Classifier(Tagger):
+    """Answers at the end of each sequence, and packs sequences of several lengths."""
+
+    LENGTHS = (5, 9, 2, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = pack_padded_sequence(
+            self.embed(x), torch.tensor(self.LENGTHS), batch_first=True, enforce_sorted=False
+        )
+        _, last = self.cell(packed)
+        result: Tensor = self.answer(last[-1])
+        return result
+
+
+@pytest.mark.parametrize("embeds", [True, False])
+def test_of_packed_sequences_the_longest_are_looked_at_and_no_bit_changes(embeds: bool) -> None:
+    def model() -> Classifier:
+        torch.manual_seed(0)
+        return Classifier(nn.GRU(3, 8, num_layers=2, batch_first=True), embeds=embeds)
+
+    bare, _ = train(model(), watched=False)
+    seen, _ = train(model(), watched=True)
+    assert all(torch.equal(one, two) for one, two in zip(bare, seen, strict=True))
+    fresh, padded = model(), torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(1))
+    fed = fresh.embed(padded).detach().requires_grad_(True)
+    ends = [fresh.cell(fed[None, i, :length])[1][-1, 0] for i, length in enumerate(Classifier.LENGTHS)]
+    fresh.answer(torch.stack(ends)).square().mean().backward()
+    assert fed.grad is not None
+    _, stats = train(model(), watched=True, steps=1)
+    np.testing.assert_allclose(stats.norms[0], fed.grad[[1, 3]].norm(dim=(0, 2)), rtol=1e-4)  # type: ignore[attr-defined]
 
 
 def test_a_shut_forget_gate_shows_and_an_open_one_does_not() -> None:
