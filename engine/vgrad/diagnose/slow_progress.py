@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PATIENCE = 400  # steps: a loss that was seen to fall slowly gets as many to do it again
+_PATIENCE = 600  # steps: a loss that was seen to fall slowly gets as many to do it again
 _NO_SIGN = 0.5  # standard errors, or
 _LEAST = 0.0025  # of the loss: what falls by less within a window shows no sign of falling
 
@@ -21,7 +21,7 @@ class SlowProgress(JudgePart):
 
     Claims that a run learns, or may, though its last 200 steps do not prove it. Evidence is one of two. Since
     the stall began, or since this was last said, the mean of a hundred losses has fallen by as much as would
-    be progress within a window: that is said for 400 steps. Or each window of this stall showed some sign of
+    be progress within a window: that is said for 600 steps. Or each window of this stall showed some sign of
     a fall, of half a standard error and of a quarter of a percent. A loss that never moves from where it
     began to stand still is not meant, nor one that has risen: the level it is compared with rises with it.
 

@@ -38,9 +38,9 @@ def test_a_loss_that_stands_still_is_called_so() -> None:
     assert mean(share_called_stalled(with_noise(standing, 0.08, seed)) for seed in range(8)) > 0.85
 
 
-def test_a_fall_that_is_over_counts_for_four_hundred_steps() -> None:
+def test_a_fall_that_is_over_counts_for_six_hundred_steps() -> None:
     trend, said = LossTrend(), ""
-    for step in range(1, 1601):
+    for step in range(1, 2001):
         slow = 1.0 if step <= 300 else max(0.95, 1.0 - (step - 300) / 14_000)
         trend.observe(slow * (1 + 0.01 * math.sin(7.0 * step)))
         if step % (5 * LOOK_EVERY) == 0:
