@@ -28,6 +28,7 @@ _log = logging.getLogger("vgrad")
 _LOOK_S = 0.1
 _MISSING_S = 10.0
 _SILENT_S = 60.0
+_MANY_STEPS = 20  # where these take longer, so long
 _ENDING_S = 2.0  # in which the others end after the first rank has
 _KEPT_SLOTS = 512
 _GONE = "its process has ended without a word: it was killed, ran out of memory, or crashed"
@@ -171,12 +172,13 @@ class RankCollector:
         """Whether the ranks stand still: one waits for another that does not come."""
         heard = [each for each in self._ranks if each.pid]
         newest_s = max((each.heard_s for each in heard), default=time.time())
-        is_silent = time.time() - newest_s > max(_SILENT_S, *(20 * each.step_s for each in heard), 0.0)
+        silent_s = time.time() - newest_s
+        is_silent = silent_s > max(_SILENT_S, *(_MANY_STEPS * each.step_s for each in heard), 0.0)
         if is_silent and not self._is_silent:
             slowest = min(heard, key=lambda each: each.step)
             ahead = max(each.step for each in heard)
             where = "at the same step" if slowest.step == ahead else f"rank {slowest.rank} is behind"
-            words = f"no rank has ended a step for {_SILENT_S:.0f} s: {where}"
+            words = f"no rank has ended a step for {silent_s:.0f} s: {where}"
             self._hub.notify(RankReported(slowest.step, slowest.rank, words))
         self._is_silent = is_silent
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,17 @@ def test_who_is_behind_is_said_when_all_stand_still(monkeypatch: pytest.MonkeyPa
         group.wait_for("rank 1 is behind")
 
 
+def test_a_standstill_is_said_with_the_time_that_it_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "_SILENT_S", 0.1)
+    with ranks(2) as group:
+        for rank in range(2):
+            group.say(alive(rank, step_s=0.08))  # twenty of them: 1.6 s
+        group.wait_for("no rank has ended a step")
+    _, _, words = group.heard()[0]
+    found = re.fullmatch(r"no rank has ended a step for (\d+) s: at the same step", words)
+    assert found is not None and int(found[1]) >= 2
+
+
 def test_an_error_of_a_rank_is_a_problem_and_a_normal_end_is_none() -> None:
     with ranks(3) as group:
         for rank in range(3):
@@ -115,7 +127,7 @@ def test_an_error_of_a_rank_is_a_problem_and_a_normal_end_is_none() -> None:
     assert group.collector.problems == ["rank 2: ValueError: a bad batch"]
 
 
-def test_what_is_no_report_is_let_be() -> None:
+def test_what_is_no_report_is_ignored() -> None:
     with ranks(2) as group:
         group.store.set(report_key(1), "nonsense")
         group.store.set(report_key(0), '[{"rank": "x"}]')
