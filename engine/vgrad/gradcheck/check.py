@@ -169,7 +169,7 @@ def check_gradients(
     shadow = float64_copy(model)
     twins = dict(shadow.named_parameters())
     params = [twins[name] for name in names]
-    results: list[tuple[int, str, CheckedEntry]] = []
+    results: list[_Result] = []
     with pure(shadow, loss) as pure_loss:
         base, gradients = differentiate(pure_loss, params)
         noise = noise_of(pure_loss, params, seed=seed)
@@ -196,6 +196,23 @@ def check_gradients(
         outcome == "unresolved" and math.isnan(entry.numeric) for _, outcome, entry in results
     ):
         raise ConfigError(f"the weights are too large: a step of {step:g} is lost in their rounding")
+    return _summed_up(
+        results,
+        layers,
+        floor=resolution / TOLERANCE,
+        num_left_out=len(largest) + len(others) - len(results),
+        took_s=time.perf_counter() - begin,
+    )
+
+
+_Place = tuple[int, tuple[int, ...]]  # which parameter, and which of its entries
+_Result = tuple[int, str, CheckedEntry]  # which parameter, the outcome of `compare`, and the entry
+
+
+def _summed_up(
+    results: Sequence[_Result], layers: Layers, *, floor: float, num_left_out: int, took_s: float
+) -> GradCheck:
+    """What the entries say of each layer and of all."""
     compared = [(place, entry) for place, outcome, entry in results if outcome == "compared"]
     errors = [math.nan] * len(layers.names)
     for place, entry in compared:
@@ -207,16 +224,13 @@ def check_gradients(
         errors=tuple(errors),
         worst=max((entry for _, entry in compared), key=lambda entry: entry.error, default=None),
         tolerance=TOLERANCE,
-        floor=resolution / TOLERANCE,
+        floor=floor,
         num_entries=len(results),
         num_unresolved=outcomes.count("unresolved"),
         num_kinks=outcomes.count("kink"),
-        num_left_out=len(largest) + len(others) - len(results),
-        took_s=time.perf_counter() - begin,
+        num_left_out=num_left_out,
+        took_s=took_s,
     )
-
-
-_Place = tuple[int, tuple[int, ...]]  # which parameter, and which of its entries
 
 
 def _names(model: nn.Module, layers: Layers) -> list[str]:
