@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 
 from vgrad.store.listing import ListedRun
 from vgrad_tui.commands.runs import run_table
@@ -25,6 +27,16 @@ def test_no_line_is_longer_than_the_terminal_is_wide(width: float) -> None:
     assert all(line.startswith(run.name) for line, run in zip(lines, RUNS, strict=True))
     for column in ("NAME", "STATUS", "STEP", "LOSS", "VERDICT"):
         assert column in heading
+
+
+def test_names_in_wide_characters_leave_the_columns_where_they_are() -> None:
+    wide = replace(RUNS[1], name="編碼器-1127-192703")
+    lines = run_table([RUNS[0], wide], math.inf)
+    places = {
+        cell_len(line.partition(status)[0])
+        for line, status in zip(lines, ("STATUS", "alive", "finished"), strict=True)
+    }
+    assert len(places) == 1
 
 
 def test_what_is_not_read_in_a_terminal_has_every_column() -> None:
