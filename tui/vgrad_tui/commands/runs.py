@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
-from rich.cells import cell_len
 
 from vgrad.printable import printable
 
@@ -92,11 +91,9 @@ def run_table(found: list[ListedRun], width: float) -> list[str]:
     """A heading and a line for each run; columns that can be done without are left out where it is narrow."""
     columns = list(zip(_HEADINGS, *map(_row, found), strict=True))
     for heading in _LEFT_OUT:
-        if sum(max(map(cell_len, column)) + len(_GAP) for column in columns) - len(_GAP) > width:
+        if sum(max(map(_cells, column)) + len(_GAP) for column in columns) - len(_GAP) > width:
             columns = [column for column in columns if column[0] != heading]
-    aligned = (
-        [_aligned(column[0], text, max(map(cell_len, column))) for text in column] for column in columns
-    )
+    aligned = ([_aligned(column[0], text, max(map(_cells, column))) for text in column] for column in columns)
     return [_GAP.join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
@@ -125,5 +122,14 @@ def _row(run: ListedRun) -> tuple[str, ...]:
 
 
 def _aligned(heading: str, text: str, width: int) -> str:
-    blanks = " " * (width - cell_len(text))
+    blanks = " " * (width - _cells(text))
     return blanks + text if heading in _NUMBERS else text + blanks
+
+
+def _cells(text: str) -> int:
+    """Cells that ``text`` takes; Rich is imported only where that is more than its characters."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
