@@ -57,7 +57,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = str(args[0])
-        if name not in _COMMANDS and not name.startswith("-"):
+        # While a shell completes a line, click goes on with what it has, and nothing is refused.
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"no command is called {name!r}{_what_was_meant(name)}")
         return super().resolve_command(ctx, args)
 
