@@ -86,6 +86,19 @@ async def test_a_refusal_is_told_and_nothing_reads_applied() -> None:
         assert "off" in line_with(app, "c   clip") and "@" not in line_with(app, "c   clip")
 
 
+async def test_what_was_refused_before_a_screen_was_attached_is_in_its_journal_alone() -> None:
+    source = ScriptedSource(outlives_screen=True)
+    app = VgradApp(source)
+    refusals = [CommandRejected(step, CLIP, f"not at step {step}") for step in (2, 9)]
+    async with app.run_test(size=(120, 30)) as pilot:
+        history = make_batch((make_record(1), make_record(2)), notices=(RunStarted(make_info()), refusals[0]))
+        await play(pilot, source, [history])
+        assert "not at step 2" in line_with(app, "clip norm 1:")
+        assert not any("refused" in line for line in screen_lines(app))
+        await pull(pilot, source, make_batch(notices=(refusals[1],)))
+        assert "not at step 9" in line_with(app, "refused")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 async def test_the_step_of_a_learning_rate_is_never_cut_short(columns: int) -> None:
     source = ScriptedSource()

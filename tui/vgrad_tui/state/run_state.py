@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.controls.capabilities import EVERYTHING
 from vgrad.controls.controls import Command, Controls
-from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded
+from vgrad.events.notices import CommandApplied, CommandRejected, RunEnded, RunStarted
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.methods.precision import Float16
 from vgrad.run.run_history import RunHistory
@@ -71,6 +71,8 @@ class State(RunHistory):
                     self._pending.rejected(notice.command_id)
                 case RunEnded():
                     self._pending.forget()
+        if any(isinstance(notice.body, RunStarted) for notice in batch.notices):
+            self.rejected = None  # a run's history from its start, as an attached screen reads it: it is old
 
     def show_next_part(self) -> None:
         """Speak of the next part of the run from now on; after the last comes the first."""
