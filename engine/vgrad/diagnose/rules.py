@@ -235,12 +235,12 @@ def _depth(s: Symptoms) -> Finding | None:
 def _saturated(s: Symptoms) -> Finding | None:
     """Claims that the units of the first layers are saturated: raw inputs hold them at their ends.
 
-    Evidence: the gradient of these layers was measured, and has been exactly zero from the first step on; the
-    layer above them gets one for its weights, so that their outputs are not zero, as those of dead units are;
-    and a uniform guess would be as good. A run that learns is not meant: its first layers may be unused.
+    Evidence: the gradient of these layers was measured, and has been exactly zero for 100 steps; the layer
+    above them gets one for its weights, so that their outputs are not zero, as those of dead units are; and a
+    uniform guess would be as good. A run that learns is not meant: its first layers may be unused or frozen.
     """
     num_silent = len(s.names) if s.silent.all() else int(np.argmin(s.silent))
-    if not 0 < num_silent < len(s.names) or s.ever[:num_silent].any() or not s.is_a_guess:
+    if not 0 < num_silent < len(s.names) or not s.is_a_guess:
         return None
     if s.stalled_for < _PLATEAU or not (s.zero_shares[:num_silent] == 1).all():
         return None

@@ -161,12 +161,12 @@ def test_what_grows_back_in_time_explodes_in_a_run_that_has_learnt_nothing() -> 
     assert judged(losses, losses, time=over_time(100.0)).kind == "stalled", "it hardly grows"
 
 
-def with_zero_shares(zero_shares: tuple[float, ...], *, loss: float) -> Verdict:
-    """The verdict on a run whose first layer never gets a gradient, and a uniform guess costs log 2."""
+def with_zero_shares(zero_shares: tuple[float, ...], *, loss: float, first: float = 0.0) -> Verdict:
+    """The verdict on a run whose first layer gets nothing from step 2 on, beside a guess of log 2."""
     judge = Judge(INFO)
     stats = replace(stats_of((0.0, 1e-3, 1e-3)), zero_share=np.array(zero_shares, dtype=np.float32))
     for index, value in enumerate(wavy(loss)):
-        norms = np.array([0.0, 0.7, 0.7], dtype=np.float32)
+        norms = np.array([0.0 if index else first, 0.7, 0.7], dtype=np.float32)
         record = StepRecord(index + 1, value, 0.1, 0.1, 1.0, 1.0, norms, 1, 32, 1, float(index), 1.0, 0.0)
         judge.observe(record, stats, UNTOUCHED, None, math.log(2))
     return judge.verdict
@@ -176,6 +176,9 @@ def test_layers_that_get_zeros_are_saturated_where_their_outputs_are_not_zero_an
     saturated = with_zero_shares((1.0, 0.0, 0.0), loss=0.7)
     assert (saturated.kind, saturated.rule) == ("vanishing", "saturated")
     assert "scale the inputs" in saturated.advice
+    assert with_zero_shares((1.0, 0.0, 0.0), loss=0.7, first=0.1).rule == "saturated", (
+        "from the second step on"
+    )
     assert with_zero_shares((1.0, 0.9, 0.0), loss=0.7).kind == "dead", "the layer above gets zeros to read"
     unused = with_zero_shares((1.0, 0.0, 0.0), loss=0.4)
     assert (unused.kind, unused.tags) == ("stalled", ("unused",)), "the run has learnt without that layer"
