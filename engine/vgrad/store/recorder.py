@@ -33,15 +33,11 @@ _SNAPSHOT_S = 1.0  # between two writes of the statistics, of which only the new
 EVERY_S = 0.25  # at most so much is missing after kill -9
 _LOOK_S = 0.05  # between two looks for commands, and for notices, which are written at once
 _RETRY_S = 1.0
-_OF_THE_DISK = (
-    sqlite3.Error,
-    OSError,
-    VgradError,
-)  # what is to be expected of it; all else is a fault of ours
+# What is to be expected of a disk; all else is a fault of ours.
+_OF_THE_DISK = (sqlite3.Error, OSError, VgradError)
 _PATIENCE_S = 30.0  # for the disk, at the end
-_MOST_WAITING = (
-    256  # batches that wait while the disk cannot be written; of older ones only what happened waits
-)
+# Batches that wait while the disk cannot be written; of older ones only what happened waits.
+_MOST_WAITING = 256
 
 
 class Recorder:
