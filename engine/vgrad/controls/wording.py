@@ -48,6 +48,12 @@ def describe(command: object) -> str:
             return printable(brief(command))
 
 
+def describe_refusal(command: object, reason: str) -> str:
+    """Name a command and say why it was refused; a reason that begins with the command needs it no second time."""
+    words = describe(command)
+    return reason if reason.startswith(f"{words}: ") else f"{words}: {reason}"
+
+
 def _setting(name: object, value: object) -> str:
     """The control and the value in its own words; the value as it stands where no control can read it."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vgrad.controls.wording import describe
+from vgrad.controls.wording import describe, describe_refusal
 from vgrad.events.notices import (
     CheckpointFailed,
     CheckpointSaved,
@@ -97,7 +97,7 @@ def entry_of(notice: Notice) -> Entry | None:
         case CommandApplied(step=step, command=command):
             kind, text = "applied", f"{describe(command)}  @ {step:,}"
         case CommandRejected(command=command, reason=reason):
-            kind, text = "rejected", f"{describe(command)}: {reason}"
+            kind, text = "rejected", describe_refusal(command, reason)
         case GradientsChecked(check=check):
             text = f"gradient check: {check.words()}"
         case VerdictChanged(verdict=verdict):

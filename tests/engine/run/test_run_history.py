@@ -19,6 +19,7 @@ from vgrad.events.batch import Batch
 from vgrad.events.notices import (
     CheckpointSaved,
     CommandApplied,
+    CommandRejected,
     LayersChanged,
     MetricsLogged,
     RunEnded,
@@ -148,6 +149,16 @@ def test_a_command_for_several_parts_is_one_and_each_part_has_its_own_steps_and_
 def test_a_pause_changes_no_training_and_leaves_no_mark() -> None:
     history = history_of(make_batch(notices=(CommandApplied(3, Pause(), Controls(paused=True)),)))
     assert not history.marks and history.effect() is None and history.applied_at == {"run": 3}
+
+
+def test_a_refusal_names_the_command_once() -> None:
+    loop = "needs vgrad's own training loop"
+    refused = (
+        CommandRejected(3, Pause(), f"pause: {loop}"),
+        CommandRejected(3, Set("clip", ClipGradNorm(1.0)), loop),
+    )
+    texts = [entry.text for entry in history_of(make_batch(notices=refused)).journal]
+    assert texts == [f"pause: {loop}", f"clip norm 1: {loop}"]
 
 
 def saved(step: int, reason: str, *kept: int) -> CheckpointSaved:

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from vgrad.controls.catalog import CONTROLS, find_control
 from vgrad.controls.choices import Number
 from vgrad.controls.controls import Command, Reinit, Set
-from vgrad.controls.wording import describe
+from vgrad.controls.wording import describe, describe_refusal
 from vgrad.errors import ConfigError
 from vgrad_tui.draw.numbers import number, safe
 from vgrad_tui.draw.runs import Runs, fit_fields, wrapped
@@ -158,7 +158,10 @@ class ControlsScreen(StyledScreen[None]):
         refused = self._state.rejected
         if refused is None:
             return "", "dim"
-        return f"✗ refused at step {refused.step:,}: {describe(refused.command)}: {refused.reason}", "warn"
+        return (
+            f"✗ refused at step {refused.step:,}: {describe_refusal(refused.command, refused.reason)}",
+            "warn",
+        )
 
     # -- what is asked -------------------------------------------------------------------------
 
