@@ -49,7 +49,7 @@ def describe(command: object) -> str:
 
 
 def describe_refusal(command: object, reason: str) -> str:
-    """Name a command and say why it was refused; a reason that begins with the command needs it no second time."""
+    """Name a command, once, and say why it was refused; some reasons begin with the command."""
     words = describe(command)
     return reason if reason.startswith(f"{words}: ") else f"{words}: {reason}"
 

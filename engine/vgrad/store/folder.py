@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 import struct
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +34,6 @@ from vgrad.printable import printable
 from vgrad.store.pointer import Pointer, place_on_local_disk, pointed_from
 
 LONGEST_NAME = 80
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 # POSIX drops a process's record lock when the process closes *any* descriptor of the file, so a
 # process that holds a lock must never open that file again.
 _held: dict[Path, int] = {}
@@ -206,9 +206,7 @@ class RunFolder:
         except OSError:
             return None
         try:
-            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-            return None if kind == fcntl.F_UNLCK else pid
+            return _lock_holder(descriptor)
         finally:
             os.close(descriptor)
 
@@ -233,6 +231,21 @@ class RunFolder:
     @property
     def _lock_file(self) -> Path:
         return self.path / "lock"
+
+
+def _lock_holder(descriptor: int) -> int | None:
+    """Process id of whoever holds a record lock on any byte of an open file; None where nobody does."""
+    if sys.platform == "darwin":  # struct flock of macOS: start, length, pid, type, whence
+        layout, asked = "qqihh", (0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
+        _, _, pid, kind, _ = struct.unpack(
+            layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
+        )
+    else:  # of 64-bit Linux: type, whence, start, length, pid
+        layout, asked = "hhqqi4x", (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(
+            layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
+        )
+    return None if kind == fcntl.F_UNLCK else pid
 
 
 def _new_folder(runs: Path, name: str) -> Path:
