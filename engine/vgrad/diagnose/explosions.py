@@ -1,81 +1,46 @@
-"""When the gradient has thrown a run off, and when the run has found back."""
+"""How long an explosion lasts: from the step that it begins at until the run has found back."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
-from vgrad.diagnose.first_steps import NUM_FIRST, FirstSteps
-from vgrad.diagnose.part import JudgePart
+from vgrad.diagnose.explosion_onset import (
+    EVERY,
+    FEW_HIGHS,
+    LEARNT_AGAIN,
+    MUCH_HIGHER,
+    SHORT,
+    WINDOW,
+    ExplosionOnset,
+)
+from vgrad.diagnose.first_steps import NUM_FIRST
 from vgrad.diagnose.step_reach import StepReach
 
-WINDOW = 100  # steps that medians are taken over
-_EVERY = 10  # steps between two looks at the medians; jumps this near to each other belong together
-
-_NORM_JUMP = 10.0
-_BEYOND_NOISE = 2.0  # times the largest norm of the last 100 steps
-_ELEVATED = 3.0  # times the median norm: a step before an explosion may be such a one
-_LOSS_JUMP = 0.5
-_LOSS_BLOW_UP = 100.0
-_BEYOND_RANGE = 10.0  # times the range of the losses so far
-_WORSE_THAN_FIRST_HIGH = 1.5
 _FAR_BEYOND = 3.0  # times the leap of the loss that came before any long step
 _SINGLE = 10.0  # times as far: a single loss that says as much as the median of forty
-_UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
-_NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
-_FEW = 3  # of the first steps: fewer high losses than that are the noise of small batches
-_LEARNT_AGAIN = 0.35  # of the loss before: what explodes before it has learnt so much must learn it then
 _LEARNT = 0.9  # of the first loss: no constant prediction is so far down
-_OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
 _NO_WRECK = 0.5  # of the first loss: what was thrown off answers as a constant does, and that costs more
-_BACK = 0.9  # of the first loss: a run that is below is back, where only its loss was high at first
-_SHORT = 40  # steps after which an explosion may be over, and whose losses say so
 
 
-class ExplosionWatch(JudgePart):
-    """Compares each step with the run's own calm past.
+class ExplosionWatch(ExplosionOnset):
+    """Follows each explosion from its onset until the run is back where it was.
 
-    A jump of the gradient norm alone is a spike: clipping cuts it, or the next steps forgive it. A jump is
-    ten times the median, and twice the largest of the last 100 steps: with small batches norms jump anyway.
-    It is an explosion when the loss jumps too, beyond all losses of the last 100 steps, at three steps of
-    ten, and that lasts until the loss is back where it was: weights that were thrown far off have small
-    gradients again, and are no better for it. What undoes less than a tenth of what was learnt is no
-    explosion. A loss is back when noise alone may hold it where it is: the median of a hundred losses is no
-    higher than the upper quartile of the hundred before the explosion, which is three standard errors above
-    their median. What explodes in its first steps, before it has learnt a third of its first loss, has no
-    such level to come back to, and must go on to learn.
+    An explosion lasts until the loss is back: weights that were thrown far off have small gradients again,
+    and are no better for it. A loss is back when noise alone may hold it where it is: the median of a hundred
+    losses is no higher than the upper quartile of the hundred before the explosion, which is three standard
+    errors above their median. What explodes in its first steps, before it has learnt a third of its first
+    loss, has no such level to come back to, and must go on to learn. Where its loss alone was high at first,
+    and nobody knows what a constant prediction costs, it is well again once it is clearly below its first
+    loss.
 
-    Three findings need no jump of the norm: a loss a hundred times as large, for one step can throw a run so
-    far off that its gradient is no larger than before; one that stays half as large again as the first
-    for twenty steps in a row, for layer norm tames the gradient, and deep skip connections start high and
-    come down at once; and one that was so high at three of the first twenty steps and is no better for it
-    a hundred steps later, for the first steps of an adaptive optimizer may throw a run up, but one that
-    goes on to learn is well below its first loss by then. These three are about the loss alone. Where
-    nobody knows what a constant prediction costs, a loss may rise for many reasons (harder data, another
-    player, a target that moves), so there they count only with evidence that the weights were thrown: a
-    step that moved a layer by a tenth, or a norm that at least doubled.
-
-    Nor is a jump evidence in the first twenty steps of a run whose losses are not all above zero: there is
-    hardly a past yet, and beside a loss around zero every other one is many times as large.
-
-    Nor is a single loss evidence there, or one of two: weights that were thrown make all the next losses
-    high, and losses that are high by turns with others belong to other data. So three of four must be high,
-    and so must be the loss that follows one which was a hundred times as large.
-
-    For the same reason a loss that was as high before any long step was made is not the gradient's doing: the
-    data became harder, or the loss is another one. Where the steps after that are long, it is an explosion
-    that is over once the loss is back at that level, unless the run was thrown far beyond it. Where half of
-    the first loss is still gone, medians of forty losses say so, for single batches differ. There, too,
-    high losses among the first that come as often later are the data's, and a run whose loss alone was high
-    at first is well again once it is clearly below its first loss. What is said of twenty losses in a row
-    compares them, after the first steps, with the median of the first three: one may be low by luck.
+    Where the loss had become high before any long step was made, and the steps after that were long, the
+    explosion is over once the loss is back at that level, unless the run was thrown far beyond it. Where half
+    of the first loss is still gone, medians of forty losses say so, for single batches differ.
 
     Args:
         is_loss_known: Whether the loss can be compared with that of a constant prediction.
 
     Attributes:
-        calm_norm: Median gradient norm of before any explosion; the first step's at first.
-        calm_loss: Median loss of before any explosion; the first step's at first.
         exploded_norm: Largest norm of the last explosion's jumps; NaN where the norm did not jump.
         evidence: The numbers of the last explosion, in words.
         unhealed_since: Step at which the last explosion began, until the run is back where it was
@@ -88,61 +53,23 @@ class ExplosionWatch(JudgePart):
     """
 
     def __init__(self, *, is_loss_known: bool = True) -> None:
-        self.is_loss_known = is_loss_known
-        self.calm_norm = math.nan
-        self.calm_loss = math.nan
+        super().__init__(is_loss_known=is_loss_known)
         self.exploded_norm = math.nan
         self.evidence = ""
         self.unhealed_since: int | None = None
         self.thrown_off_since: int | None = None
-        self._calm_norm_high = math.nan
-        self._calm_loss_high = math.nan
-        self._calm_loss_upper = math.nan  # quartile
-        self._lowest = math.inf
-        self._highest = -math.inf
-        self._norms: deque[float] = deque(maxlen=WINDOW)
-        self._losses: deque[float] = deque(maxlen=WINDOW)
-        self._jumps: deque[int] = deque(maxlen=3)
-        self._high_steps: deque[int] = deque(maxlen=_NUM_HIGH)
-        self._onset_loss = math.nan  # of the first of the high losses that belong together
-        self._is_onset_sudden = False
+        self._since: int | None = None
         self._is_after_leap = False  # whether this explosion followed a leap of the loss at a calm step
+        self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
         self._peak_loss = -math.inf  # of this explosion
         self._peak_level = -math.inf  # the same of medians of forty losses
-        self._was_blown_up = False  # at the step before
-        self._first = FirstSteps(is_loss_known=is_loss_known)
-        self._step = 0
-        self._num_seen = 0
-        self._since: int | None = None
-        self._is_first_a_level = True  # whether later losses can be compared with the first one
         self._loss_healed = math.nan
         self._loss_over = math.nan
-        self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
 
     @property
     def is_exploding(self) -> bool:
         """Whether the run explodes, as of the last step."""
         return self._since is not None
-
-    @property
-    def has_spiked(self) -> bool:
-        """Whether the norm has jumped in the last 100 steps."""
-        return bool(self._jumps) and self._step - self._jumps[-1] < WINDOW
-
-    @property
-    def recent_norm(self) -> float:
-        """Largest gradient norm of the last ten steps with a loss that is known; NaN if there were none."""
-        return max(list(self._norms)[-_EVERY:], default=math.nan)
-
-    @property
-    def mean_norm(self) -> float:
-        """Mean gradient norm of the last 100 steps with a loss that is known; NaN if there were none."""
-        return sum(self._norms) / len(self._norms) if self._norms else math.nan
-
-    @property
-    def has_thrown(self) -> bool:
-        """Whether a step moved a layer by a tenth of its weights, or the first steps raised norm and loss."""
-        return self._first.has_thrown
 
     def observe(
         self,
@@ -164,121 +91,67 @@ class ExplosionWatch(JudgePart):
             update: Largest share of its weights by which a layer was moved, as measured last; NaN: unknown.
             reach: What the steps so far can have done to the loss; None: anything.
         """
-        if not self._num_seen:
-            self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
-            self.calm_norm = self._calm_norm_high = grad_norm
-        self._first.observe(loss, grad_norm, update)
-        self._step = step
-        self._is_first_a_level = self.is_loss_known or reach is None or reach.is_first_a_level
-        self._num_seen += 1
-        if self._since is None:
-            self._look_for_signs(step, loss, grad_norm)
-        self._norms.append(grad_norm)
-        self._losses.append(loss)
+        since = self._since
+        self._remember(step, loss, grad_norm, update=update, reach=reach, is_exploding=since is not None)
         is_another_loss = not self.is_loss_known and reach is not None and reach.is_exceeded
-        if self._since is not None:
+        if since is not None:
             self._peak_loss = max(self._peak_loss, loss)
             self._peak_level = max(self._peak_level, self._recent_loss())
-            if step % _EVERY == 0 and self._is_over(step):
+            if step % EVERY == 0 and step - since >= SHORT and self._is_over():
                 self._end()
-        elif not is_another_loss and (words := self._begins_in_words(step, loss, clipped=clipped)):
-            self.evidence = words
-        elif step % _EVERY == 0:
+        elif not is_another_loss and (onset := self._onset(step, loss, clipped=clipped)) is not None:
+            self.evidence, self._is_by_loss_alone = onset
+            self._begin(step)
+        elif step % EVERY == 0:
             self._take_as_calm()
         self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
-        return self.is_exploding
+        return self._since is not None
 
-    def _begins_in_words(self, step: int, loss: float, *, clipped: bool) -> str:
-        """The numbers of an explosion that begins at this step; empty where none does."""
-        if (is_jump := self._begins(step, loss, clipped=clipped)) or self._stays_above():
-            self._begin(step, by_loss_alone=not is_jump and not self.is_loss_known)
-            return self._jump_in_words(step, loss)
-        if self._is_no_better_for_a_blow_up():
-            self._begin(step, by_loss_alone=not self.is_loss_known)
-            return (
-                f"the loss rose from {self._first.loss:.3g} to {max(self._first.highs):.3g} in the first"
-                f" {NUM_FIRST} steps, and was at {_median(self._losses):.3g} in the next {WINDOW}"
-            )
-        return ""
+    def _begin(self, step: int) -> None:
+        self._is_after_leap = self._has_leapt(step)
+        self._peak_loss = max(list(self._losses)[-EVERY:])
+        self._peak_level = -math.inf
+        if self.unhealed_since is None:
+            self._set_goals(step)
+        self._since = self.unhealed_since = step
+        highest = self.recent_norm
+        self.exploded_norm = highest if highest > self.calm_norm else math.nan
 
-    def _end(self) -> None:
-        if self._is_at_new_level():
-            self.unhealed_since = None
-            self._forget_the_level_before()
-        self._since = None
-        self._jumps.clear()
-        self._high_steps.clear()
+    def _set_goals(self, step: int) -> None:
+        """Set the losses at which this explosion is over, and at which the run is back where it was."""
+        first = self._first
+        self._loss_healed, self._loss_over = self._calm_loss_upper, first.loss
+        # Once the loss has come down by a third, it has a level to come back to.
+        had_learnt = first.loss - self.calm_loss >= LEARNT_AGAIN * abs(first.loss)
+        if self._num_seen <= NUM_FIRST + WINDOW and not had_learnt:
+            self.thrown_off_since = step
+            lowest = min(self._losses)
+            self._loss_healed = lowest - LEARNT_AGAIN * abs(lowest)
+        if self._num_seen - first.num_above <= NUM_FIRST or len(first.highs) >= FEW_HIGHS:
+            self._loss_over -= LEARNT_AGAIN * abs(first.loss)
+        if self._is_by_loss_alone:
+            self._loss_healed = self._loss_over = self._loss_when_back()
 
     def _take_as_calm(self) -> None:
-        self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
-        losses = sorted(self._losses)
-        self.calm_loss, self._calm_loss_high = losses[len(losses) // 2], losses[-1]
-        self._calm_loss_upper = losses[3 * len(losses) // 4]
+        super()._take_as_calm()
         if self.unhealed_since is not None and self.calm_loss <= self._loss_healed:
             self.unhealed_since = None
         if self._first.loss - self.calm_loss >= _LEARNT * abs(self._first.loss):
             self.thrown_off_since = None
 
-    def _look_for_signs(self, step: int, loss: float, grad_norm: float) -> None:
-        """Note a high loss or a jump of the norm at this step."""
-        had_jumped = bool(self._jumps) and step - self._jumps[-1] < _EVERY
-        if grad_norm > max(_NORM_JUMP * self.calm_norm, _BEYOND_NOISE * self._calm_norm_high) > 0:
-            self._jumps.append(step)  # nothing is compared with a norm of zero: batches may have no gradient
-        if not self._is_high(loss):
-            return
-        before = self._norms[-1] if self._norms else math.inf
-        is_calm_before = not had_jumped and before <= _ELEVATED * self.calm_norm
-        is_first = not self._high_steps or step - self._high_steps[-1] >= _EVERY
-        if is_first or (is_calm_before and self._is_beyond_onset(loss, _WORSE_THAN_FIRST_HIGH)):
-            self._onset_loss = loss
-            self._is_onset_sudden = is_calm_before and self._num_seen > NUM_FIRST
-        self._high_steps.append(step)
-
-    def _begins(self, step: int, loss: float, *, clipped: bool) -> bool:
-        num_recent = sum(step - jump < _EVERY for jump in self._jumps)
-        if not self.is_loss_known and self._num_seen <= NUM_FIRST and not self._lowest > 0:
-            return False
-        if num_recent and self._stays_high(step):
+    def _is_over(self) -> bool:
+        if self._is_at_new_level():
             return True
-        is_thrown = self.is_loss_known or num_recent > 0 or self.has_thrown or self._has_doubled()
-        is_blown_up = is_thrown and self._is_blown_up(loss)
-        was_blown_up, self._was_blown_up = self._was_blown_up, is_blown_up
-        if (is_blown_up and self.is_loss_known) or (was_blown_up and self._is_high(loss)):
-            return True
-        # Norms also jump when a run leaves a plateau, but then the loss falls.
-        keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > NUM_FIRST
-        if not keeps_jumping or self._is_another_level(step):
-            return False
-        undone = _UNDONE * (self._first.loss - self.calm_loss)
-        return not clipped and loss - self.calm_loss > max(undone, 0.0)
+        recent = self._recent_loss()
+        return recent <= self._loss_over and (self._is_by_loss_alone or not self._is_high(recent))
 
-    def _stays_above(self) -> bool:
-        """Whether the loss has been far above the first for twenty steps in a row."""
-        return (
-            self._first.num_above >= NUM_FIRST
-            and self._is_first_a_level
-            and (self.is_loss_known or self._first.is_thrown_early)
-        )
-
-    def _has_doubled(self) -> bool:
-        return self._norms[-1] > _BEYOND_NOISE * self._calm_norm_high
-
-    def _stays_high(self, step: int) -> bool:
-        """Whether enough of the last losses were high, and not as high before any long step."""
-        within = _EVERY if self.is_loss_known else _NUM_HIGH + 1
-        if len(self._high_steps) < _NUM_HIGH or step - self._high_steps[0] >= within:
-            return False
-        return not self._is_another_level(step)
-
-    def _is_another_level(self, step: int) -> bool:
-        """Whether the loss is high and was as high before any long step: then the data have changed."""
-        if self.is_loss_known or not self._is_recently_high(step) or not self._is_onset_sudden:
-            return False
-        recent = sorted(list(self._losses)[-_NUM_HIGH:])[_NUM_HIGH // 2]
-        return not self._is_beyond_onset(recent, _WORSE_THAN_FIRST_HIGH)
-
-    def _is_recently_high(self, step: int) -> bool:
-        return bool(self._high_steps) and step - self._high_steps[-1] < _EVERY
+    def _end(self) -> None:
+        if self._is_at_new_level():
+            self.unhealed_since = None
+            self._forget_the_level_before()
+            self._take_as_calm()
+        self._since = None
+        self._forget_signs()
 
     def _is_at_new_level(self) -> bool:
         """Whether the loss is no higher than the data alone had made it, and never was much higher.
@@ -291,105 +164,7 @@ class ExplosionWatch(JudgePart):
         recent, peak = self._recent_loss(), self._peak_loss
         if recent <= _NO_WRECK * self._first.loss:
             peak = max(self._peak_level, peak / _SINGLE)
-            is_back = not self._is_beyond_onset(recent, _WORSE_THAN_FIRST_HIGH)
+            is_back = not self._is_beyond_onset(recent, MUCH_HIGHER)
         else:
             is_back = recent <= self._onset_loss
         return is_back and not self._is_beyond_onset(peak, _FAR_BEYOND)
-
-    def _forget_the_level_before(self) -> None:
-        for values in (self._norms, self._losses):
-            newest = list(values)[-_SHORT:]
-            values.clear()
-            values.extend(newest)
-        self._take_as_calm()
-
-    def _is_beyond_onset(self, loss: float, times: float) -> bool:
-        """Whether the loss is higher by so many times what the first of the high losses was higher by."""
-        return loss - self.calm_loss > times * (self._onset_loss - self.calm_loss)
-
-    def _is_no_better_for_a_blow_up(self) -> bool:
-        is_time = self._num_seen == NUM_FIRST + WINDOW and len(self._first.highs) >= _FEW
-        if not is_time or not self._is_first_a_level:
-            return False
-        if not (self.is_loss_known or self._first.is_thrown_early):
-            return False
-        if (
-            not self.is_loss_known
-            and self._first.num_late_highs / WINDOW >= _OFTEN * len(self._first.highs) / NUM_FIRST
-        ):
-            return False
-        if not self.is_loss_known and self._recent_loss() <= self._loss_when_back():
-            return False  # such an explosion would be over at once
-        return self._first.loss - _median(self._losses) < _LEARNT_AGAIN * abs(self._first.loss)
-
-    def _begin(self, step: int, *, by_loss_alone: bool = False) -> None:
-        self._is_by_loss_alone = by_loss_alone
-        self._is_after_leap = (
-            self._is_recently_high(step) and self._is_onset_sudden and not self.is_loss_known
-        )
-        self._peak_loss = max(list(self._losses)[-_EVERY:])
-        self._peak_level = -math.inf
-        if self.unhealed_since is None:
-            self._loss_healed, self._loss_over = self._calm_loss_upper, self._first.loss
-            if self._num_seen <= NUM_FIRST + WINDOW and not self._had_learnt():
-                self.thrown_off_since = step
-                lowest = min(self._losses)
-                self._loss_healed = lowest - _LEARNT_AGAIN * abs(lowest)
-            if self._num_seen - self._first.num_above <= NUM_FIRST or len(self._first.highs) >= _FEW:
-                self._loss_over -= _LEARNT_AGAIN * abs(self._first.loss)
-            if by_loss_alone:
-                self._loss_healed = self._loss_over = self._loss_when_back()
-        self._since = self.unhealed_since = step
-        highest = max(list(self._norms)[-_EVERY:])
-        self.exploded_norm = highest if highest > self.calm_norm else math.nan
-
-    def _had_learnt(self) -> bool:
-        """Whether the loss had come down by a third before the explosion, and has a level to come back to."""
-        return self._first.loss - self.calm_loss >= _LEARNT_AGAIN * abs(self._first.loss)
-
-    def _jump_in_words(self, step: int, loss: float) -> str:
-        norm = max(list(self._norms)[-_EVERY:])
-        is_norm_high = 0 < _NORM_JUMP * self.calm_norm < norm
-        signs = (
-            f"‖g‖ was {norm / self.calm_norm:,.0f}× its median and the loss"
-            if is_norm_high
-            else "the loss was"
-        )
-        before = min(self.calm_loss, self._first.loss)
-        return f"at step {step:,} {signs} {loss:.3g} against {before:.3g}"
-
-    def _is_over(self, step: int) -> bool:
-        assert self._since is not None
-        if step - self._since < _SHORT:
-            return False
-        recent = self._recent_loss()
-        if self._is_at_new_level():
-            return True
-        return recent <= self._loss_over and (self._is_by_loss_alone or not self._is_high(recent))
-
-    def _recent_loss(self) -> float:
-        """Median of the last forty losses."""
-        recent = sorted(list(self._losses)[-_SHORT:])
-        return recent[len(recent) // 2]
-
-    def _loss_when_back(self) -> float:
-        """Below it a run is back, where only its loss was high at first."""
-        return self._first.loss - (1 - _BACK) * abs(self._first.loss)
-
-    def _is_high(self, loss: float) -> bool:
-        # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.
-        calm = self.calm_loss
-        undone = _UNDONE * (self._first.loss - calm)
-        return loss - calm > max(_LOSS_JUMP * abs(calm), undone, self._calm_loss_high - calm)
-
-    def _is_blown_up(self, loss: float) -> bool:
-        # Next to nothing may grow a hundredfold and still be next to nothing: compare with the first, too.
-        rise = loss - self.calm_loss
-        if not (loss > self._first.loss and rise > _LOSS_BLOW_UP * abs(self.calm_loss) > 0):
-            return False
-        return self.is_loss_known or rise > _BEYOND_RANGE * (self._highest - self._lowest)
-
-
-def _median(values: deque[float]) -> float:
-    """The upper median. For so few numbers sorting a list is several times faster than numpy."""
-    return sorted(values)[len(values) // 2]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vgrad.diagnose.explosions import WINDOW
+from vgrad.diagnose.explosion_onset import WINDOW
 from vgrad.diagnose.layer_activity import LayerActivity
 from vgrad.diagnose.part import JudgePart
 from vgrad.diagnose.symptoms import RATIO_VANISHING

@@ -14,22 +14,12 @@ from vgrad.diagnose.symptoms import NOTHING_LEARNT, RATIO_HOPELESS
 from vgrad.events.verdict import Verdict
 
 if TYPE_CHECKING:
-    from vgrad.diagnose.explosions import ExplosionWatch
-    from vgrad.diagnose.layer_activity import LayerActivity
     from vgrad.diagnose.losses import LossTrend
-    from vgrad.diagnose.overfitting import Overfitting
-    from vgrad.diagnose.rates import Rates
+    from vgrad.diagnose.parts import JudgeParts
     from vgrad.diagnose.symptoms import Symptoms
 
 
-def nothing_found(
-    symptoms: Symptoms,
-    losses: LossTrend,
-    activity: LayerActivity,
-    rates: Rates,
-    overfitting: Overfitting,
-    explosions: ExplosionWatch,
-) -> Verdict:
+def nothing_found(symptoms: Symptoms, parts: JudgeParts) -> Verdict:
     """Say how the run is, with what is worth knowing of it as tags.
 
     A loss that does not fall beyond its noise over 200 steps may do so over more: `SlowProgress` is asked
@@ -37,23 +27,24 @@ def nothing_found(
     A run whose first layer gets next to nothing is not called healthy before it has learnt something: until
     a stall could be seen it is too early to tell.
     """
-    evidence = f"‖g‖ {explosions.calm_norm:.2g}"
+    losses, rates = parts.losses, parts.rates
+    evidence = f"‖g‖ {parts.explosions.calm_norm:.2g}"
     if np.isfinite(symptoms.ratio):  # not where no layer has a gradient
         evidence += f", first to last layer {symptoms.ratio:.2g}"
     if np.isfinite(symptoms.updates).any():
         evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
     found = tags(symptoms)
-    unused = np.flatnonzero(activity.unused)
+    unused = np.flatnonzero(parts.activity.unused)
     if unused.size:
         found += ("unused",)
         evidence += f"; {names_in_words(symptoms.names, unused)} never got a gradient"
     if rates.is_finished:
         found += ("finished",)
         evidence += f"; the learning rate is {rates.now:.0e}: the run is finished"
-    if overfitting.is_found:
+    if parts.overfitting.is_found:
         found += ("overfitting",)
-        evidence += f"; {overfitting.words()}"
-    if explosions.has_spiked:
+        evidence += f"; {parts.overfitting.words()}"
+    if parts.explosions.has_spiked:
         found += ("spike",)
     may_learn_slowly = losses.slow_progress.is_found and not rates.is_finished
     if losses.is_stalled and not may_learn_slowly:
