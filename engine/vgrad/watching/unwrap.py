@@ -27,14 +27,13 @@ def unwrap_optimizer(optimizer: object) -> torch.optim.Optimizer:
     Raises:
         ConfigError: If ``optimizer`` is none and wraps none.
     """
-    found: object = optimizer
-    seen: list[object] = []
-    while found is not None and not any(found is each for each in seen):
-        seen.append(found)
-        found = _inner_optimizer(found)
-    if not isinstance(seen[-1], torch.optim.Optimizer):
+    found, seen = optimizer, [optimizer]
+    while (inner := _inner_optimizer(found)) is not None and not any(inner is each for each in seen):
+        seen.append(inner)
+        found = inner
+    if not isinstance(found, torch.optim.Optimizer):
         raise ConfigError(f"not a torch optimizer, and no wrapper of one: {type(optimizer).__name__}")
-    return seen[-1]
+    return found
 
 
 def is_wrapper(optimizer: torch.optim.Optimizer) -> bool:
