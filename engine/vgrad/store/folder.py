@@ -34,6 +34,9 @@ from vgrad.printable import printable
 from vgrad.store.pointer import Pointer, place_on_local_disk, pointed_from
 
 LONGEST_NAME = 80
+# The fields of C's struct flock, and how they lie in memory on 64-bit processors.
+_FLOCK_OF_LINUX = ("type", "whence", "start", "length", "pid"), "hhqqi4x"
+_FLOCK_OF_MACOS = ("start", "length", "pid", "type", "whence"), "qqihh"
 # POSIX drops a process's record lock when the process closes *any* descriptor of the file, so a
 # process that holds a lock must never open that file again.
 _held: dict[Path, int] = {}
@@ -235,17 +238,12 @@ class RunFolder:
 
 def _lock_holder(descriptor: int) -> int | None:
     """Process id of whoever holds a record lock on any byte of an open file; None where nobody does."""
-    if sys.platform == "darwin":  # struct flock of macOS: start, length, pid, type, whence
-        layout, asked = "qqihh", (0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
-        _, _, pid, kind, _ = struct.unpack(
-            layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
-        )
-    else:  # of 64-bit Linux: type, whence, start, length, pid
-        layout, asked = "hhqqi4x", (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(
-            layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
-        )
-    return None if kind == fcntl.F_UNLCK else pid
+    names, layout = _FLOCK_OF_MACOS if sys.platform == "darwin" else _FLOCK_OF_LINUX
+    asked = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET}
+    packed = struct.pack(layout, *(asked.get(name, 0) for name in names))
+    answer = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, packed))
+    found: dict[str, int] = dict(zip(names, answer, strict=True))
+    return None if found["type"] == fcntl.F_UNLCK else found["pid"]
 
 
 def _new_folder(runs: Path, name: str) -> Path:

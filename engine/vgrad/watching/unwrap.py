@@ -43,12 +43,10 @@ def is_wrapper(optimizer: torch.optim.Optimizer) -> bool:
 
 def shards_of(optimizer: torch.optim.Optimizer) -> Sequence[torch.optim.Optimizer]:
     """Optimizers that ``optimizer`` steps itself over parameters of its own, as `ZeroRedundancyOptimizer`."""
+    if is_wrapper(optimizer):
+        return ()
     own = {id(param) for param in _params_of(optimizer)}
-    return [
-        each
-        for each in _held_by(optimizer)
-        if not is_wrapper(optimizer) and own.issuperset(map(id, _params_of(each)))
-    ]
+    return [each for each in _held_by(optimizer) if own.issuperset(map(id, _params_of(each)))]
 
 
 def _inner_optimizer(outer: object) -> object | None:
