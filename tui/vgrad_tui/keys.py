@@ -107,6 +107,9 @@ KEYS = (
     Key("help", "question_mark", "?", "help", "all keys", "Show all keys", _PROGRAM, "keys"),
 )  # fmt: skip
 
+STEERING = frozenset(key.action for key in KEYS if key.group in {_RUN, _GRADIENTS} and key.id != "controls")
+"""The actions that need a run that trains."""
+
 _RECORDING = "recording"
 REPLAY_KEYS = (
     Key("replay.play", "space", "space", "play", "play or pause", "Play or pause; at the end, play from the start", _RECORDING, "play"),

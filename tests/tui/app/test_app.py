@@ -49,13 +49,38 @@ async def test_a_key_without_a_run_says_whether_it_comes_too_early_or_too_late()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await pilot.press("c")
         await pilot.pause()
-        assert line_with(app, "nothing is training yet")
-        await play(pilot, source)
+        assert line_with(app, "clipping on or off: as soon as")
         await pull(pilot, source, make_batch(notices=(ended(300),)))
-        await pilot.press("c")
         await pilot.pause()
         assert line_with(app, "the run has ended")
     assert source.submitted == []
+
+
+async def test_keys_that_come_before_the_run_are_carried_out_in_their_order_when_it_begins() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    clipped = RunStarted(make_info(controls=Controls(clip=ClipGradNorm(5.0))))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("right_square_bracket", "minus", "space")
+        assert source.submitted == []
+        await pull(pilot, source, make_batch(notices=(clipped,)))
+        await pilot.pause()
+        # by the controls that the run begins with: one threshold above 5
+        assert source.submitted == [Set("clip", ClipGradNorm(10.0)), Set("lr_scale", 0.5), Pause()]
+        await pull(pilot, source)
+        assert len(source.submitted) == 3
+
+
+async def test_to_leave_a_run_that_is_still_being_prepared_waits_until_it_can_go_on_elsewhere() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    app.can_detach = True
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d")
+        assert not source.stopped
+        await pull(pilot, source, make_batch(notices=(RunStarted(make_info()),)))
+        await pilot.pause()
+        assert source.stopped and app.detaches
 
 
 async def test_clip_reads_pending_until_the_engine_confirms() -> None:

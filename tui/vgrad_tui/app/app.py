@@ -32,7 +32,7 @@ from vgrad_tui.app import command_palette
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.app.refresh_rate import RefreshRate
 from vgrad_tui.app.source import Source
-from vgrad_tui.app.view_actions import ViewActions
+from vgrad_tui.app.type_ahead import TypeAhead
 from vgrad_tui.draw.charts import warm_up
 from vgrad_tui.draw.numbers import safe
 from vgrad_tui.keys import KEYS
@@ -41,6 +41,8 @@ from vgrad_tui.widgets.controls_panel import ControlRow
 from vgrad_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
+    from textual.actions import ActionParseResult
+
     from vgrad.controls.choices import ControlValue
     from vgrad_tui.screens.controls import ControlsScreen
     from vgrad_tui.terminal.driver import Interrupted
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 _LOOK_FOR_TERMINAL_S = 1.0
 
 
-class VgradApp(ViewActions):
+class VgradApp(TypeAhead):
     """Watches one source and submits what the keys ask for.
 
     Args:
@@ -109,6 +111,7 @@ class VgradApp(ViewActions):
         self.state.take(event.batch)
         if not self.screen_stack:
             return  # it is closing, and there is nothing left to draw on
+        self.do_what_waited()
         if not self.keeps_up():
             return  # frames are dropped, never queued; the batch is not lost
         self.tell_of_ranks(event.batch)
@@ -127,6 +130,10 @@ class VgradApp(ViewActions):
                 self.action_why()
 
     # -- commands ------------------------------------------------------------------------------
+
+    def needs_run(self, action: str | ActionParseResult) -> bool:
+        """Besides what steers the run: leaving it to a process of its own."""
+        return super().needs_run(action) or (action == "detach" and not self._source.outlives_screen)
 
     def submit(self, command: Command, *, undoable: bool = True) -> None:
         """Ask the run for a command, and show that it was asked for."""
@@ -159,10 +166,6 @@ class VgradApp(ViewActions):
     def on_control_row_pressed(self, event: ControlRow.Pressed) -> None:
         """A click on a control does what its key does."""
         self.act(event.action)
-
-    def act(self, action: str) -> None:
-        """Do what a key with this action does."""
-        self.run_worker(self.run_action(action))
 
     def action_pause(self) -> None:
         """Pause or resume."""
@@ -315,8 +318,7 @@ class VgradApp(ViewActions):
 
     def action_detach(self) -> None:
         """Leave, and let the run go on: in its own process, or from this state in a new one."""
-        is_over = self.state.info is None or self.state.ended is not None
-        if self._source.outlives_screen or is_over or self._is_quitting:
+        if self._source.outlives_screen or self.state.ended is not None or self._is_quitting:
             self.action_ask_quit()
         elif not self.can_detach:
             self.notify("this run is not recorded, so it cannot go on in another process", timeout=6)

@@ -47,7 +47,7 @@ def _rows(state: State) -> tuple[list[Field], list[Field]]:
     if state.ended is not None:
         return _end(state.ended), _reasons(state, also=_kind(state.verdict))
     if state.info is None:
-        return [(9, [("the screen is ready before the model is: nothing to press yet", "dim")])], []
+        return [(9, [("the model is not ready yet: keys wait until training begins", "dim")])], []
     verdict = state.verdict
     what: list[Field] = [(9, _kind(verdict)), (8, _all_parts(state)), *_beside(verdict)]
     commands = remedy(state)
