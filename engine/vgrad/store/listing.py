@@ -24,7 +24,7 @@ class ListedRun:
         name: What it is called.
         pid: The process that trains it now, or None.
         status: ``alive finished failed stopped crashed``; ``unreadable``; or ``elsewhere``, on another host.
-        step: Optimizer steps that were recorded.
+        step: The last step that was recorded; before the first, that of the parent.
         loss: Training loss of the last of them; None where it is not known.
         verdict: Kind of the newest verdict; None before the first.
         recipe: What it trains.
@@ -79,16 +79,18 @@ def look(folder: RunFolder) -> ListedRun:
             known = reader.status()
     except DataError as error:
         return ListedRun(folder.name, pid, "unreadable", size=folder.num_bytes(), problem=str(error))
+    parent = _parent(known.get("parent"))
+    begins_at = 0 if parent is None else parent.step
     return ListedRun(
         name=folder.name,
         pid=pid,
         status=str(known["status"]),
-        step=_typed(known.get("step"), int) or 0,
+        step=_typed(known.get("step", begins_at), int) or 0,
         loss=_typed(known.get("loss"), float),
         verdict=_typed(known.get("verdict"), str),
         recipe=_typed(known.get("recipe"), str) or "",
         host=_typed(known.get("host"), str) or "",
-        parent=_parent(known.get("parent")),
+        parent=parent,
         started_s=_typed(known.get("started_s"), float),
         size=folder.num_bytes(),
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.engine.store.recorded import notices, record, run_info
+from tests.engine.store.recorded import notices, record, run_info, steps
 
 from vgrad.errors import ConfigError
 from vgrad.events.batch import Batch, Snapshot
 from vgrad.events.notices import RunStarted, VerdictChanged
+from vgrad.events.run_info import Parent
 from vgrad.events.verdict import Verdict
 from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
@@ -37,6 +38,18 @@ def test_the_verdict_is_the_worst_of_all_parts_and_may_be_older_than_the_record(
         assert look(folder).verdict == "exploding"
         writer.write(Batch(snapshots={1: Snapshot(verdict=Verdict("starting", "re-initialised"))}))
         assert look(folder).verdict == "healthy"
+
+
+def test_a_run_that_goes_on_from_another_stands_at_that_step_before_its_own_first_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    [begun] = notices([(0, RunStarted(replace(run_info(("a",)), parent=Parent("before", 300))))])
+    with closing(open_to_write(folder.database)) as connection:
+        writer = Writer(connection)
+        writer.write(Batch(notices=(begun,)))
+        assert look(folder).step == 300
+        writer.write(Batch(blocks=(steps(301, 1, 1),)))
+        assert look(folder).step == 301
 
 
 def begun_at(name: str, time_s: float) -> RunFolder:
