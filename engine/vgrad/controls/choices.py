@@ -140,12 +140,20 @@ class OneOf:
         if variant is None and word == "none":
             variant = self.variants.get("off")
         if variant is None and self.shorthand and word:
-            variant, rest = self.variants[self.shorthand], value.strip()
+            return self._read_shorthand(value.strip())
         if variant is None:
             raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}, got {brief(value)}")
         if colon and not rest:
             raise ConfigError(f"{variant.word} takes {variant.usage()} after the colon, got nothing")
         return variant.build(rest)
+
+    def _read_shorthand(self, text: str) -> ControlValue:
+        try:
+            return self.variants[self.shorthand].build(text)
+        except ConfigError as error:
+            if not text[0].isalpha():
+                raise  # it is meant as a parameter
+            raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}; {error}") from error
 
     def format(self, value: object) -> str:
         """The text that `read` reads back as ``value``."""

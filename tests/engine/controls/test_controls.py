@@ -141,6 +141,14 @@ def test_nonsense_is_no_number_of_microbatches(value: Any) -> None:
         reduce(Controls(), Set("accumulate", value))
 
 
+def test_a_word_that_is_no_variant_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        reduce(Controls(), Set("accumulate", "off"))
+    assert str(caught.value) == (
+        "accumulate must be one of mean, sum, as-coded, as-prose; steps must be a number, got 'off'"
+    )
+
+
 def test_digits_beyond_what_python_prints_are_refused_in_words() -> None:
     too_long = 10**5000  # repr() of it raises
     with pytest.raises(ConfigError, match="thousands of digits"):
