@@ -27,25 +27,10 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports_at_import_time(path: Path) -> Iterator[str]:
-    """Modules of ours that importing ``path`` imports: not those for type checkers, nor in functions."""
-    yield from _imports(tree(path).body)
-
-
 def all_imports(path: Path) -> Iterator[str]:
     """Modules of ours that ``path`` imports anywhere."""
     for node in ast.walk(tree(path)):
         yield from _imported(node)
-
-
-def _imports(statements: list[ast.stmt]) -> Iterator[str]:
-    for node in statements:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield from _imported(node)
-        for block in ("body", "orelse", "finalbody"):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from _imports(getattr(node, block, []))
 
 
 def _imported(node: ast.AST) -> Iterator[str]:

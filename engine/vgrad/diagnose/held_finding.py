@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from vgrad.diagnose.finding import FINDING_RULES
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS
 from vgrad.diagnose.part import JudgePart
-from vgrad.diagnose.rules import FINDING_RULES
 
 if TYPE_CHECKING:
+    from vgrad.diagnose.finding import Finding
     from vgrad.diagnose.losses import LossTrend
-    from vgrad.diagnose.rules import Finding
     from vgrad.events.verdict import Verdict
 
 _LOOKS_OTHER = 2  # in a row

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from vgrad.controls.controls import Controls
+from vgrad.diagnose.gathering import comparable_updates, gather_symptoms
 from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP
 from vgrad.diagnose.nothing_found import nothing_found
 from vgrad.diagnose.parts import JudgeParts
 from vgrad.diagnose.remedies import still_due
 from vgrad.diagnose.rules import find, find_dead, find_underflow
-from vgrad.diagnose.symptoms import Symptoms, comparable_updates, symptoms_of
+from vgrad.diagnose.symptoms import Symptoms
 from vgrad.diagnose.verdicts import (
     ExplosionRule,
     verdict_on_explosion,
@@ -151,7 +152,7 @@ class Judge:
         if record.step % LOOK_EVERY and self.verdict.kind != "exploding":
             return None
         parts.ends.look(is_stalled=False)
-        symptoms = symptoms_of(parts, self._info, record, stats, controls, time)
+        symptoms = gather_symptoms(parts, self._info, record, stats, controls, time)
         finding = find_dead(symptoms)
         if finding is None:
             return nothing_found(symptoms, parts)
@@ -198,7 +199,7 @@ class Judge:
             return verdict_on_explosion(rule, parts, record, self._info, controls)
         if not is_look or parts.losses.num_seen < WARM_UP:
             return None
-        symptoms = symptoms_of(parts, self._info, record, stats, controls, time)
+        symptoms = gather_symptoms(parts, self._info, record, stats, controls, time)
         return self._stalled(record.step, symptoms, controls) or nothing_found(symptoms, parts)
 
     def _explosion_rule(self, step: int) -> ExplosionRule | None:

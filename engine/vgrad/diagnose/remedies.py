@@ -15,7 +15,7 @@ from vgrad.methods.precision import Float16, Float32
 from vgrad.methods.skip_non_finite import SkipNonFinite
 
 if TYPE_CHECKING:
-    from vgrad.diagnose.rules import Finding
+    from vgrad.diagnose.finding import Finding
     from vgrad.events.run_info import RunInfo
 
 Remedy = tuple[tuple[Command, ...], str]

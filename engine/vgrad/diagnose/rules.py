@@ -12,11 +12,11 @@ Where it is known what a constant prediction costs, that helps: a run that is no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vgrad.diagnose.finding import Finding
 from vgrad.diagnose.symptoms import (
     COLD,
     LITTLE,
@@ -53,29 +53,6 @@ _BEYOND_NOISE = 3.0  # standard errors
 _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
 _FAINT = 1e-3  # of what the batches' own differences make of the loss
 _SETTLES = 2e-3  # of the weights a step: shorter ones can settle
-
-FindingRule = Literal[
-    "underflow", "killed", "dead", "overshoot", "saturated", "depth", "faint", "still", "time", "time-growth",
-    "stuck",
-]  # fmt: skip
-FINDING_RULES: tuple[str, ...] = get_args(FindingRule)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong.
-
-    Attributes:
-        kind: As in `vgrad.events.verdict.Verdict`.
-        rule: The rule that found it.
-        evidence: The numbers.
-        layers: Indices of the layers it is about.
-    """
-
-    kind: Literal["vanishing", "dead", "exploding"]
-    rule: FindingRule
-    evidence: str
-    layers: tuple[int, ...] = ()
 
 
 def find(symptoms: Symptoms) -> Finding | None:

@@ -13,9 +13,9 @@ from vgrad.events.verdict import Verdict, VerdictKind
 
 if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
+    from vgrad.diagnose.finding import Finding
     from vgrad.diagnose.gradient_sums import GradientSums
     from vgrad.diagnose.parts import JudgeParts
-    from vgrad.diagnose.rules import Finding
     from vgrad.events.run_info import RunInfo
     from vgrad.events.step_record import StepRecord
 

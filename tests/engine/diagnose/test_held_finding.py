@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from tests.engine.diagnose.story import KNOWN, Story
 
+from vgrad.diagnose.finding import Finding
 from vgrad.diagnose.held_finding import HeldFinding
 from vgrad.diagnose.losses import LOOK_EVERY, LossTrend
-from vgrad.diagnose.rules import Finding
 from vgrad.events.verdict import Verdict
 
 DEPTH = Finding("vanishing", "depth", "")
