@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -87,6 +88,33 @@ def test_a_dropped_line_does_the_same(how: str) -> None:
         if how == "signals without end":
             threading.Thread(target=keep_hanging_up, args=(terminal,)).start()
         assert terminal.wait(LEAVING_S) == 130
+    [new] = [folder for folder in all_runs() if folder.name != old.name]
+    require_uninterrupted(old, new)
+
+
+BROKEN_SCREEN = """
+import sys
+from vgrad_tui.app.app import VgradApp
+from vgrad_tui.cli import main
+
+def broken(app):
+    raise RuntimeError("drawn wrongly")
+
+VgradApp.action_journal = broken
+main()
+"""
+
+
+def test_a_screen_that_fails_leaves_the_run_to_a_process_of_its_own() -> None:
+    command = [sys.executable, "-c", BROKEN_SCREEN, "run", "charlm-rnn", *SMALL, "--steps", str(STEPS)]
+    with Terminal(command, columns=160, lines=50) as terminal:
+        terminal.wait_for("● training")
+        [old] = all_runs()
+        terminal.press("j")
+        assert terminal.wait(LEAVING_S) == 1
+        screen = terminal.text()
+        assert "drawn wrongly" in screen and "the screen has failed" in screen
+        assert "training goes on in a process of its own" in screen
     [new] = [folder for folder in all_runs() if folder.name != old.name]
     require_uninterrupted(old, new)
 

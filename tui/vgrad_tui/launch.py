@@ -88,11 +88,12 @@ def run_app(
         with run:
             app.can_detach = run.folder is not None
             app.run()
+            if app.return_code:
+                app.detach_if_lost()
+                _say("the screen has failed, with the error above")
             if app.detaches:
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever drops a line may say so twice
-                Output(sys.stderr, "stderr").write(
-                    "leaving it running: starting the process that goes on ...\n"
-                )
+                _say("leaving it running: starting the process that goes on ...")
             run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 run.join(None if app.detaches else _GRACE_S)
@@ -217,7 +218,14 @@ def _show(
         app = make_app(run, frugal=frugal)
         app.run()
     run.close()
+    if app.return_code:
+        is_alive = folder.newest().pid() is not None
+        _say("the screen has failed, with the error above" + is_alive * f"; the run {folder.name} goes on")
     return _exit_code(app)
+
+
+def _say(line: str) -> None:
+    Output(sys.stderr, "stderr").write(f"{line}\n")
 
 
 def _exit_code(app: VgradApp) -> int:

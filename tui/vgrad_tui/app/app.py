@@ -340,12 +340,17 @@ class VgradApp(TypeAhead):
     def _interrupt(self, *, is_hang_up: bool) -> None:
         """Restore the terminal and go; a run of this process stops at its safe point."""
         self.was_interrupted = True
-        is_training = self.state.info is not None and self.state.ended is None
-        if is_hang_up and is_training and self.can_detach and not self._is_quitting:
-            self.detaches = True
+        if is_hang_up:
+            self.detach_if_lost()
         if not self._source.outlives_screen:
             self._source.stop()
         self.exit()
+
+    def detach_if_lost(self) -> None:
+        """Nobody has asked for the end of the run: it goes on in a process of its own, if it can."""
+        is_training = self.state.info is not None and self.state.ended is None
+        if is_training and self.can_detach and not self._is_quitting:
+            self.detaches = True
 
     def _leave_a_lost_terminal(self) -> None:
         if self.has_lost_its_terminal:
