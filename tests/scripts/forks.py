@@ -1,11 +1,14 @@
 """Forks in the middle of training; the child ends on its own and must disturb nobody."""
 
 import os
+import warnings
 
 import torch
 from torch import nn
 from weights import report
 
+# From Python 3.12 on this names the process; torch has threads of its own.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 torch.manual_seed(0)
 torch.set_num_threads(1)
 model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1))
