@@ -5,7 +5,7 @@ Keys that move a cursor belong to the view that has it, and keys of a dialog to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding
 
@@ -59,6 +59,7 @@ _RUN, _GRADIENTS, _CHART, _VIEWS, _LAYERS, _PROGRAM = (
     "program",
 )
 _CONTROLS = "on the screen of all controls"
+_LAYER = "on the screen of one layer"
 
 KEYS = (
     Key("run.pause", "space", "space", "pause", "pause or resume", "Pause at the next safe point, or resume", _RUN, "pause"),
@@ -128,6 +129,14 @@ REPLAY_KEYS = (
 )  # fmt: skip
 """The keys on a recording, in which nothing can be changed."""
 
+_PLAYING = {name for key in REPLAY_KEYS for name in key.keys.split(",")}
+REFUSED_KEYS = tuple(
+    replace(key, keys=",".join(names), action="refuse", in_footer="")
+    for key in KEYS
+    if key not in REPLAY_KEYS and (names := [name for name in key.keys.split(",") if name not in _PLAYING])
+)
+"""The keys of a run that a recording answers by saying what it is."""
+
 CONTROL_KEYS = (
     Key("controls.up", "up,k", "↑", "move(-1)", "control above", "Choose the control above", _CONTROLS),
     Key("controls.down", "down", "↓", "move(1)", "control below", "Choose the control below", _CONTROLS),
@@ -147,8 +156,8 @@ CONTROL_KEYS = (
 )  # fmt: skip
 
 LAYER_KEYS = (
-    Key("layer.above", "up", "↑", "go(-1)", "layer above", "Show the layer above", _LAYERS, "layer above"),
-    Key("layer.below", "down", "↓", "go(1)", "layer below", "Show the layer below", _LAYERS, "layer below"),
-    Key("layer.back", "escape,enter,q", "esc", "dismiss", "back", "Back to all layers", _LAYERS, "back"),
-    Key("layer.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _LAYERS, "keys"),
+    Key("layer.above", "up", "↑", "go(-1)", "layer above", "Show the layer above", _LAYER, "layer above"),
+    Key("layer.below", "down", "↓", "go(1)", "layer below", "Show the layer below", _LAYER, "layer below"),
+    Key("layer.back", "escape,enter,q", "esc", "dismiss", "back", "Back to all layers", _LAYER, "back"),
+    Key("layer.help", "question_mark", "?", "app.help", "all keys", "Show all keys", _LAYER, "keys"),
 )  # fmt: skip

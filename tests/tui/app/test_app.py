@@ -21,7 +21,7 @@ from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.app.app import VgradApp
 from vgrad_tui.draw.runs import width_of
-from vgrad_tui.keys import CONTROL_KEYS, KEYS
+from vgrad_tui.keys import CONTROL_KEYS, KEYS, LAYER_KEYS
 from vgrad_tui.screens.help import HelpScreen
 from vgrad_tui.screens.journal import JournalScreen
 from vgrad_tui.screens.layer import LayerScreen
@@ -493,6 +493,29 @@ async def test_help_shows_every_key() -> None:
         assert all(key.help in text for key in (*KEYS, *CONTROL_KEYS))
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize(
+    ("opens", "first"),
+    [
+        ("question_mark", "run"),
+        ("m question_mark", CONTROL_KEYS[0].group),
+        ("enter question_mark", LAYER_KEYS[0].group),
+    ],
+)
+async def test_help_begins_with_the_keys_of_the_screen_that_asks_for_it(opens: str, first: str) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(110, 120)) as pilot:
+        await play(pilot, source)
+        for key in opens.split():
+            await pilot.press(key)
+            await pilot.pause()
+        all_groups = {key.group for key in (*KEYS, *CONTROL_KEYS, *LAYER_KEYS)}
+        cells = [cell.strip() for line in screen_lines(app) for cell in line.split("│")]
+        groups = [cell for cell in cells if cell in all_groups]
+        assert groups[0] == first
+        assert len(set(groups)) == len(groups)
 
 
 async def test_one_layer_shows_its_numbers_and_its_neighbours() -> None:

@@ -192,7 +192,13 @@ async def test_p_shows_the_next_part_with_its_own_layers(view: str) -> None:
         await pilot.press("p")
         await pull(pilot, source)
         assert line_with(app, "generator.weight")
+        assert line_with(app, "loss of part 0  train")
         assert source.submitted == []
+        # The result's losses are those of part 0, whichever part is shown.
+        await pilot.press("p")
+        await pull(pilot, source, make_batch(notices=(ended(9),)))
+        assert line_with(app, "loss of part 1  train")
+        assert line_with(app, "loss of part 0 4.700 → 1.600")
 
 
 async def test_a_run_of_one_part_has_no_other_to_show() -> None:

@@ -14,7 +14,7 @@ from vgrad_tui.app.app import VgradApp
 from vgrad_tui.app.bridge import Bridge
 from vgrad_tui.app.command_palette import theme_entry
 from vgrad_tui.draw.numbers import count, safe
-from vgrad_tui.keys import REPLAY_KEYS, Key
+from vgrad_tui.keys import REFUSED_KEYS, REPLAY_KEYS, Key
 from vgrad_tui.widgets.replay_bar import ReplayBar
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ReplayApp(VgradApp, inherit_bindings=False):
         frugal: Draw seldom, for slow lines.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in REPLAY_KEYS]
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in (*REPLAY_KEYS, *REFUSED_KEYS)]
     KEYS: ClassVar[Sequence[Key]] = REPLAY_KEYS
 
     def __init__(self, recording: ReplayedRun, *, frugal: bool = False) -> None:
@@ -91,6 +91,10 @@ class ReplayApp(VgradApp, inherit_bindings=False):
 
     def _show(self) -> None:
         self._bridge.pull()
+
+    def action_refuse(self) -> None:
+        """Answer a key that would steer a run."""
+        self._can_steer()
 
     def _can_steer(self) -> bool:
         self.notify("this is a recording: nothing in it can be changed", timeout=3)

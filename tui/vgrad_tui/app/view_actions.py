@@ -23,6 +23,7 @@ from vgrad_tui.screens.main import MainScreen
 from vgrad_tui.state.layer_order import SORTS
 from vgrad_tui.state.run_state import State
 from vgrad_tui.terminal.diff_app import DiffApp
+from vgrad_tui.widgets.keybar import KeyBar
 from vgrad_tui.widgets.lines import Lines
 from vgrad_tui.widgets.loss_pane import LossPane
 from vgrad_tui.widgets.tabs import Tabs
@@ -168,7 +169,8 @@ class ViewActions(DiffApp):
         """Show all keys."""
         from vgrad_tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen(self.KEYS))
+        bars = self.screen.query(KeyBar)  # a dialog has none
+        self.push_screen(HelpScreen(self.KEYS, here=bars.first().keys if bars else ()))
 
     def action_why(self) -> None:
         """Show the whole verdict, or how the run ended."""
@@ -186,7 +188,8 @@ class ViewActions(DiffApp):
             "not known" if loss is None else f"{loss:.4g}" for loss in (ended.loss_first, ended.loss_last)
         )
         is_known = ended.loss_first is not None or ended.loss_last is not None
-        text = ended.traceback_text or (f"loss {' → '.join(losses)}" if is_known else "")
+        whose = self.state.of_part(0)
+        text = ended.traceback_text or (f"loss{whose} {' → '.join(losses)}" if is_known else "")
         if ended.val_loss is not None:
             text += f"\nvalidation {ended.val_loss:.4g}"
         if ended.message is not None:

@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -107,6 +107,17 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()  # Textual reads one, draws on the other
 
 
+class _Number(click.IntRange):
+    """A number in a list; what is none of them is answered in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"type a number from {self.min} to {self.max}, or Ctrl-C to leave")
+
+
 def _chosen() -> RunFolder:
     """The run that is alive; where there are several, the one that the person at the terminal chooses."""
     from vgrad.store.folder import all_runs
@@ -120,5 +131,5 @@ def _chosen() -> RunFolder:
         loss = "" if seen.loss is None else f"  loss {seen.loss:.4g}"
         verdict = f"  {printable(seen.verdict or 'starting')}"
         click.echo(f"{number:>3}  {printable(folder.name)}  step {seen.step:,}{loss}{verdict}", err=True)
-    choice: int = click.prompt("attach to", type=click.IntRange(1, len(alive)), default=1, err=True)
+    choice: int = click.prompt("attach to", type=_Number(1, len(alive)), default=1, err=True)
     return alive[choice - 1]

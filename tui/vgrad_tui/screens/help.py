@@ -21,20 +21,24 @@ _LIST_KEYS = (("↑ ↓", "Choose a layer"), ("enter", "Open it: its own chart a
 
 
 class HelpScreen(Dialog[bool]):
-    """All keys, from the same table that binds them, and the words beside a verdict."""
+    """All keys, from the same table that binds them, and the words beside a verdict.
+
+    Args:
+        keys: The keys of the main screen.
+        here: The keys of the screen that lies beneath, which come first.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss(False)", "close", show=False)]
 
-    def __init__(self, keys: Sequence[Key] = KEYS) -> None:
+    def __init__(self, keys: Sequence[Key] = KEYS, *, here: Sequence[Key] = ()) -> None:
         super().__init__()
-        self._keys = keys
+        others = (*keys, *(CONTROL_KEYS if keys is KEYS else ()))
+        self._keys = tuple(dict.fromkeys((*here, *others)))
 
     def compose(self) -> ComposeResult:
         """Make the table."""
         with VerticalScroll(classes="box"):
-            for group, keys in groupby(
-                (*self._keys, *(CONTROL_KEYS if self._keys is KEYS else ())), key=lambda key: key.group
-            ):
+            for group, keys in groupby(self._keys, key=lambda key: key.group):
                 yield from _section(group, [(key.shown, key.help) for key in keys])
             yield from _section("in the list of layers", _LIST_KEYS)
             yield from _section("beside the verdict", (("% sure", SURE), *TAGS.items()))

@@ -79,6 +79,10 @@ class State(RunHistory):
         numbers = sorted(self.parts)
         self.shown_part = numbers[(numbers.index(self.shown_part) + 1) % len(numbers)]
 
+    def of_part(self, number: int) -> str:
+        """Words that tell a part from the others; empty where there are no others."""
+        return f" of part {number}" if len(self.parts) > 1 else ""
+
     @property
     def is_float16(self) -> bool:
         """Whether the passes compute in float16, where small gradients are rounded to zero."""

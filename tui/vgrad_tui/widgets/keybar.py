@@ -19,6 +19,9 @@ class KeyBar(Lines):
 
     Args:
         keys: All keys; those with a word for the footer are shown, in order.
+
+    Attributes:
+        keys: The same.
     """
 
     class Pressed(Message):
@@ -30,17 +33,18 @@ class KeyBar(Lines):
 
     def __init__(self, keys: Sequence[Key]) -> None:
         super().__init__(id="keys")
-        self._keys = [key for key in keys if key.in_footer]
+        self.keys = keys
+        self._shown = [key for key in keys if key.in_footer]
         self._targets: list[tuple[int, str]] = []
 
     def on_resize(self) -> None:
         """Show what fits. The last two, the way out and the way to all other keys, always do."""
         runs: list[tuple[str, str]] = []
         self._targets = []
-        always = self._keys[-2:]
+        always = self._shown[-2:]
         left = self.size.width - sum(_width(key) for key in always)
         end = 0
-        for key in self._keys:
+        for key in self._shown:
             if key not in always:
                 left -= _width(key)
                 if left < 0:

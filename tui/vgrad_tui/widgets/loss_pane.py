@@ -77,7 +77,7 @@ class LossPane(Lines):
             self.back = max(0, min(self.back - direction * self.span // 2, newest - self.span))
 
     def _title(self, state: State) -> Runs:
-        left: list[tuple[str, str]] = [("loss", "title")]
+        left: list[tuple[str, str]] = [(f"loss{state.of_part(state.shown_part)}", "title")]
         if state.record is not None and state.record.loss is not None:
             left += [("  train ", "dim"), (f"{state.record.loss:.4g}", "strong")]
         if state.validations:

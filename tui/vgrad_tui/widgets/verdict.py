@@ -45,7 +45,7 @@ class VerdictLines(Lines):
 
 def _rows(state: State) -> tuple[list[Field], list[Field]]:
     if state.ended is not None:
-        return _end(state.ended), _reasons(state, also=_kind(state.verdict))
+        return _end(state.ended, state.of_part(0)), _reasons(state, also=_kind(state.verdict))
     if state.info is None:
         return [(9, [("the model is not ready yet: keys wait until training begins", "dim")])], []
     verdict = state.verdict
@@ -117,7 +117,7 @@ def _reasons(state: State, *, also: Runs = ()) -> list[Field]:
     return fields
 
 
-def _end(ended: RunEnded) -> list[Field]:
+def _end(ended: RunEnded, whose_loss: str) -> list[Field]:
     if ended.reason == "failed":
         error = safe((ended.error or "").splitlines()[0] if ended.error else "")
         return [
@@ -130,7 +130,7 @@ def _end(ended: RunEnded) -> list[Field]:
     why: list[Field] = [(7, [(safe(ended.message), "text")])] if ended.message else []
     return [
         (9, [(words, "good" if ended.reason == "done" else "warn")]),
-        (8, [(f"loss {_loss(ended.loss_first)} → {_loss(ended.loss_last)}{val}", "strong")]),
+        (8, [(f"loss{whose_loss} {_loss(ended.loss_first)} → {_loss(ended.loss_last)}{val}", "strong")]),
         (6, [("q", "key"), (" quits", "text")]),
         (5, [("e", "key"), (" result", "text")]),
         *why,
