@@ -136,7 +136,8 @@ def _exit_code(args: Sequence[str] | None) -> int:
     except VgradError as error:
         return _refuse(str(error), _BAD_USAGE)
     except OSError as error:
-        return _refuse(str(error), _FAILED)
+        is_named = isinstance(error.filename, str) and error.strerror
+        return _refuse(f"{error.filename}: {error.strerror}" if is_named else str(error), _FAILED)
     except click.Abort:  # click's word for Ctrl-C
         return _INTERRUPTED
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vgrad.errors import ConfigError
 from vgrad.printable import printable
 
 if TYPE_CHECKING:
+    from vgrad.store.folder import RunFolder
     from vgrad.store.listing import ListedRun
 
 _HEADINGS = ("NAME", "STATUS", "STEP", "LOSS", "VERDICT", "STARTED", "SIZE")
@@ -69,15 +71,26 @@ Examples:
 @click.argument("names", nargs=-1, required=True, metavar="NAME ...")
 def rm(names: tuple[str, ...]) -> int:
     """Delete the folders of runs, named in full; one that is alive stays, and is named."""
-    from vgrad.store.folder import RunFolder
     from vgrad.store.size_limit import size_words
 
-    folders = [RunFolder.find(name) for name in names]  # a wrong name deletes nothing
+    folders = [_named_in_full(name) for name in names]  # a wrong name deletes nothing
     for folder in folders:
         size = folder.num_bytes()
         folder.remove()
         click.echo(f"removed {printable(folder.name)} ({size_words(size)})")
     return 0
+
+
+def _named_in_full(name: str) -> RunFolder:
+    from vgrad.store.folder import RunFolder, all_runs
+
+    try:
+        return RunFolder.find(name)
+    except ConfigError:
+        begun = [folder.name for folder in all_runs() if name and folder.name.startswith(name)]
+        if not begun:
+            raise
+        raise ConfigError(f"no run is called {name!r}: name it in full, {' or '.join(begun[:5])}") from None
 
 
 def _as_json(run: ListedRun) -> dict[str, object]:

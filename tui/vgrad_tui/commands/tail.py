@@ -119,6 +119,7 @@ def _steps(block: StepBlock, *, as_json: bool) -> Iterator[tuple[int, str]]:
         *(block.step, block.loss_known, block.loss, block.lr),
         *(block.grad_norm, block.applied_norm, block.skipped),
     )
+    part = f"  part {block.part}" if block.part else ""  # as the journal has it
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for step, is_known, number, lr, grad_norm, applied_norm, skipped in rows:
         loss = number if is_known else None
@@ -128,7 +129,7 @@ def _steps(block: StepBlock, *, as_json: bool) -> Iterator[tuple[int, str]]:
             yield step, json.dumps({"kind": "Step", **named})
         else:
             shown = "–" if loss is None else f"{loss:.6g}"
-            yield step, f"{step:>14,}  loss {shown:<12}  lr {lr:<10.4g}  ‖g‖ {grad_norm:.4g}"
+            yield step, f"{step:>14,}  loss {shown:<12}  lr {lr:<10.4g}  ‖g‖ {grad_norm:<8.4g}{part}".rstrip()
 
 
 def _finite(value: object) -> object:
