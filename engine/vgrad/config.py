@@ -87,7 +87,7 @@ class RunConfig(_ControlTexts):
     @field_validator(*_NUMBERS, mode="before")
     @classmethod
     def _no_truth(cls, value: object) -> object:
-        """Pydantic takes true for 1; whoever wrote it meant something else."""
+        """Pydantic reads true as 1, but the person who wrote it meant something else."""
         if isinstance(value, bool):
             raise ValueError(f"must be a number, got {str(value).lower()}")  # noqa: TRY004  # pydantic wants it
         return value

@@ -87,7 +87,7 @@ def _float(name: str, value: object) -> float:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest known name, or nothing when none is near."""
-    from difflib import get_close_matches  # only who is refused waits for it
+    from difflib import get_close_matches  # imported only when something is refused
 
     nearest = get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

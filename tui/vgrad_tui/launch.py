@@ -92,7 +92,7 @@ def run_app(
                 app.detach_if_lost()
                 _say("the screen has failed, with the error above")
             if app.detaches:
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # whoever drops a line may say so twice
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line may be reported twice
                 _say("leaving it running: starting the process that goes on ...")
             run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost

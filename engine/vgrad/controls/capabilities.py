@@ -41,7 +41,7 @@ class Refusal:
     Attributes:
         subject: Name of a control, such as ``"clip"``, or of a command, such as ``"check_gradients"``;
             ``"resume_run"`` and ``"verify"`` are what can be done with the record of a run.
-        word: The one variant, word or scheme that is meant; empty for all of them.
+        word: The one variant, word or scheme that this is about; empty for all of them.
         reason: Why, as the end of a sentence that begins with the subject.
     """
 

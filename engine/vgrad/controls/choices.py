@@ -152,7 +152,7 @@ class OneOf:
             return self.variants[self.shorthand].build(text)
         except ConfigError as error:
             if not text[0].isalpha():
-                raise  # it is meant as a parameter
+                raise  # a parameter, not a word
             raise ConfigError(f"{self.name} must be one of {', '.join(self.words)}; {error}") from error
 
     def format(self, value: object) -> str:

@@ -285,7 +285,7 @@ def _coarsen(fine: Buckets, width: int) -> Buckets:
     # Shares first, then the sum: a mean of large values must not overflow on its way.
     share = (fine.count / np.repeat(count, sizes)).astype(np.float32)[:, None]
     low, high, mean = fine.min[starts], fine.max[starts], fine.mean[starts] * share[starts]
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN, and is meant to be
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as it should be
         # The n-th member of every group at once: 20 times as fast as ufunc.reduceat over rows.
         for nth in range(1, int(sizes.max())):
             for group, member in _members(starts, sizes, nth):

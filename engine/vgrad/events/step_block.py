@@ -1,4 +1,4 @@
-"""Steps as columns: the only carrier of steps from the loop that makes them to whoever reads them."""
+"""Steps as columns: the only carrier of steps from the loop that makes them to all readers."""
 
 from __future__ import annotations
 

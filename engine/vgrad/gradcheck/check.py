@@ -138,7 +138,7 @@ def check_gradients(
     Where the loss has a kink (ReLU at 0, max at a tie) the slopes to both sides differ and neither
     way is wrong: such an entry is tried again with a shorter step, and if that does not get
     away from the kink it is counted and not judged. What a model hides from autograd on purpose
-    (``detach``, straight-through estimators) is reported as wrong, for it is not the loss's slope.
+    (``detach``, straight-through estimators) is reported as wrong, because it is not the loss's slope.
 
     Args:
         model: The live model.

@@ -1,4 +1,4 @@
-"""What the callbacks of all frameworks share: one watch for one training, whoever began it."""
+"""What the callbacks of all frameworks share: one watch for one training, no matter what started it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wakes a thread as soon as one of some processes of this machine has ended, whoever their parent is."""
+"""Wakes a thread as soon as one of some processes of this machine has ended, whatever their parent is."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Noise:
 def _around_clip(block: StepBlock) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Joint norms before and after clipping alone, shape ``(n,)``; equal where the chain has no such link.
 
-    Where no control clips, what the loop clips itself is meant.
+    Where no control clips, this is the clipping that the loop does itself.
     """
     if block.link_norms is None:
         return block.grad_norm, block.applied_norm

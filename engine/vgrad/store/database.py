@@ -75,7 +75,7 @@ def _create(path: Path) -> None:
     """Make a new database; it appears with all its tables, or not at all.
 
     It has no write-ahead log yet, which would keep its old name: SQLite folds the log into the file when the
-    connection closes, but that waits for whoever holds a statement, as ``gc.get_objects()`` does in a thread
+    connection closes, but that waits for any holder of a statement, as ``gc.get_objects()`` does in a thread
     that looks for models.
     """
     aside = path.with_name(f".new-{path.name}")

@@ -1,6 +1,6 @@
 """A recorded run as rows for other programs: every step and event, in plain text that acts on nothing.
 
-Names and messages come from whoever wrote the model. Control characters and escape sequences are written
+Names and messages come from the author of the model. Control characters and escape sequences are written
 out, and in CSV a text that a spreadsheet would take for a formula begins with an apostrophe.
 """
 

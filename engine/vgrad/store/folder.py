@@ -125,7 +125,7 @@ class RunFolder:
 
     @property
     def inbox(self) -> Path:
-        """Commands that were asked for: written by whoever steers."""
+        """Commands that were asked for: written by those who steer."""
         return self.path / "inbox.sqlite"
 
     @property
@@ -237,7 +237,7 @@ class RunFolder:
 
 
 def _lock_holder(descriptor: int) -> int | None:
-    """Process id of whoever holds a record lock on any byte of an open file; None where nobody does."""
+    """Id of the process that holds a record lock on any byte of an open file; None if there is none."""
     names, layout = _FLOCK_OF_MACOS if sys.platform == "darwin" else _FLOCK_OF_LINUX
     asked = {"type": fcntl.F_WRLCK, "whence": os.SEEK_SET}
     packed = struct.pack(layout, *(asked.get(name, 0) for name in names))

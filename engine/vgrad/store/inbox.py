@@ -1,4 +1,4 @@
-"""Commands for a run in another process: written by whoever steers, read by the process that trains.
+"""Commands for a run in another process: written by those who steer, read by the process that trains.
 
 The answer to a command is a notice in the run's record, found by the command's id.
 """

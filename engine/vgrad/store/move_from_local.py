@@ -1,6 +1,6 @@
 """Moves the folder of a run that has ended from the local disk to the folder of all runs.
 
-The pointer is removed last: until then, whoever looks finds the folder on the local disk, whole. A process
+The pointer is removed last: until then, every reader finds the whole folder on the local disk. A process
 that was killed leaves its folder there; the next list of runs on the same host moves it.
 """
 

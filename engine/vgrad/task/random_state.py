@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def capture_random(device: torch.device) -> dict[str, Any]:
     """Return the state of Python's, numpy's and torch's global generators, and of the one on ``device``."""
-    state = np.random.get_state(legacy=False)  # noqa: NPY002  # the global one is what is meant
+    state = np.random.get_state(legacy=False)  # noqa: NPY002  # the global state is wanted here
     return {
         "python": random.getstate(),
         "numpy": {**state, "state": {**state["state"], "key": torch.from_numpy(state["state"]["key"])}},

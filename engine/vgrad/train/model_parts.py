@@ -13,7 +13,7 @@ class Structured:
 
     No change makes, drops or resizes a parameter, so the weights stay and the optimizer's state
     keeps fitting. Training and validation see the same parts. They are not in ``state_dict()``,
-    which stays that of the plain model: whoever saves a model saves `current` beside it.
+    which stays that of the plain model: save `current` together with the model.
 
     The parts, as far as a model has them:
 

@@ -175,7 +175,7 @@ class Trainer:
         Pending steps are finished first, for they are judged as they were made: with the controls and the
         weights so far. Their records come with the next ones. Never raises for a bad command: training goes
         on as before and the answer says why. Pausing, stopping and checking gradients are only noted here;
-        whoever drives the trainer acts on them.
+        the caller acts on them.
 
         Returns:
             The answer, with the first step that the command affects and the value applied.

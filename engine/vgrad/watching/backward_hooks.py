@@ -1,4 +1,4 @@
-"""Calls whoever listens around every backward pass of the process, and hands over its loss.
+"""Calls all listeners around every backward pass of the process, and hands over its loss.
 
 `torch.autograd.backward` is looked up at each call, by ``Tensor.backward`` too, so one wrapper around it sees
 every pass of the process. `GradScaler.scale` is wrapped as well: what it multiplied is divided again.

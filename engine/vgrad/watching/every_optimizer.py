@@ -222,7 +222,7 @@ class EveryOptimizer:
     def _watch_by_hand(self) -> None:
         if is_in_backward():  # another thread is: torch writes gradients without the GIL
             return
-        gc.collect()  # models that nobody holds any more are not meant
+        gc.collect()  # models that nothing refers to any more do not count
         self.notice_existing()
         if self._new:
             self._watch_new()

@@ -314,7 +314,7 @@ class WatchedPart:
         )
 
     def _loss_source(self, loss: Callable[[], Tensor | float | None] | None, layers: Layers) -> LossSource:
-        """Where losses come from, and who is told that a backward pass has ended."""
+        """Where losses come from, and what is called when a backward pass has ended."""
         if len(self._optimizers) > 1:
             return losses_from(loss, (), self._guard, self._backward_ended)
         after_backward = self._step_by_hand if self._is_by_hand else None

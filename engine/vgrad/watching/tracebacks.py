@@ -11,8 +11,8 @@ _PACKAGE = str(Path(__file__).parents[1])
 def leave_out_this_frame(error: BaseException) -> None:
     """Take the frame that has just caught ``error`` off its traceback.
 
-    A bare ``raise`` must follow, which adds no entry for the frame that it leaves. So whoever prints the
-    error, in whatever thread or process, sees the frames that there would be without us. An interrupt may
+    A bare ``raise`` must follow, which adds no entry for the frame that it leaves. So a program that prints
+    the error, in any thread or process, sees the frames that there would be without us. An interrupt may
     have come while code of ours ran; those frames are taken off, too.
     """
     trace = None if error.__traceback__ is None else error.__traceback__.tb_next

@@ -88,7 +88,7 @@ def _that_follows(folder: RunFolder) -> RunFolder | None:
 
 
 def _print(lines: Sequence[str]) -> None:
-    if lines:  # in one piece: whoever reads them is woken once
+    if lines:  # in one piece: their reader is woken once
         click.echo("\n".join(lines))
 
 

@@ -104,7 +104,7 @@ class TerminalDriver(LinuxDriver):
                 asks = Interrupted(is_hang_up=number == signal.SIGHUP)
                 loop.call_soon_threadsafe(self._app.post_message, asks)
             elif number != signal.SIGHUP:
-                raise KeyboardInterrupt  # whoever waits for the end no longer wants to
+                raise KeyboardInterrupt  # the user does not want to wait for the end any longer
 
         for number in SIGNALS:
             signal.signal(number, ask)

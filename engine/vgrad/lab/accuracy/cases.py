@@ -36,7 +36,7 @@ that there is something of every kind. Four earlier held-out parts (relu-deep, l
 order; conv, lstm-sequence, activation, deep-autoencoder, large-text; norm-skip, stacked-text,
 orthogonal-order, conv-parts, bottleneck; narrow, conv-units, relu-text, deep-text, relu-adding, squeezed) are
 in the fitting part now: their errors had been looked at.
-Verdicts on these were counted once, with the rules as they are: whoever changes a rule after reading
+Verdicts on these were counted once, with the rules as they are: anyone who changes a rule after reading
 that list of errors needs new families to count on.
 """
 
