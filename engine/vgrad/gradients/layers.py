@@ -78,7 +78,8 @@ def find_layers(
         name_of: What to call the module that the model knows by a name; the empty name is the model itself.
 
     Raises:
-        ConfigError: If none of them is trainable, or the model has lazy layers without weights.
+        ConfigError: If none of them is trainable, one is a tensor of a kind that cannot be read, or the model
+            has lazy layers without weights.
     """
     require_initialised(model.parameters())
     wanted = None if params is None else {id(param): param for param in params}
@@ -110,6 +111,7 @@ def find_layers(
             param_names.append(f"params.{index}")
     if not found:
         raise ConfigError("the model has no trainable parameters: none requires a gradient and has entries")
+    _require_readable(found, param_names)
     edges = [*starts, len(found)]
     sizes = tuple(sum(param.numel() for param in found[start:stop]) for start, stop in pairwise(edges))
     return Layers(
@@ -132,6 +134,23 @@ def require_initialised(params: Iterable[Tensor]) -> None:
 
     if any(is_lazy(param) for param in params):
         raise ConfigError("the model has lazy layers without weights: call it on one batch first")
+
+
+def _require_readable(params: Iterable[Tensor], names: Iterable[str]) -> None:
+    """Check that parameters and gradients are tensors whose memory can be read, or pieces of such (DTensor).
+
+    Raises:
+        ConfigError: If one of them computes by rules of its own, as a quantised tensor does.
+    """
+    from torch import Tensor
+
+    from vgrad.gradients.sharded import is_sharded
+
+    for param, name in zip(params, names, strict=True):
+        own_rules = type(param).__torch_dispatch__ is not Tensor.__torch_dispatch__
+        if own_rules and not is_sharded(param):
+            kind = type(param).__name__
+            raise ConfigError(f"{name} is a {kind}, which has no plain memory: its gradient cannot be read")
 
 
 def _is_trainable(param: Tensor) -> bool:

@@ -80,6 +80,7 @@ class LossAtBackward:
         self._after_backward = after_backward
         self._before: list[int] = []
         self._last: list[int] = []
+        self._at_step: list[int] = []  # as the last step began
         self.use_params(params)
         self.open()
 
@@ -103,7 +104,16 @@ class LossAtBackward:
         stop_catching(self)
 
     def take(self) -> CaughtLoss:
-        """The loss that the step about to be done is about."""
+        """The loss that the step about to be done is about.
+
+        A loop may write the gradients itself between two steps, without a backward pass of these parameters:
+        copies of those of half-precision weights, or what `torch.autograd.grad` returned. Then the loss is
+        that of the last pass since the step before; it is not known if there was none.
+        """
+        state = self._state()
+        if self._is_used and any(state) and state != self._at_step:
+            self._caught = self._of_others
+        self._at_step = state
         self._is_used = True
         self._of_others = CaughtLoss()
         if self._thread not in backward_threads():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Controls
 
+_KINDS_OF_RATE = (float, Tensor, Real)  # the last is for those of numpy, and is slower to ask
+
 
 class StepRates:
     """Sets the learning rates for one step and puts the base rates back.
@@ -21,9 +25,9 @@ class StepRates:
     nothing is to be scaled, nothing is written.
 
     Attributes:
-        lr: Learning rate of the first group in the last step.
+        lr: Learning rate of the first group in the last step; NaN where it has none, see `has_rate`.
         base_lr: The same before ``lr_scale``, as the loop, its scheduler and the schedule set it.
-        max_lr: Largest learning rate of any group in the last step.
+        max_lr: Largest learning rate of any group in the last step; NaN where none has one.
         are_set: Whether rates have been written that are to be put back.
     """
 
@@ -32,24 +36,25 @@ class StepRates:
         self.lr = self.base_lr = self.max_lr = 0.0
         self.are_set = False
         self._optimizer = optimizer
-        self._written: list[tuple[float | Tensor, float | Tensor]] = []  # base rate, rate of this step
+        # Group, base rate, rate of this step.
+        self._written: list[tuple[dict[str, Any], float | Tensor, float | Tensor]] = []
 
     def set_(self, controls: Controls, step: int) -> None:
         """Write the rates of step number ``step``, from 1."""
         groups = self._optimizer.param_groups
         factor, scale = controls.schedule.factor(step), controls.lr_scale
-        rates = [float(group.get("lr", 0.0)) for group in groups]
+        rates = [float(group["lr"]) if has_rate(group) else math.nan for group in groups]
         self.base_lr = rates[0] * factor
         self.lr = self.base_lr * scale
-        self.max_lr = max(rates) * factor * scale
+        largest = max(rates) if len(rates) == 1 else max(filter(_is_known, rates), default=math.nan)
+        self.max_lr = largest * factor * scale
         if factor == 1.0 and scale == 1.0:
             return
         self._written = []
-        for group in groups:
-            if "lr" in group:
-                base = group["lr"]
-                group["lr"] = base * factor * scale
-                self._written.append((base, group["lr"]))
+        for group in filter(has_rate, groups):
+            base = group["lr"]
+            group["lr"] = base * factor * scale
+            self._written.append((group, base, group["lr"]))
         self.are_set = True
 
     def put_back_(self) -> None:
@@ -57,10 +62,21 @@ class StepRates:
         if not self.are_set:
             return
         self.are_set = False
-        groups = (group for group in self._optimizer.param_groups if "lr" in group)
-        for group, (base, written) in zip(groups, self._written, strict=False):
-            if group["lr"] is written:
+        for group, base, written in self._written:
+            if group.get("lr") is written:
                 group["lr"] = base
+
+
+def has_rate(group: dict[str, Any]) -> bool:
+    """Whether a parameter group has a learning rate: an optimizer may have none, or work it out itself.
+
+    Adafactor of ``transformers`` is such a one: its groups say ``lr=None``.
+    """
+    return isinstance(group.get("lr"), _KINDS_OF_RATE)
+
+
+def _is_known(rate: float) -> bool:
+    return not math.isnan(rate)
 
 
 def require_readable(optimizer: torch.optim.Optimizer) -> None:

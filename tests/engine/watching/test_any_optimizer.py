@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import math
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -341,6 +342,89 @@ class Mixed(nn.Module):
             * self.wide.float()
         )
         return rows * self.phase.abs() if hasattr(self, "phase") else rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_norms_stay_right_when_the_model_is_moved_to_another_dtype(dtype: torch.dtype) -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer, watch_budget=1.0) as watch:
+        plain(model, optimizer, batches(2))
+        model.to(dtype)
+        expected = []
+        for rows in batches(3):
+            plain(model, optimizer, [rows.to(dtype)])
+            grads = [param.grad.double() for param in model.parameters() if param.grad is not None]
+            expected.append(float(torch.cat([grad.flatten() for grad in grads]).norm()))
+        assert [record.grad_norm for record in watch.records()[2:]] == pytest.approx(expected, rel=1e-6)
+
+
+class WithoutRate(torch.optim.Optimizer):
+    """Works its rate out itself, as Adafactor of transformers does."""
+
+    def __init__(self, params: Any, **defaults: Any) -> None:
+        super().__init__(params, defaults)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    param.data.add_(param.grad, alpha=-0.05)
+
+
+@pytest.mark.parametrize("defaults", [{}, {"lr": None}], ids=["none", "lr=None"])
+def test_an_optimizer_without_a_learning_rate_is_not_taken_for_one_at_rate_zero(
+    defaults: dict[str, Any],
+) -> None:
+    model = make_model()
+    optimizer = WithoutRate(model.parameters(), **defaults)
+    with vgrad.watch(model, optimizer) as watch:
+        plain(model, optimizer, batches(100))
+        answer = watch.apply(Set("lr_scale", 0.5))
+        assert isinstance(answer, CommandRejected)
+        assert "no learning rate" in answer.reason
+        assert isinstance(watch.apply(Set("clip", "norm:1")), CommandApplied)
+        plain(model, optimizer, batches(2))
+        assert all(math.isnan(record.lr) and math.isnan(record.max_lr) for record in watch.records())
+        assert "finished" not in watch.verdict.tags
+
+
+def test_a_group_without_a_learning_rate_leaves_those_of_the_others_alone() -> None:
+    model = make_model()
+    first, *others = model.parameters()
+    optimizer = WithoutRate([{"params": [first], "lr": None}, {"params": others, "lr": 0.1}])
+    with vgrad.watch(model, optimizer) as watch:
+        watch.apply(Set("lr_scale", 0.5))
+        plain(model, optimizer, batches(1))
+        [record] = watch.records()
+    assert math.isnan(record.lr)
+    assert record.max_lr == 0.05
+    assert [group["lr"] for group in optimizer.param_groups] == [None, 0.1]
+
+
+class Doubled(torch.Tensor):
+    """A tensor that computes by rules of its own and has no memory."""
+
+    inner: Tensor
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> Doubled:
+        made: Doubled = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)  # type: ignore[attr-defined]
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.detach.default:
+            return cls(args[0].inner)
+        raise NotImplementedError(str(func))
+
+
+def test_a_parameter_without_memory_of_its_own_is_refused_by_name() -> None:
+    model = nn.Linear(2, 2)
+    model.weight = nn.Parameter(Doubled(torch.ones(2, 2)))
+    with pytest.raises(vgrad.ConfigError, match="weight is a Doubled"):
+        vgrad.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
 
 
 @pytest.mark.parametrize("with_complex", [False, True], ids=["real", "complex"])

@@ -245,6 +245,39 @@ def test_the_loss_of_another_model_is_not_ours() -> None:
         assert [record.loss for record in watch.records()] == losses
 
 
+def test_the_loss_of_gradients_that_the_loop_writes_itself_is_that_of_their_pass() -> None:
+    """Half-precision weights are trained through copies in float32."""
+    model = make_model().bfloat16()
+    copies = [param.detach().float().requires_grad_() for param in model.parameters()]
+    optimizer = SGD(copies)
+    with vgrad.watch(model, optimizer) as watch:
+        losses = []
+        for rows in batches(4):
+            model.zero_grad()
+            loss = loss_of(model, rows.bfloat16())
+            loss.backward()
+            losses.append(loss.item())
+            for copied, param in zip(copies, model.parameters(), strict=True):
+                assert param.grad is not None
+                copied.grad = param.grad.float()
+            optimizer.step()
+        # Where other threads have trained, whose pass the first one is is not known yet.
+        assert [record.loss for record in watch.records()][1:] == losses[1:]
+
+
+def test_the_loss_of_gradients_that_come_without_a_backward_pass_is_not_known() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        [loss] = plain(model, optimizer, batches(1))
+        for rows in batches(2):
+            grads = torch.autograd.grad(loss_of(model, rows), list(model.parameters()))
+            for param, grad in zip(model.parameters(), grads, strict=True):
+                param.grad = grad
+            optimizer.step()
+        assert [record.loss for record in watch.records()] == [loss, None, None]
+
+
 def test_losses_of_several_backward_passes_add_up_as_their_gradients_do() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
