@@ -184,7 +184,8 @@ class _HostPlan:
     def _norms_of(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if self._wider is None:
             norms = torch._foreach_norm(list(tensors))
-            if any(norm.dtype is not self._norm_dtype for norm in norms):  # rounded to half precision, it may be
+            # Of half precision they would be rounded to it.
+            if any(norm.dtype is not self._norm_dtype for norm in norms):
                 raise RuntimeError("gradients have other dtypes than those that the plan was made for")
             return norms
         return torch._foreach_norm(list(tensors), 2, dtype=self._wider)

@@ -51,7 +51,9 @@ class PartCapabilities:
         if isinstance(optimizers[0], UpdatesByHand):
             self.known = self.known.without(*refusals_by_hand())
         if not any(has_rate(group) for optimizer in optimizers for group in optimizer.param_groups):
-            self.known = self.known.without(*(Refusal(name, "", _NO_RATE) for name in ("lr_scale", "schedule")))
+            self.known = self.known.without(
+                Refusal("lr_scale", "", _NO_RATE), Refusal("schedule", "", _NO_RATE)
+            )
 
     def refuse_dense(self, params: Sequence[nn.Parameter]) -> None:
         """Refuse from now on what needs all entries of the gradients of ``params``; twice is as once."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vgrad.controls.controls import Command
 
 
@@ -49,6 +51,18 @@ class SafePoint:
     def is_empty(self) -> bool:
         """Whether nothing is waiting."""
         return self._asked.empty()
+
+    def take_waiting(self) -> Iterator[Asked]:
+        """Each command that waits now, the oldest first, in any thread and without waiting.
+
+        Those asked for meanwhile are left for the next time: who asks without end must not hold up a step.
+        """
+        for _ in range(self._asked.qsize()):
+            try:
+                asked = self._asked.get_nowait()
+            except queue.Empty:  # another thread has taken it, as when it ends watching
+                return
+            yield asked
 
     def take(self) -> Asked:
         """The oldest command; waits until there is one. For the training thread alone."""

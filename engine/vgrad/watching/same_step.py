@@ -72,7 +72,7 @@ class SameStep:
             self._why_not = f"the store of the process group cannot be reached: {error}"
         if self._why_not:
             waited, self.unanswered = self.unanswered, []
-            found += _refused([*waited, *_take_all(waiting)], self._why_not)
+            found += _refused([*waited, *list(waiting.take_waiting())], self._why_not)
         return found
 
     def leave(self) -> None:
@@ -86,8 +86,8 @@ class SameStep:
         missing = [rank for rank in range(group.size) if not group.store.check([_here(rank)])]
         if missing:
             has_waited = time.monotonic() - self._began_s > _MEETING_S
-            return _refused(_take_all(waiting), _about(missing, group.size)) if has_waited else []
-        asked = _take_all(waiting)
+            return _refused(list(waiting.take_waiting()), _about(missing, group.size)) if has_waited else []
+        asked = list(waiting.take_waiting())
         self._slots.propose(number // self._every + 1, _write(asked))
         self.unanswered += asked
         return []
@@ -103,13 +103,6 @@ def _about(missing: Sequence[int], size: int) -> str:
 
 def _refused(asked: Sequence[Asked], reason: str) -> list[Asked]:
     return [replace(each, refusal=reason) for each in asked]
-
-
-def _take_all(waiting: SafePoint) -> list[Asked]:
-    taken = []
-    while not waiting.is_empty:
-        taken.append(waiting.take())
-    return taken
 
 
 def _write(asked: Sequence[Asked]) -> str:

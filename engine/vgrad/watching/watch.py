@@ -355,8 +355,8 @@ class Watch:
         return self._carry_out(asked)
 
     def _apply_asked(self) -> None:
-        while not self._safe_point.is_empty:
-            self._carry_out(self._safe_point.take())
+        for asked in self._safe_point.take_waiting():
+            self._carry_out(asked)
 
     def _carry_out(self, asked: Asked) -> CommandApplied | CommandRejected:
         """Apply a command to the parts that it is for, or to none of them, and say so over the hub."""

@@ -8,7 +8,7 @@ import io
 import math
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -408,8 +408,8 @@ class Doubled(torch.Tensor):
     inner: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> Doubled:
-        made: Doubled = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)  # type: ignore[attr-defined]
+    def __new__(cls, inner: Tensor) -> Self:
+        made: Self = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)  # type: ignore[attr-defined]
         made.inner = inner
         return made
 
