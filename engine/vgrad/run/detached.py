@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError, DataError
 from vgrad.events.notices import RunEnded, RunStarted
-from vgrad.store.folder import RunFolder
+from vgrad.store.folder import RunFolder, cannot_be_kept
 from vgrad.store.reader import RunReader
 
 if TYPE_CHECKING:
@@ -42,18 +42,14 @@ def start(
 
     Raises:
         ConfigError: If the run ends before its first step; says what it printed.
-        OSError: If no folder can be made.
+        OSError: If no folder can be made, or written to; says where.
     """
     folder = RunFolder.create(config.name)
-    (folder.path / _CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
-    if resumption is not None:
-        origin = {
-            "run": resumption.folder.name,
-            "at": resumption.at,
-            "steps": resumption.config.steps,
-            "keeps_pause": resumption.keeps_pause,
-        }
-        (folder.path / _ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+    try:
+        _prepare(folder, config, resumption)
+    except OSError as error:
+        folder.remove()
+        raise cannot_be_kept(folder.path.parent, error) from error
     arguments = [folder.path] if summary_path is None else [folder.path, summary_path.absolute()]
     with folder.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
@@ -72,6 +68,19 @@ def start(
         time.sleep(_LOOK_S)
         folder = folder.settled()  # it may have ended by now
     return folder
+
+
+def _prepare(folder: RunFolder, config: RunConfig, resumption: Resumption | None) -> None:
+    """Write down what the process is to train."""
+    (folder.path / _CONFIG).write_text(config.model_dump_json(), encoding="utf-8")
+    if resumption is not None:
+        origin = {
+            "run": resumption.folder.name,
+            "at": resumption.at,
+            "steps": resumption.config.steps,
+            "keeps_pause": resumption.keeps_pause,
+        }
+        (folder.path / _ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
 
 
 def has_started(folder: RunFolder) -> bool:

@@ -88,9 +88,7 @@ class RunFolder:
             runs.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = _new_folder(runs, f"{file_stem(title)}-{time.strftime('%m%d-%H%M%S')}")
         except OSError as error:
-            raise OSError(
-                f"runs cannot be kept in {runs}: {error.strerror}; VGRAD_HOME can name another place"
-            ) from error
+            raise cannot_be_kept(runs, error) from error
         return cls(place_on_local_disk(path) or path)
 
     @classmethod
@@ -244,6 +242,11 @@ def _lock_holder(descriptor: int) -> int | None:
     answer = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, packed))
     found: dict[str, int] = dict(zip(names, answer, strict=True))
     return None if found["type"] == fcntl.F_UNLCK else found["pid"]
+
+
+def cannot_be_kept(place: Path, error: OSError) -> OSError:
+    """An error that says where a run cannot be kept, why, and what to do."""
+    return OSError(f"runs cannot be kept in {place}: {error.strerror}; VGRAD_HOME can name another place")
 
 
 def _new_folder(runs: Path, name: str) -> Path:

@@ -126,7 +126,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001  # a thread that ends without a word records nothing more
                 if not isinstance(error, _OF_THE_DISK):
                     _log.exception("vgrad could not record into %s; it tries again", folder.path)
-                self._tell(f"{type(error).__name__}: {error}")
+                self._tell(_in_words(error, folder))
                 return False
         return True
 
@@ -185,6 +185,13 @@ class Recorder:
         self._problem = problem
         if self._on_problem is not None:
             self._on_problem(problem)
+
+
+def _in_words(error: Exception, folder: RunFolder) -> str:
+    if not isinstance(error, _OF_THE_DISK):
+        return f"{type(error).__name__}: {error}"
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return reason if str(folder.path) in reason else f"{folder.path}: {reason}"
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

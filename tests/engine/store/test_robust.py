@@ -17,9 +17,11 @@ from tests.engine.store.test_recorder import small_run
 from tests.waiting import until
 
 import vgrad
+from vgrad.config import RunConfig
 from vgrad.controls.controls import Set
 from vgrad.events.notices import CommandApplied, RecordingChanged, RunEnded, RunStarted
 from vgrad.methods.clip import ClipGradNorm
+from vgrad.run.detached import start
 from vgrad.run.recording import recorded
 from vgrad.run.run_history import RunHistory
 from vgrad.run.session import Session
@@ -117,6 +119,15 @@ def fill(disk: Path) -> None:
 
 
 @pytest.mark.mounts
+def test_a_run_that_cannot_be_prepared_on_a_full_disk_says_where_and_leaves_nothing(small_disk: Path) -> None:
+    first = RunFolder.create("first")  # so that the folder of all runs is there
+    fill(small_disk)
+    with pytest.raises(OSError, match=rf"cannot be kept in {small_disk}/runs: No space.*VGRAD_HOME can name"):
+        start(RunConfig(recipe="article-net"))
+    assert list(first.path.parent.iterdir()) == [first.path]
+
+
+@pytest.mark.mounts
 def test_a_full_disk_stops_the_record_and_not_the_run(small_disk: Path) -> None:
     session = small_run(steps=None)
     history = RunHistory()
@@ -134,7 +145,8 @@ def test_a_full_disk_stops_the_record_and_not_the_run(small_disk: Path) -> None:
         until(lambda: seen().not_recorded)
         before = history.step
         until(lambda: seen().step > before + 20)
-        assert any(entry.text.startswith("not recorded: ") for entry in history.journal)
+        said = f"not recorded: {folder.path}: "
+        assert any(entry.text.startswith(said) and "full" in entry.text for entry in history.journal)
         (small_disk / "filler").unlink()
         until(lambda: seen().not_recorded is None)
         session.stop()
