@@ -5,8 +5,10 @@ Whatever breaks in here, the script runs on as if python had started it, and the
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 from vgrad.errors import ConfigError
@@ -22,6 +24,7 @@ _BAD_USAGE = 2
 
 def main() -> None:
     """Run what the arguments of this process say."""
+    _make_home_absolute()
     try:
         options = read_script_options(sys.argv[1:])
         if options.wants_help:
@@ -57,6 +60,13 @@ def main() -> None:
         raise
     if watched.finish(None):
         sys.exit(BAD_VERDICT)
+
+
+def _make_home_absolute() -> None:
+    """Let a relative ``VGRAD_HOME`` mean the same folder after the script has changed its directory."""
+    home = os.environ.get("VGRAD_HOME")
+    if home and not home.startswith("~"):
+        os.environ["VGRAD_HOME"] = str(Path(home).absolute())
 
 
 def _wait_for_threads() -> None:

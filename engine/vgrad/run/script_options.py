@@ -139,9 +139,9 @@ def _take(options: ScriptOptions, flag: str, text: str | None, left: list[str]) 
     elif flag == "--name":
         options.name = _value(flag, text, left)
     elif flag == "--summary":
-        options.summary = Path(_value(flag, text, left))
+        options.summary = Path(_value(flag, text, left)).absolute()  # a script may change its directory
     elif flag == "--folder":
-        options.folder = Path(_value(flag, text, left))
+        options.folder = Path(_value(flag, text, left)).absolute()
     elif flag == "--fail-on":
         options.fail_on = _kinds(_value(flag, text, left))
     elif flag.startswith("--"):

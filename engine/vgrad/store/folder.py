@@ -51,9 +51,11 @@ def home() -> Path:
     """
     try:
         if chosen := os.environ.get("VGRAD_HOME"):
-            return Path(chosen).expanduser()
-        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        return Path(state).expanduser() / "vgrad"
+            return Path(chosen).expanduser().absolute()
+        state = Path(os.environ.get("XDG_STATE_HOME", ""))
+        if not state.is_absolute():  # which its specification says to ignore
+            state = Path("~/.local/state").expanduser()
+        return state / "vgrad"
     except RuntimeError:  # a container may run under a number that no account has
         raise ConfigError("this account has no home: say in VGRAD_HOME where runs are to be kept") from None
 

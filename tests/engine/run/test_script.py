@@ -12,6 +12,8 @@ import pytest
 
 from vgrad.errors import ConfigError
 from vgrad.run.script_options import read_script_options
+from vgrad.store.folder import RunFolder
+from vgrad.store.listing import look
 
 TRAINS = """
 import sys
@@ -50,6 +52,19 @@ def test_the_summary_says_what_was_trained(folder: Path) -> None:
     summary = json.loads((folder / "s.json").read_text())
     assert (summary["recipe"], summary["steps"], summary["outcome"]) == ("mine", 80, "done")
     assert summary["loss_last"] < summary["loss_first"]
+
+
+@pytest.mark.parametrize("at", [0, 40])
+def test_a_script_may_change_its_directory(folder: Path, at: int) -> None:
+    (folder / "elsewhere").mkdir()
+    moves = f"    if step == {at}: import os; os.chdir('elsewhere')\n"
+    (folder / "train.py").write_text(TRAINS.replace("    inputs =", moves + "    inputs ="))
+    done = vgrad("--summary", "s.json", "train.py", "0.01", cwd=folder, VGRAD_HOME="home")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "steps 80\n", "")
+    assert json.loads((folder / "s.json").read_text())["steps"] == 80
+    [run] = (folder / "home" / "runs").iterdir()
+    assert look(RunFolder(run)).status == "finished"
+    assert not any((folder / "elsewhere").iterdir())
 
 
 def test_a_verdict_can_fail_the_process_at_the_end_or_at_once(folder: Path) -> None:

@@ -65,8 +65,13 @@ def test_runs_lie_where_the_environment_says(
     monkeypatch.delenv("VGRAD_HOME")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert home() == tmp_path / "state" / "vgrad"
+    for none in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_STATE_HOME", none)
+        assert home() == Path.home() / ".local" / "state" / "vgrad"
     monkeypatch.delenv("XDG_STATE_HOME")
     assert home() == Path.home() / ".local" / "state" / "vgrad"
+    monkeypatch.setenv("VGRAD_HOME", "here")
+    assert home() == Path.cwd() / "here"
 
 
 def test_a_folder_belongs_to_the_account_alone(folder: RunFolder) -> None:

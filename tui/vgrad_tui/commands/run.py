@@ -103,6 +103,7 @@ def run(
     if summary_path is not None:
         from vgrad.run.summary import check_summary_path
 
+        summary_path = summary_path.absolute()  # a task may change its directory
         check_summary_path(summary_path)
     if not (headless or detach):
         gc.disable()  # until the first frame: a thousand modules are being made, and none is garbage
