@@ -85,6 +85,7 @@ class ExplosionOnset(JudgePart):
         self._was_blown_up = False  # at the step before
         self._first = FirstSteps(is_loss_known=is_loss_known)
         self._is_first_a_level = True  # whether later losses can be compared with the first one
+        self._uniform = math.nan
         self._step = 0
         self._num_seen = 0
 
@@ -116,6 +117,7 @@ class ExplosionOnset(JudgePart):
         *,
         update: float,
         reach: StepReach | None,
+        uniform: float,
         is_exploding: bool,
     ) -> None:
         """Take one finite step into account; high losses and jumps count while nothing has exploded yet."""
@@ -123,7 +125,7 @@ class ExplosionOnset(JudgePart):
             self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
             self.calm_norm = self._calm_norm_high = grad_norm
         self._first.observe(loss, grad_norm, update)
-        self._step = step
+        self._step, self._uniform = step, uniform
         self._is_first_a_level = self.is_loss_known or reach is None or reach.is_first_a_level
         self._num_seen += 1
         if not is_exploding:
@@ -199,7 +201,7 @@ class ExplosionOnset(JudgePart):
         return (
             self._first.num_above >= NUM_FIRST
             and self._is_first_a_level
-            and (self.is_loss_known or self._first.is_thrown_early)
+            and (self.is_loss_known or self._first.is_thrown_early(self._uniform))
         )
 
     def _is_no_better_for_a_blow_up(self) -> bool:
@@ -211,7 +213,7 @@ class ExplosionOnset(JudgePart):
         if not self.is_loss_known:
             is_of_data = first.num_late_highs / WINDOW >= _OFTEN * len(first.highs) / NUM_FIRST
             would_be_over = self._recent_loss() <= self._loss_when_back()
-            if not first.is_thrown_early or is_of_data or would_be_over:
+            if not first.is_thrown_early(self._uniform) or is_of_data or would_be_over:
                 return False
         return first.loss - _median(self._losses) < LEARNT_AGAIN * abs(first.loss)
 

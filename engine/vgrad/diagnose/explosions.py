@@ -80,6 +80,7 @@ class ExplosionWatch(ExplosionOnset):
         clipped: bool,
         update: float = math.nan,
         reach: StepReach | None = None,
+        uniform: float = math.nan,
     ) -> bool:
         """Take one finite step into account; True while the run explodes.
 
@@ -90,9 +91,18 @@ class ExplosionWatch(ExplosionOnset):
             clipped: Whether gradients are clipped.
             update: Largest share of its weights by which a layer was moved, as measured last; NaN: unknown.
             reach: What the steps so far can have done to the loss; None: anything.
+            uniform: What a uniform guess costs; NaN: not known.
         """
         since = self._since
-        self._remember(step, loss, grad_norm, update=update, reach=reach, is_exploding=since is not None)
+        self._remember(
+            step,
+            loss,
+            grad_norm,
+            update=update,
+            reach=reach,
+            uniform=uniform,
+            is_exploding=since is not None,
+        )
         is_another_loss = not self.is_loss_known and reach is not None and reach.is_exceeded
         if since is not None:
             self._peak_loss = max(self._peak_loss, loss)

@@ -74,15 +74,23 @@ class FirstSteps(JudgePart):
         has_risen = _is_far_above(self.loss, self._peak_loss)
         return self._longest_update >= _THROWN or (has_risen and self._has_tripled())
 
-    @property
-    def is_thrown_early(self) -> bool:
-        """Whether the first steps have thrown the weights: a loss alone may rise for many reasons."""
+    def is_thrown_early(self, uniform: float) -> bool:
+        """Whether the first steps have thrown the weights: a loss alone may rise for many reasons.
+
+        One of them is a first loss that was lower than any that lasts, as while nothing that is hard to tell
+        apart has been seen yet. Weights that are thrown answer no better than a guess does: a loss that rises
+        without its gradient, and remains below that, shows nothing.
+
+        Args:
+            uniform: What a uniform guess costs; NaN: not known.
+        """
         if self._longest_update >= _THROWN:
             return True
         if not self._lowest > 0:
             return False  # ratios of losses around zero mean nothing
         rise = self._peak_loss / self.loss
-        return rise >= _FAR_UP or (rise >= _TRIPLED and self._has_tripled())
+        has_risen_far = rise >= _FAR_UP and not self._peak_loss < uniform
+        return has_risen_far or (rise >= _TRIPLED and self._has_tripled())
 
     def _has_tripled(self) -> bool:
         return self._peak_norm >= _TRIPLED * self._norm

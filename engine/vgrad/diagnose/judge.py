@@ -182,6 +182,7 @@ class Judge:
             clipped=controls.clip is not None,
             update=self._largest_update(stats),
             reach=parts.reach,
+            uniform=self._uniform_loss,
         )
         parts.baseline.observe(record.step, loss, self._uniform_loss)
         parts.growth.observe(record.step, loss, record.grad_norm)

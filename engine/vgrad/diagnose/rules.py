@@ -320,9 +320,11 @@ def _stuck(s: Symptoms) -> Finding | None:
     prediction. A vanishing gradient is by far the most frequent reason, for an adaptive optimizer makes up
     for its size and not for its lost direction. Where it reaches everywhere, and steps are long, they are
     too long. Where it is not known what a constant prediction costs, only steps of a twentieth of the
-    weights are evidence, and below a tenth only where the loss is no lower than the very first one: anything
-    else may be a floor of noise, which simple models, and optimizers that search along a line, come to within
-    the first steps. For the same reason a run that has lost three quarters of its first loss is not meant,
+    weights are evidence, and only of weights that were thrown: some step moved a layer by a tenth, or the
+    first steps raised loss and norm. Below a tenth the loss must also be no lower than the very first one:
+    anything else may be a floor of noise, which simple models, and optimizers that search along a line, come
+    to within the first steps; and small weights tremble by much beside themselves where noise is all there
+    is. For the same reason a run that has lost three quarters of its first loss is not meant,
     unless it is known that a uniform guess would be as good.
     """
     may_learn_yet = s.stalled_for < _PLATEAU or s.is_held_back
@@ -333,7 +335,8 @@ def _stuck(s: Symptoms) -> Finding | None:
     long = _LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME
     if not s.knows_baseline and s.learnt_in_all >= _STUCK and s.typical_update < _HOT:
         return None
-    if s.typical_update >= (long if s.knows_baseline else _LONG_STEPS_BLIND) and s.reaches_everywhere:
+    is_long = s.typical_update >= (long if s.knows_baseline else _LONG_STEPS_BLIND)
+    if is_long and s.reaches_everywhere and (s.knows_baseline or s.has_thrown):
         return Finding("exploding", "overshoot", f"{evidence}; {s.stall}")
     if not s.knows_baseline:
         return None

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from tests.engine.diagnose.story import KNOWN, Story
+from tests.engine.diagnose.story import INFO, KNOWN, UNTOUCHED, Story
 
 from vgrad.diagnose.gradient_ends import GradientEnds
+from vgrad.diagnose.judge import Judge
 from vgrad.diagnose.layer_activity import LayerActivity
+from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 
 THROWN = (0.3, 0.3, 0.3)  # shares of their weights by which the layers were moved
@@ -38,6 +40,23 @@ def test_a_loss_that_was_high_is_well_again_once_it_is_below_the_first() -> None
 def test_a_loss_that_comes_back_to_where_it_began_has_not_recovered() -> None:
     story = Story().tell(1, loss=1.0, updates=THROWN).tell(40, loss=4.0, updates=THROWN)
     assert story.tell(400, loss=1.0).judge.verdict.kind == "exploding"
+
+
+def test_a_loss_that_was_low_by_luck_and_stays_below_a_guess_has_not_exploded() -> None:
+    """As while a queue of keys is filled: at first there is nothing that is hard to tell apart."""
+
+    def with_first_loss(first: float, uniform: float) -> str:
+        judge = Judge(INFO)
+        for step in range(1, 400):
+            loss = first if step == 1 else 3.0 * (1 + 0.02 * math.sin(7.0 * step))
+            norms = np.full(3, 0.6, dtype=np.float32)
+            record = StepRecord(step, loss, 0.1, 0.1, 1.0, 1.0, norms, 1, 32, 1, float(step), 1.0, 0.0)
+            judge.observe(record, None, UNTOUCHED, None, uniform)
+        return judge.verdict.kind
+
+    assert with_first_loss(0.5, uniform=5.5) == "stalled"
+    assert with_first_loss(0.5, uniform=2.3) == "exploding", "no better than a guess"
+    assert with_first_loss(0.5, uniform=math.nan) == "exploding", "nobody knows what a guess costs"
 
 
 def test_a_jolted_stack_whose_gradient_had_vanished_at_the_first_step_is_vanishing() -> None:

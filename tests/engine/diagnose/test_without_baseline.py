@@ -80,8 +80,15 @@ def test_a_loss_that_stands_above_a_uniform_guess_has_overshot() -> None:
 def test_steps_of_a_twentieth_are_no_evidence_where_the_first_steps_have_learnt() -> None:
     learnt = [0.7 if index < 15 else value for index, value in enumerate(wavy(0.6))]
     assert judged(learnt, update=0.06).kind == "stalled"
-    assert judged(wavy(0.7), update=0.06).rule == "overshoot"
     assert judged(learnt, update=0.2).rule == "overshoot", "a fifth of the weights at each step"
+
+
+def test_steps_of_a_twentieth_are_evidence_of_weights_that_were_thrown() -> None:
+    """Small weights tremble by much beside themselves where noise is all there is, and nothing is thrown."""
+    assert judged(wavy(0.7), update=0.06).kind == "stalled"
+    up_at_first = [0.7, *wavy(1.5, 10), *wavy(0.7)]
+    norms = [1.0, *wavy(4.0, 10), *wavy(1.0)]
+    assert judged(up_at_first, norms, update=0.06).rule == "overshoot"
 
 
 def test_weights_that_hardly_move_vanish_only_where_a_uniform_guess_would_be_as_good() -> None:
