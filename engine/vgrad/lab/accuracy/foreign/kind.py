@@ -20,3 +20,8 @@ class ForeignKind:
     name: str
     label: Label
     why: str
+
+
+def kinds_of(label: Label, **whys: str) -> tuple[ForeignKind, ...]:
+    """Kinds that share a label, by name: the reason of each."""
+    return tuple(ForeignKind(name, label, why) for name, why in whys.items())

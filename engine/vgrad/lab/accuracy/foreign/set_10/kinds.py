@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from vgrad.lab.accuracy.foreign.kind import ForeignKind
-from vgrad.lab.accuracy.labels import Label
+from vgrad.lab.accuracy.foreign.kind import ForeignKind, kinds_of
 
 _HEALTHY = {
     "new_head": "a new head on a body that was trained before and is frozen, with wrong labels",
@@ -86,14 +85,10 @@ _EXPLODING = {
 }
 
 
-def _kinds(label: Label, whys: dict[str, str]) -> tuple[ForeignKind, ...]:
-    return tuple(ForeignKind(name, label, why) for name, why in whys.items())
-
-
 KINDS: tuple[ForeignKind, ...] = (
-    *_kinds("healthy", _HEALTHY),
-    *_kinds("vanishing", _VANISHING),
-    *_kinds("dead", _DEAD),
-    *_kinds("non-finite", _NON_FINITE),
-    *_kinds("exploding", _EXPLODING),
+    *kinds_of("healthy", **_HEALTHY),
+    *kinds_of("vanishing", **_VANISHING),
+    *kinds_of("dead", **_DEAD),
+    *kinds_of("non-finite", **_NON_FINITE),
+    *kinds_of("exploding", **_EXPLODING),
 )

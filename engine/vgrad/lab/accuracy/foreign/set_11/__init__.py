@@ -1,0 +1,1 @@
+"""The eleventh set of kinds, counted once before any rule was changed."""
