@@ -221,7 +221,7 @@ class RMSprop:
 OptimizerChoice = SGD | Momentum | Nesterov | Adam | AdamW | RMSprop
 
 
-def default_lr(choice: OptimizerChoice, recipe_lr: float, recipe: OptimizerChoice | None) -> float:
+def default_lr(choice: OptimizerChoice, recipe: OptimizerChoice | None) -> float:
     """Return the learning rate to use ``choice`` with.
 
     Its own where it has one. Else the recipe's, if the recipe's optimizer is of the same family
@@ -230,13 +230,12 @@ def default_lr(choice: OptimizerChoice, recipe_lr: float, recipe: OptimizerChoic
 
     Args:
         choice: The optimizer.
-        recipe_lr: Learning rate of the recipe's own optimizer.
-        recipe: What `choice_of` says of that optimizer.
+        recipe: What `choice_of` says of the recipe's own optimizer.
     """
     if choice.lr is not None:
         return choice.lr
-    if recipe is not None and recipe.family == choice.family:
-        return recipe_lr
+    if recipe is not None and recipe.family == choice.family and recipe.lr is not None:
+        return recipe.lr
     return USUAL_LR[choice.family]
 
 
@@ -290,7 +289,8 @@ _NO_SETTINGS = ("params", "param_names", "initial_lr", "foreach", "fused", "capt
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in group.items() if name not in _NO_SETTINGS}
-    return settings | {"lr": float(settings["lr"])} if "lr" in settings else settings
+    lr = settings.get("lr")  # none where an optimizer works it out itself
+    return settings if lr is None else settings | {"lr": float(lr)}
 
 
 def _candidate(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> OptimizerChoice | None:

@@ -73,10 +73,11 @@ class Task:
         _require_same_parameters(self.model, self.optimizer)
         if self.unit not in {"samples", "tokens"}:
             raise ConfigError(f'unit must be "samples" or "tokens", got {self.unit!r}')
-        for name in ("loss", "forward"):
-            if not callable(getattr(self, name)):
+        for name in ("loss", "forward", "metric"):
+            is_absent = name == "metric" and self.metric is None
+            if not (is_absent or callable(getattr(self, name))):
                 raise ConfigError(f"{name} must be a function, got {in_words(getattr(self, name))}")
-        if self.baseline is not None and not math.isfinite(self.baseline):
+        if not (self.baseline is None or _is_finite(self.baseline)):
             raise ConfigError("baseline must be a finite number, or None where it is not known")
         if self.forward is _call and type(self.model).forward is nn.Module.forward:
             raise ConfigError(
@@ -196,6 +197,13 @@ class Task:
                 if module.training != was_training:
                     module.train(was_training)
         return mean
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError):  # no number, or a tensor of several
+        return False
 
 
 def _require_trainable(model: object) -> None:

@@ -19,6 +19,7 @@ from vgrad.measure.hidden_gradients import is_recurrent, recurrent_matrices
 from vgrad.methods.init_schemes import REINITS
 from vgrad.train.model_parts import structure_of
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.step_rates import refusals_without_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,8 @@ def capabilities_of(model: nn.Module) -> Capabilities:
 
 
 def capabilities_of_task(task: Task) -> Capabilities:
-    """What the built-in loop can use on a task: on its model, and with its data."""
-    capabilities = capabilities_of(task.model)
+    """What the built-in loop can use on a task: on its model, and with its optimizer and its data."""
+    capabilities = capabilities_of(task.model).without(*refusals_without_rate([task.optimizer]))
     reason = task.why_not_captured
     return capabilities.without(Refusal("checkpoint", "", reason)) if reason else capabilities
 

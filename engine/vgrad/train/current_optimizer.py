@@ -58,9 +58,7 @@ class CurrentOptimizer:
         if choice is None:
             self.optimizer = self._own
         else:
-            own_lr = float(self._own.param_groups[0]["lr"])
-            lr = default_lr(choice, recipe_lr=own_lr, recipe=choice_of(self._own))
-            self.optimizer = make(choice, self._params, lr=lr)
+            self.optimizer = make(choice, self._params, lr=default_lr(choice, choice_of(self._own)))
         return self.optimizer
 
     def memory(self) -> Memory:

@@ -11,7 +11,7 @@ from vgrad.gradients.sharded import is_sharded
 from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
 from vgrad.watching.chain import why_not_dense
 from vgrad.watching.sharded_part import refusals_if_sharded
-from vgrad.watching.step_rates import has_rate
+from vgrad.watching.step_rates import refusals_without_rate
 from vgrad.watching.stepped_in_backward import NEVER_TOGETHER
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vgrad.controls.capabilities import Capabilities
-
-_NO_RATE = "the optimizer has no learning rate that could be set: no parameter group has a number as lr"
 
 
 class PartCapabilities:
@@ -50,10 +48,7 @@ class PartCapabilities:
             self.known = self.known.without(*_refusals_of_single_params())
         if isinstance(optimizers[0], UpdatesByHand):
             self.known = self.known.without(*refusals_by_hand())
-        if not any(has_rate(group) for optimizer in optimizers for group in optimizer.param_groups):
-            self.known = self.known.without(
-                Refusal("lr_scale", "", _NO_RATE), Refusal("schedule", "", _NO_RATE)
-            )
+        self.known = self.known.without(*refusals_without_rate(optimizers))
 
     def refuse_dense(self, params: Sequence[nn.Parameter]) -> None:
         """Refuse from now on what needs all entries of the gradients of ``params``; twice is as once."""

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from vgrad.controls.capabilities import Refusal
 from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
 
     from vgrad.controls.controls import Controls
 
+_NO_RATE = "the optimizer has no learning rate that could be set: no parameter group has a number as lr"
 _KINDS_OF_RATE = (float, Tensor, Real)  # the last is for those of numpy, and is slower to ask
 
 
@@ -73,6 +77,13 @@ def has_rate(group: dict[str, Any]) -> bool:
     Adafactor of ``transformers`` is such a one: its groups say ``lr=None``.
     """
     return isinstance(group.get("lr"), _KINDS_OF_RATE)
+
+
+def refusals_without_rate(optimizers: Iterable[torch.optim.Optimizer]) -> tuple[Refusal, ...]:
+    """What cannot be used where no parameter group of any of ``optimizers`` has a learning rate."""
+    if any(has_rate(group) for optimizer in optimizers for group in optimizer.param_groups):
+        return ()
+    return Refusal("lr_scale", "", _NO_RATE), Refusal("schedule", "", _NO_RATE)
 
 
 def _is_known(rate: float) -> bool:

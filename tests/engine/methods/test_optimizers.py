@@ -162,14 +162,15 @@ def test_the_recipes_own_optimizers_are_described(recipe: str, expected: Optimiz
     assert choice_of(task.optimizer) == expected
 
 
-@given(choices, st.one_of(st.none(), choices), lrs)
+@given(choices, st.one_of(st.none(), choices))
 def test_the_lr_is_its_own_then_that_of_its_family_in_the_recipe_then_the_usual(
-    choice: OptimizerChoice, recipe: OptimizerChoice | None, recipe_lr: float
+    choice: OptimizerChoice, recipe: OptimizerChoice | None
 ) -> None:
-    assert default_lr(choice, recipe_lr, recipe) == choice.lr
+    assert default_lr(choice, recipe) == choice.lr
     without = replace(choice, lr=None)
     same_family = recipe is not None and recipe.family == choice.family
-    assert default_lr(without, recipe_lr, recipe) == (recipe_lr if same_family else USUAL_LR[choice.family])
+    expected = recipe.lr if recipe is not None and same_family else USUAL_LR[choice.family]
+    assert default_lr(without, recipe) == expected
 
 
 @pytest.mark.parametrize("kind", [SGD, Momentum, Nesterov, Adam, AdamW, RMSprop])

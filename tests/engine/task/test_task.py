@@ -172,7 +172,9 @@ def test_what_does_not_go_together_is_refused_with_the_reason() -> None:
     refused("lazy layers", lambda: task(model=nn.LazyLinear(1)))
     refused("LBFGS", lambda: task(model=model, optimizer=torch.optim.LBFGS(model.parameters())))
     refused('unit must be "samples" or "tokens"', lambda: task(unit="images"))
-    refused("baseline must be a finite number", lambda: task(baseline=float("nan")))
+    for baseline in (float("nan"), "0.7", torch.ones(2)):
+        refused("baseline must be a finite number", lambda baseline=baseline: task(baseline=baseline))  # type: ignore[misc]
+    refused("metric must be a function, got an object of type str", lambda: task(metric="accuracy"))
     refused("loss must be a function, got a tensor", lambda: task(loss=torch.zeros(())))
 
 
@@ -271,3 +273,37 @@ def test_a_task_that_knows_no_baseline_is_compared_with_a_uniform_guess() -> Non
     verdict = trained(300, 0.1).verdict
     assert verdict.kind == "exploding"
     assert "a uniform guess would cost 0.693" in verdict.evidence
+
+
+class WithoutRate(torch.optim.Optimizer):
+    """Has no learning rate, or works it out itself, as Adafactor of transformers does."""
+
+    def __init__(self, params: Any, **defaults: Any) -> None:
+        super().__init__(params, defaults)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for param in self.param_groups[0]["params"]:
+            param.data.add_(param.grad, alpha=-0.1)
+
+
+@pytest.mark.parametrize("defaults", [{}, {"lr": None}], ids=["none", "lr=None"])
+def test_an_optimizer_without_a_learning_rate_can_be_replaced_and_not_scaled(
+    defaults: dict[str, Any],
+) -> None:
+    def make() -> Task:
+        model = nn.Linear(4, 1)
+        return task(model=model, optimizer=WithoutRate(model.parameters(), **defaults))
+
+    mine = trainer(make())
+    assert np.isnan(mine.train_step().lr)
+    answer = mine.apply(vgrad.Set("lr_scale", 0.5))
+    assert isinstance(answer, CommandRejected)
+    assert "no learning rate" in answer.reason
+    mine.apply(vgrad.Set("optimizer", "sgd"))
+    assert mine.train_step().lr == 0.01
+    mine.apply(vgrad.Set("optimizer", "recipe"))
+    assert np.isnan(mine.train_step().lr)
+    other = trainer(make())
+    other.restore_(mine.capture())
+    assert other.train_step().loss == mine.train_step().loss
+    refused("lr_scale: the optimizer has no learning rate", lambda: trainer(make(), lr_scale=0.5))
