@@ -41,6 +41,11 @@ async def test_the_run_starts_after_the_first_frame_and_says_what_it_waits_for()
         await pilot.pause()
         assert source.started
         assert "preparing" in line_with(app, "importing torch …")
+        # Which controls are on from the first step is not known yet.
+        assert line_with(app, "c   clip").split()[2] == "–"
+        await pilot.press("m")
+        await pilot.pause()
+        assert not any("off" in line for line in screen_lines(app) if "skip non-finite" in line)
 
 
 async def test_a_key_without_a_run_says_whether_it_comes_too_early_or_too_late() -> None:

@@ -298,13 +298,13 @@ async def test_every_control_is_reached_and_pending_until_confirmed() -> None:
             await pilot.pause()
             if not isinstance(CONTROLS[name], Number):  # a number moves at once
                 assert not source.submitted and "pending" not in line_with(app, title)
-                assert "chosen" in line_with(app, title)
+                assert "enter sets it" in line_with(app, title)
                 await pilot.press("enter")
                 await pilot.pause()
             command = source.submitted.pop()
             assert isinstance(command, Set) and command.control == name and not source.submitted
             row = line_with(app, title)
-            assert "chosen" not in row
+            assert "enter sets it" not in row
             assert "pending" in row and "@" not in row and "●" not in row
             applied = CommandApplied(51, command, reduce(Controls(), command))
             await pull(pilot, source, make_batch(notices=(applied,)))

@@ -128,6 +128,8 @@ class ControlList(Sheet, can_focus=True):
 
     def _value(self, name: str, *, is_on: bool) -> Runs:
         state = self._state
+        if state.info is None:  # what is on from the first step is not known yet
+            return [("–", "dim")]
         command = state.pending_on(name)
         if name == CHECK:
             return check_in_short(state)

@@ -26,7 +26,7 @@ def applied(now: str, state: State, topic: str, *, strong: bool) -> Runs:
 def chosen(name: str, choice: Set, state: State) -> Runs:
     """The present value, the one that was chosen in its place, and the key that sets it."""
     now = find_control(name).shown(getattr(state.wanted, name))
-    return [(f"{now} → ", "dim"), (pending_value(choice), "key"), ("  chosen: enter sets it", "dim")]
+    return [(f"{now} → ", "dim"), (pending_value(choice), "key"), ("  enter sets it", "dim")]
 
 
 def pending_value(command: Command) -> str:

@@ -156,21 +156,24 @@ class ControlsPanel(Container):
         """Show every control."""
         for row in self.query(ControlRow):
             row.is_live = not state.is_recording
+        # Half precision skips steps too, and shows their number beside its scale.
+        self._row("loss-scale").display = state.is_float16
+        skips = state.controls.skip_non_finite is not None and not state.is_float16
+        self._row("skipped").display = skips
+        self._row("run").value(self._run(state))
+        if state.info is None:  # what is on from the first step, the run's settings and recipe say
+            for row in self.query(ControlRow).exclude("#run"):
+                row.value([("–", "dim")])
+            return
         self._row("clip").value(self._clip(state))
         self._row("threshold").value(self._threshold(state))
         self._row("accumulate").value(self._accumulate(state))
         self._row("lr").value(self._lr(state))
-        self._row("run").value(self._run(state))
         others = self._row("other-controls")
         others.value(what_else(others_on(state.controls), others.room))
         self._row("noise-scale").value(self._noise_scale(state))
-        # Half precision skips steps too, and shows their number beside its scale.
-        scaled = self._row("loss-scale")
-        scaled.display = state.is_float16
-        scaled.value(self._loss_scale(state))
-        skipped = self._row("skipped")
-        skipped.display = state.controls.skip_non_finite is not None and not state.is_float16
-        skipped.value(self._skipped(state))
+        self._row("loss-scale").value(self._loss_scale(state))
+        self._row("skipped").value(self._skipped(state))
 
     def _row(self, id: str) -> ControlRow:
         return self.query_one(f"#{id}", ControlRow)
