@@ -108,8 +108,8 @@ class ScriptProcess:
         return True
 
     def last_lines(self, number: int) -> list[str]:
-        """The last lines that it has printed."""
-        return LogTail(self.folder.settled().log).lines()[-number:]
+        """The last lines that it has printed since it trains; those before were passed on."""
+        return LogTail(self.folder.settled().log, at=self._log.at).lines()[-number:]
 
     def _pass_on(self, write: Callable[[str], None]) -> None:
         text = self._log.new_text()

@@ -83,12 +83,16 @@ class LogTail:
         path: The log; it need not be there yet.
         from_start: Whether the first `new_text` is all of it. Otherwise a call reads at most the last 64 KiB,
             and what was written before them since the last call is skipped.
+        at: The byte to begin at.
+
+    Attributes:
+        at: The byte up to which it has been read.
     """
 
-    def __init__(self, path: Path, *, from_start: bool = False) -> None:
+    def __init__(self, path: Path, *, from_start: bool = False, at: int = 0) -> None:
         self._path = path
         self._skips = not from_start
-        self._at = 0
+        self.at = at
         self._restart()
 
     def _restart(self) -> None:
@@ -100,17 +104,17 @@ class LogTail:
         """What has been written since the last call, escapes and all; bytes that are no text are replaced."""
         try:
             size = self._path.stat().st_size
-            if size == self._at:
+            if size == self.at:
                 return ""
-            if self._at > size or (self._skips and size - self._at > _MOST_BYTES):
-                self._at = max(0, size - _MOST_BYTES)
+            if self.at > size or (self._skips and size - self.at > _MOST_BYTES):
+                self.at = max(0, size - _MOST_BYTES)
                 self._restart()
             with self._path.open("rb") as file:
-                file.seek(self._at)
-                data = file.read(size - self._at)
+                file.seek(self.at)
+                data = file.read(size - self.at)
         except OSError:
             return ""
-        self._at += len(data)
+        self.at += len(data)
         return self._decoder.decode(data)
 
     def lines(self) -> list[str]:

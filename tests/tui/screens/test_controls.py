@@ -358,7 +358,7 @@ async def test_the_parameter_of_a_choice_moves_before_it_is_asked_for() -> None:
         await pilot.press("right", "right_square_bracket")
         await pilot.pause()
         assert source.submitted == []
-        assert "off → norm 2  chosen" in line_with(app, "▸   clip")
+        assert "off → norm 2  enter sets it" in line_with(app, "▸   clip")
         await pilot.press("enter")
         await pilot.pause()
         assert source.submitted == [Set("clip", ClipGradNorm(2.0))]

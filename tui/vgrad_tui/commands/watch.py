@@ -25,10 +25,11 @@ Examples:
   vgrad-tui watch torchrun --nnodes 2 … train.py  with any options of torchrun's
 
 \b
-The script runs in a process of its own, with the same Python. Until it trains, its output stands here; then
-the screen opens, and 6 or o shows the output. q leaves the screen and lets the script run; Q asks, and
-interrupts it as Ctrl-C would. Options of python -m vgrad (--clip, --fail-on, --summary ...) stand before
-the script. The exit code is the script's own, if it has ended; on several processes it is torchrun's.
+The script runs in a process of its own, with the same Python and an empty standard input. Until it trains,
+its output stands here; then the screen opens, and 6 or o shows the output. q leaves the screen and lets the
+script run; Q asks, and interrupts it as Ctrl-C would. Options of python -m vgrad (--clip, --fail-on,
+--summary ...) stand before the script. The exit code is the script's own, if it has ended; on several
+processes it is torchrun's.
 """,
 )
 @click.option("--nproc-per-node", metavar="N", help="Start N processes, or gpu for one per GPU, as torchrun.")
