@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import platform
-from contextlib import contextmanager
+import threading
+import weakref
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError, VgradError
@@ -14,6 +16,7 @@ from vgrad.store.move_from_local import move_home
 from vgrad.store.pointer import pointed_from
 from vgrad.store.recorder import Recorder
 from vgrad.store.size_limit import make_room
+from vgrad.watching import at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +40,7 @@ class Recording:
         folder: The run's folder; a new one unless given.
         on_problem: Is told in words why nothing is recorded, and None when recording goes on. It is
             called from the recorder's thread.
+        on_look: Is called there, too, several times a second.
 
     Attributes:
         folder: The run's folder, or None where none can be made.
@@ -51,6 +55,7 @@ class Recording:
         *,
         folder: RunFolder | None = None,
         on_problem: Callable[[str | None], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self.folder: RunFolder | None = None
         self.place: str | None = None
@@ -65,7 +70,9 @@ class Recording:
         at_home = pointed_from(folder.path)
         if at_home is not None:
             self.place = f"{folder.path} on {platform.node()}, until it ends; then in {at_home}"
-        self._recorder = Recorder(cursor, folder, on_command=on_command, on_problem=on_problem)
+        self._recorder = Recorder(
+            cursor, folder, on_command=on_command, on_problem=on_problem, on_look=on_look
+        )
         self._recorder.start()
 
     def close(self) -> None:
@@ -129,21 +136,52 @@ def record_watch(
     if folder is None:
         _make_room()
 
+    known = weakref.ref(watch)  # the recorder's thread must not hold the model of a watch that was dropped
+
     def take(sent: SentCommand) -> None:
-        if sent.command is not None:
+        watch = known()
+        if sent.command is not None and watch is not None:
             watch.submit(sent.command, command_id=sent.command_id, sender=sent.sender)
 
     def tell(problem: str | None) -> None:
-        watch.notify(RecordingChanged(problem))
+        watch = known()
+        if watch is not None:
+            watch.notify(RecordingChanged(problem))
         if on_problem is not None:
             on_problem(problem)
 
-    recording = Recording(watch.cursor, take, watch.name, folder=folder, on_problem=tell)
+    hub = watch.hub
+    recording = Recording(
+        hub.cursor, take, watch.name, folder=folder, on_problem=tell, on_look=_close_dropped
+    )
+    watch.on_close(_CloseIfDropped(watch).forget)
     if recording.place is not None:
         watch.notify(RecordingChanged(None, recording.place))
         _log.warning("the run is kept in %s", recording.place)
     watch.on_close(recording.close)
     return recording
+
+
+class _CloseIfDropped:
+    """Has a watch closed that a script drops without closing it. The watch and this hold each other alone."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch: Watch | None = watch
+
+    def forget(self) -> None:
+        """It has been closed."""
+        self._watch = None
+
+    def __del__(self) -> None:
+        if self._watch is not None:
+            at_exit.drop(self._watch)
+
+
+def _close_dropped() -> None:
+    """In another thread: the recorder, whose thread asks, has to write what is reported at the end."""
+    if at_exit.has_dropped():
+        with suppress(RuntimeError):  # Python exits, and closes them itself
+            threading.Thread(target=at_exit.close_dropped, name="vgrad-close").start()
 
 
 def _make_room() -> None:

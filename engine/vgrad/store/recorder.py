@@ -52,6 +52,7 @@ class Recorder:
         on_command: Is given, in the recorder's thread, every command that somebody sent to the inbox.
         on_problem: Is told in words, in the recorder's thread, why recording has stopped, and None
             when it goes on.
+        on_look: Is called in the recorder's thread at each look for commands.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Recorder:
         *,
         on_command: Callable[[SentCommand], None] | None = None,
         on_problem: Callable[[str | None], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
         self._open_cursor = cursor
         self._cursor = cursor()
         self._on_command = on_command
         self._on_problem = on_problem
+        self._on_look = on_look
         self._problem: str | None = None
         self._since_s = time.time()
         self._passed_on: set[str] = set()  # ids: an inbox that is opened again has them still
@@ -138,6 +141,8 @@ class Recorder:
                 self._wake.wait(_LOOK_S)
             self._wake.clear()
             is_last = self._is_closing.is_set()
+            if self._on_look is not None:
+                self._on_look()
             for sent in inbox.take():
                 if self._on_command is not None and sent.command_id not in self._passed_on:
                     self._passed_on.add(sent.command_id)

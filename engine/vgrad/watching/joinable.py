@@ -117,15 +117,19 @@ class Lender:
         self._lent.clear()
 
 
-_lenders: weakref.WeakKeyDictionary[Watch, Lender] = weakref.WeakKeyDictionary()
+# A watch holds its lender; this must not, for a lender holds the guard, and that the watch.
+_lenders: weakref.WeakKeyDictionary[Watch, weakref.ref[Lender]] = weakref.WeakKeyDictionary()
 
 
 def _lender_of(watch: object) -> Lender | None:
     if type(watch) is not Watch:  # one that has joined another
         return None
-    if watch not in _lenders:
-        _lenders[watch] = Lender(watch)
-    return _lenders[watch]
+    known = _lenders.get(watch)
+    lender = None if known is None else known()
+    if lender is None:
+        lender = Lender(watch)
+        _lenders[watch] = weakref.ref(lender)
+    return lender
 
 
 def _overlap(these: Sequence[Optimizer], those: Sequence[Optimizer]) -> bool:

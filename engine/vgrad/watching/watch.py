@@ -147,6 +147,11 @@ class Watch:
         return self._guard
 
     @property
+    def hub(self) -> Hub:
+        """What all readers read from; holding it does not hold the watch."""
+        return self._hub
+
+    @property
     def parts(self) -> tuple[WatchedPart, ...]:
         """One for each optimizer that still exists."""
         return tuple(part for ref in self._parts if (part := ref()) is not None)

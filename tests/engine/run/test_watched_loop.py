@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,48 @@ def test_every_step_is_recorded_and_the_run_has_ended_with_the_watch() -> None:
         assert folder.name.startswith("mine-") and folder.pid() == os.getpid()
     assert recorded_steps(folder) == list(range(1, 51))
     assert folder.pid() is None and look(folder).status == "finished"
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_watches_that_are_dropped_leave_nothing_behind(record: bool) -> None:
+    """As in a notebook whose cell is run again, or a search that trains one model after another."""
+
+    def trial(number: int) -> weakref.ref[nn.Module]:
+        model = make_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        vgrad.watch(model, optimizer, name=f"trial {number}", record=record)
+        train(model, optimizer, 10)
+        return weakref.ref(model)
+
+    threads = set(threading.enumerate())
+    models = [trial(number) for number in range(5)]
+
+    def are_gone() -> bool:
+        gc.collect()
+        return not any(model() for model in models) and set(threading.enumerate()) <= threads
+
+    until(are_gone)
+    assert len(all_runs()) == 5 * record
+    for folder in all_runs():
+        assert look(folder).status == "finished"
+        assert recorded_steps(folder) == list(range(1, 11))
+
+
+def test_a_watch_that_is_dropped_as_python_exits_has_finished(tmp_path: Path) -> None:
+    script = tmp_path / "drops.py"
+    script.write_text(
+        "import gc, os, torch, vgrad\n"
+        "model = torch.nn.Linear(3, 1)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "vgrad.watch(model, optimizer)\n"
+        "for _ in range(5):\n"
+        "    optimizer.zero_grad(); model(torch.ones(2, 3)).square().mean().backward(); optimizer.step()\n"
+        "del model, optimizer\n"
+        "gc.collect()\n"
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=120)
+    [folder] = all_runs()
+    assert look(folder).status == "finished" and recorded_steps(folder) == [1, 2, 3, 4, 5]
 
 
 def test_a_second_watch_of_an_optimizer_joins_the_run_of_the_first() -> None:
