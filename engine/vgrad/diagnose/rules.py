@@ -277,7 +277,8 @@ def _time(s: Symptoms) -> Finding | None:
     below is to have learnt something, if only how frequent each answer is. Where that is not known either,
     nothing at all must have been learnt since the first steps, and less than nine tenths of the first loss be
     gone, for a mean far from zero is learnt at once. A run that is asked for what its inputs do not say looks
-    the same, and is called vanishing, too.
+    the same, and is called vanishing, too; so is one that learns within its first steps what the last inputs
+    say, and stands at a floor of noise from then on.
 
     Evidence of exploding: it grows by as much a step, to ten thousand times the last step's, in a run that
     stands still for as long and is no better than the best that is known to need no inputs.
