@@ -108,7 +108,7 @@ def noise_of(loss: PureLoss, params: Sequence[Tensor], *, seed: int) -> float:
         Moré & Wild 2011, "Estimating computational noise", SIAM J. Sci. Comput. 33, 1292, eq. 2.2.
     """
     generator = torch.Generator().manual_seed(seed)
-    signs = [torch.randint(2, param.shape, generator=generator) * 2.0 - 1.0 for param in params]
+    signs = [torch.randint(2, param.shape, generator=generator, device="cpu") * 2.0 - 1.0 for param in params]
     starts = [param.detach().clone() for param in params]
     values = []
     with restored(params):
@@ -117,7 +117,7 @@ def noise_of(loss: PureLoss, params: Sequence[Tensor], *, seed: int) -> float:
                 for param, start, sign in zip(params, starts, signs, strict=True):
                     param.copy_(start + number * _SPACING * sign.to(start))
             values.append(loss.value())
-    differences = torch.tensor(values, dtype=torch.float64).diff(n=_ORDER)
+    differences = torch.tensor(values, dtype=torch.float64, device="cpu").diff(n=_ORDER)
     variance = float(differences.square().mean()) / math.comb(2 * _ORDER, _ORDER)
     return max(math.sqrt(variance), torch.finfo(torch.float64).eps * abs(values[0]))
 

@@ -114,7 +114,7 @@ class Grads:
                 self._norms = self._plan.read(self.tensors)
             else:
                 norms, norm = on_host
-                self._norms = torch.from_numpy(norms), torch.tensor(norm, dtype=torch.float64)
+                self._norms = torch.from_numpy(norms), torch.tensor(norm, dtype=torch.float64, device="cpu")
         return self._norms
 
     def scale_(self, factor: Tensor) -> None:

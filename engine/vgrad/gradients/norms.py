@@ -77,7 +77,7 @@ class NormPlan:
         """
         if self._host is not None:
             norms, norm = self._host.read(tensors)
-            return torch.from_numpy(norms), torch.tensor(norm, dtype=torch.float64)
+            return torch.from_numpy(norms), torch.tensor(norm, dtype=torch.float64, device="cpu")
         # An accelerator reads any list of tensors in one launch.
         on_device = torch.stack(torch._foreach_norm(list(tensors), 2, dtype=self._norm_dtype))
         dtype = torch.float32 if on_device.device.type == "mps" else torch.float64
@@ -147,7 +147,7 @@ class _HostPlan:
         self._wider = None if {tensor.dtype for tensor in tensors} == {norm_dtype} else norm_dtype
         alone, chunks = _chunks(tensors, varying)
         order = alone + [index for chunk in chunks for index in chunk]
-        found = torch.empty(len(order), dtype=norm_dtype)
+        found = torch.empty(len(order), dtype=norm_dtype, device="cpu")
         self.alone = alone
         self._alone_norms = found[: len(alone)]
         self._found: NDArray[np.floating] = found.numpy()  # what all calls write into, in reading order
@@ -159,7 +159,7 @@ class _HostPlan:
         self._floors = [_SAFE * math.sqrt(size * error) for size in sizes]
         self._highest_floor = max(self._floors)
         self._chunks: list[_Chunk] = []
-        scratch = torch.empty(_SCRATCH, dtype=norm_dtype)
+        scratch = torch.empty(_SCRATCH, dtype=norm_dtype, device="cpu")
         start = len(alone)
         for chunk in chunks:
             shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
@@ -250,7 +250,7 @@ def _underflow_error(dtype: torch.dtype) -> float:
     `torch.set_flush_denormal`.
     """
     smallest = torch.finfo(dtype).tiny
-    is_flushed = float(torch.tensor(math.sqrt(smallest / 4), dtype=dtype).square()) == 0
+    is_flushed = float(torch.tensor(math.sqrt(smallest / 4), dtype=dtype, device="cpu").square()) == 0
     return smallest if is_flushed else smallest * torch.finfo(dtype).eps
 
 

@@ -98,7 +98,7 @@ class RankSums:
         """Enter one more sum, which says that this rank has left; nothing happens if one has left before."""
         try:
             self._require_all()
-            left = torch.tensor([1.0, torch.distributed.get_rank()], dtype=torch.float64)
+            left = torch.tensor([1.0, torch.distributed.get_rank()], dtype=torch.float64, device="cpu")
             self._enter(self._padding, [None] * len(self.groups), left.to(self._padding.device))
         except RankLeftError:
             return  # all know it
@@ -146,7 +146,7 @@ def _on_its_way(left: Tensor) -> tuple[Tensor, Any]:
     """A copy for the host, and the event to wait for before it is read; None where it is there."""
     if left.device.type not in _ASYNCHRONOUS:
         return left.cpu(), None
-    copy = torch.empty(left.shape, dtype=left.dtype, pin_memory=True)
+    copy = torch.empty(left.shape, dtype=left.dtype, device="cpu", pin_memory=True)
     copy.copy_(left, non_blocking=True)
     event = torch.Event(device=left.device)
     event.record()

@@ -181,7 +181,7 @@ def spectral_radius(matrix: Tensor) -> float:
 
 
 def _growth(matrix: Tensor) -> float:
-    block = torch.randn(len(matrix), 4, generator=torch.Generator().manual_seed(0))
+    block = torch.randn(len(matrix), 4, generator=torch.Generator().manual_seed(0), device="cpu")
     grown = 0.0
     for power in range(_NUM_POWERS):
         block = matrix @ block

@@ -45,7 +45,7 @@ class HostCopy:
         values = torch.cat([*(scalar.reshape(1) for scalar in on_device[0]), *on_device[1]])
         self._event: Any = None
         if values.device.type in ASYNCHRONOUS:
-            self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            self._host = torch.empty(values.shape, dtype=values.dtype, device="cpu", pin_memory=True)
             self._host.copy_(values, non_blocking=True)
             self._event = torch.Event(device=values.device)
             self._event.record()

@@ -225,7 +225,7 @@ class JudgedStatsProbe:
         # What a sparse gradient does not mention is zero; of a layer without a gradient nothing is known.
         num_entries = [sum(grad.numel() for grad in grads) if grads else math.nan for grads in present]
         parts = [[entries(grad).flatten() for grad in grads] for grads in present]
-        flat = torch.cat([part for layer in parts for part in layer] or [torch.zeros(0)])
+        flat = torch.cat([part for layer in parts for part in layer] or [torch.zeros(0, device="cpu")])
         if flat.is_complex():
             flat = flat.abs()
         scaled = flat

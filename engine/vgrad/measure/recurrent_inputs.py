@@ -199,7 +199,7 @@ class RecurrentInputsProbe:
 def _rows_of_longest(packed: PackedSequence) -> Tensor:
     """Which rows of the data are the longest sequences, by time step: ``(num_steps, num_longest)``."""
     sizes = packed.batch_sizes  # sequences are sorted by length, and each time step has those that reach it
-    rows = (sizes.cumsum(0) - sizes)[:, None] + torch.arange(int(sizes[-1]))
+    rows = (sizes.cumsum(0) - sizes)[:, None] + torch.arange(int(sizes[-1]), device=sizes.device)
     return rows.to(packed.data.device)
 
 

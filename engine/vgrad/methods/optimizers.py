@@ -279,7 +279,7 @@ def choice_of(optimizer: torch.optim.Optimizer) -> OptimizerChoice | None:
     if candidate is None:
         return None
     # Made again from the candidate, it must have the same settings, also those that are no fields here.
-    twin = make(candidate, [torch.zeros(())], lr=first["lr"])
+    twin = make(candidate, [torch.zeros((), device="cpu")], lr=first["lr"])
     return candidate if _settings(twin.param_groups[0]) == first else None
 
 

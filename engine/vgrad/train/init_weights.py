@@ -147,4 +147,6 @@ def _init_(param: Tensor, scheme: str) -> None:
 
 def _orthogonal(like: Tensor) -> Tensor:
     """A drawn matrix of the shape of ``like``, on the CPU; in float32 at least, for half types have no QR."""
-    return nn.init.orthogonal_(torch.empty(like.shape, dtype=torch.promote_types(like.dtype, torch.float32)))
+    return nn.init.orthogonal_(
+        torch.empty(like.shape, dtype=torch.promote_types(like.dtype, torch.float32), device="cpu")
+    )

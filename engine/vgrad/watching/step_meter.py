@@ -178,7 +178,7 @@ class StepMeter:
         if window.num_microbatches > 1:
             clip = None  # it acted on each microbatch, and what the window holds was never clipped as a whole
         if clip is not None:
-            after = torch.tensor(norm, dtype=torch.float64) if isinstance(norm, float) else norm
+            after = torch.tensor(norm, dtype=torch.float64, device="cpu") if isinstance(norm, float) else norm
             norm, applied, links = clip.norm_before(after), (after, *applied), (clip.link, *links)
         loss, loss_scale = window.loss, self.loss_scale
         if scaling.full_scale is not None:

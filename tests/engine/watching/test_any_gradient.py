@@ -143,3 +143,25 @@ def test_a_gradient_that_cannot_be_written_to_switches_the_control_off_and_watch
         assert watch.controls == Controls()
         [refused] = [each.body for each in cursor.take().notices if isinstance(each.body, CommandRejected)]
     assert refused.reason.startswith("clip norm 0.001: ")
+
+
+@pytest.mark.parametrize(("name", "word"), VARIANTS)
+def test_a_default_device_that_the_script_has_set_changes_nothing(name: str, word: str) -> None:
+    """Whatever vgrad makes of a gradient lies where the gradient does."""
+    control = CONTROLS[name]
+    assert isinstance(control, OneOf)
+    controls = Controls(**{name: control.variants[word].value()})  # type: ignore[arg-type]
+
+    def train(device: str) -> list[Tensor]:
+        model = Square([*params(*SHAPES), *params(*[(4, 4)] * 20)])  # many small ones are read together
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        with torch.device(device), vgrad.watch(model, optimizer, record=False, controls=controls) as watch:
+            for _ in range(40):
+                optimizer.zero_grad()
+                model().backward()
+                optimizer.step()
+            assert watch.controls == controls and len(watch.records()) == 40
+        return [param.detach() for param in model.parameters()]
+
+    for here, elsewhere in zip(train("cpu"), train("meta"), strict=True):
+        assert torch.equal(here, elsewhere)
