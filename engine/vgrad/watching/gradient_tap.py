@@ -199,8 +199,8 @@ class GradientTap:
             is_over: The real step has been done already: only read.
         """
         is_recording = torch.is_grad_enabled()
-        torch.set_grad_enabled(False)  # gradients may carry a graph
-        try:
+        try:  # a Ctrl-C may come after any call
+            torch.set_grad_enabled(False)  # gradients may carry a graph
             self._is_read = True
             begin = time.perf_counter()
             meter, window, chain = self.meter, self._window, self._chain

@@ -174,10 +174,10 @@ class OptimizerTap(GradientTap):
                 return
             if not self._is_read:  # the closure was never called
                 self._steer(self._scaling, is_over=True)
-            self._is_stepping = False
             self._rates.put_back_()
             if self.meter.is_under_way:
                 self._finish(self._scaling, self._rates)
+            self._is_stepping = False  # last: what a Ctrl-C has kept from being put back, `recover` puts back
         except Exception as error:  # noqa: BLE001  # as above
             self._failed(error)
 

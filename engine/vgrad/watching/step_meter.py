@@ -187,14 +187,14 @@ class StepMeter:
             norm, applied, loss, window.microbatch_square, scaling.found_inf, loss_scale
         )
         copy = HostCopy(scalars, (norms, *vectors))
-        self.step += 1
+        step = self.step + 1
         now = time.perf_counter()
         self.watch_s += now - begin
         self.step_s = now - self.ended_s + self._pending.take_waited_s()
         self._elapsed_s += self.step_s
         self._pending.add(
             PendingStep(
-                self._known_of(window, rates, links),
+                self._known_of(step, window, rates, links),
                 copy=copy,
                 coming=coming,
                 loss=None if isinstance(loss, Tensor) else loss,
@@ -205,6 +205,7 @@ class StepMeter:
                 is_clipped_whole=None if clip is None else clip.is_whole,
             )
         )
+        self.step = step  # not before: a Ctrl-C here leaves no step without a record
         probe, watch_s = self._probe, self.watch_s - self._probe.spent_s - self._judged.spent_s
         self.budget.earn(self.step_s, watch_s, at_most_s=2 * probe.max_cost_s)
         self._norms = None
@@ -212,12 +213,12 @@ class StepMeter:
         self.ended_s = time.perf_counter()
 
     def _known_of(
-        self, window: AccumulationWindow, rates: StepRates, links: tuple[ChainLink, ...]
+        self, step: int, window: AccumulationWindow, rates: StepRates, links: tuple[ChainLink, ...]
     ) -> partial[StepRecord]:
         """The record of the step just done, as far as the host knows it."""
         return partial(
             StepRecord,
-            step=self.step,
+            step=step,
             lr=rates.lr,
             base_lr=rates.base_lr,
             max_lr=rates.max_lr,

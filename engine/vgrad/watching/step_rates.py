@@ -55,20 +55,21 @@ class StepRates:
         if factor == 1.0 and scale == 1.0:
             return
         self._written = []
+        self.are_set = True  # before the first is written: a Ctrl-C may come after any call
         for group in filter(has_rate, groups):
             base = group["lr"]
-            group["lr"] = base * factor * scale
-            self._written.append((group, base, group["lr"]))
-        self.are_set = True
+            scaled = base * factor * scale
+            self._written.append((group, base, scaled))
+            group["lr"] = scaled
 
     def put_back_(self) -> None:
         """Write the base rates again, but where the step itself has set another rate."""
         if not self.are_set:
             return
-        self.are_set = False
         for group, base, written in self._written:
             if group.get("lr") is written:
                 group["lr"] = base
+        self.are_set = False
 
 
 def has_rate(group: dict[str, Any]) -> bool:
