@@ -207,6 +207,9 @@ def test_the_terminal_is_restored_after_a_signal() -> None:
         assert terminal.wait() == 130
         assert b"\x1b[?1049l" in terminal.raw  # the alternate screen is left
         assert b"\x1b[?1000l" in terminal.raw  # the mouse is let go
+        # Without an alternate screen, as here and in GNU screen, nothing of what was drawn stays.
+        screen = terminal.wait_for("stopped after")
+        assert "● training" not in screen and "clip " not in screen
         assert termios.tcgetattr(terminal._fd)[3] & termios.ECHO == before[3] & termios.ECHO
 
 

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
+from textual.driver import Driver
 from textual.screen import Screen
 
 from vgrad_tui.terminal.cell_diff import CellDiff, ChangedCells
@@ -54,10 +55,12 @@ class DiffApp(App[None]):
         self.screen.refresh()
 
     async def on_event(self, event: events.Event) -> None:
-        """A resized terminal may show anything."""
+        """A resized terminal may show anything, one that is taken again after Ctrl-Z and fg nothing."""
         if isinstance(event, events.Resize):
             self._cells.forget()
         await super().on_event(event)
+        if isinstance(event, Driver.SignalResume):
+            self.action_redraw()
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         terminal = self._terminal

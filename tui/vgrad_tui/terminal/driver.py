@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from vgrad_tui.terminal.first_frame import SIGNALS, FirstFrame
+from vgrad_tui.terminal.first_frame import EMPTY, SIGNALS, FirstFrame
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
@@ -111,6 +111,15 @@ class TerminalDriver(LinuxDriver):
         if self.first_frame is not None:
             self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, empty.
+
+        GNU screen has no alternate screen unless its settings say so: what was drawn would stay, and the
+        shell would write over it.
+        """
+        self.write(EMPTY)
+        super().stop_application_mode()
 
     def run_input_thread(self) -> None:
         """Read keys until the end. Where reading fails there is no terminal any more, which is no crash."""

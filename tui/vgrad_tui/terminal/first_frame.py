@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H"  # the alternate screen, no cursor, empty, from its corner
-_LEAVE = "\x1b[?25h\x1b[?1049l"
+EMPTY = "\x1b[0m\x1b[2J\x1b[H"
+"""Empties the terminal, without colours, and goes to its corner."""
+
+_ENTER = f"\x1b[?1049h\x1b[?25l{EMPTY}"  # the alternate screen, no cursor
+_LEAVE = f"{EMPTY}\x1b[?25h\x1b[?1049l"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask the program to leave."""
 
