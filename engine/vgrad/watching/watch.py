@@ -26,6 +26,7 @@ from vgrad.watching import at_exit
 from vgrad.watching.command_on_parts import apply_to_parts
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import is_inside_a_step, run_deferred
+from vgrad.watching.logged_numbers import LoggedNumbers
 from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
 from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
@@ -77,6 +78,7 @@ class Watch:
         self._on_verdict = on_verdict
         self._hub = Hub()
         self._cursor = self._hub.cursor()
+        self._logged = LoggedNumbers()
         self._safe_point = SafePoint()
         self._joins_midway = joins_midway
         self._number = next(_numbers)
@@ -237,12 +239,15 @@ class Watch:
     def log(self, *, loss: Tensor | float | None = None, **metrics: Tensor | float) -> None:
         """Add to the step just done. Call it before the next step, and before `records` or `apply`.
 
+        What is no number is left out, with a warning.
+
         Args:
             loss: The loss of the step; it replaces the one that was caught.
             **metrics: Numbers of your own, by name.
         """
-        if loss is not None and (part := self._stepped_last()) is not None:
-            part.tap.meter.correct_loss(loss)
+        number = None if loss is None else self._logged.read("loss", loss)
+        if number is not None and (part := self._stepped_last()) is not None:
+            part.tap.meter.correct_loss(number)
             part.is_loss_logged = True
         if metrics:
             self.log_metrics(metrics)
@@ -251,7 +256,8 @@ class Watch:
         """Add numbers of your own to the step just done; their names may be any text."""
         part = self._stepped_last()
         if part is not None:
-            numbers = tuple((name, float(value)) for name, value in metrics.items())
+            read = ((name, self._logged.read(name, value)) for name, value in metrics.items())
+            numbers = tuple((name, float(number)) for name, number in read if number is not None)
             self._hub.notify(MetricsLogged(part.step, numbers), part=part.id)
 
     def notify(self, body: NoticeBody) -> None:

@@ -211,6 +211,25 @@ def test_what_is_logged_beats_what_was_caught() -> None:
     assert logged == [MetricsLogged(2, (("accuracy", 0.5),)), MetricsLogged(4, (("accuracy", 0.5),))]
 
 
+def test_what_is_logged_and_is_no_number_is_left_out_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        cursor = watch.cursor()
+        losses = []
+        for value in ("three", [1.0], torch.ones(2), 1j):
+            losses += plain(model, optimizer, batches(1))
+            watch.log(loss=value, accuracy=value, epoch=3)  # type: ignore[arg-type]
+        assert [record.loss for record in watch.records()] == losses
+        logged = [each.body for each in cursor.take().notices if isinstance(each.body, MetricsLogged)]
+    assert [each.metrics for each in logged] == [(("epoch", 3.0),)] * 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name} was logged as 'three', which is no number: it is left out" for name in ("loss", "accuracy")
+    ]
+
+
 def test_a_loss_that_is_not_known_is_none() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
