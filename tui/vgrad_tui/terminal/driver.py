@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from vgrad_tui.terminal.first_frame import EMPTY, SIGNALS, FirstFrame
+from vgrad_tui.terminal.first_frame import EMPTY, LEAVE_ALTERNATE_SCREEN, SIGNALS, FirstFrame
 
 _BOXES = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺▔", "-"),
@@ -112,15 +112,6 @@ class TerminalDriver(LinuxDriver):
             self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
 
-    def stop_application_mode(self) -> None:
-        """Give the terminal back, empty.
-
-        GNU screen has no alternate screen unless its settings say so: what was drawn would stay, and the
-        shell would write over it.
-        """
-        self.write(EMPTY)
-        super().stop_application_mode()
-
     def run_input_thread(self) -> None:
         """Read keys until the end. Where reading fails there is no terminal any more, which is no crash."""
         try:
@@ -144,7 +135,14 @@ class TerminalDriver(LinuxDriver):
         return bool(poller.poll(0))
 
     def write(self, data: str) -> None:
-        """Write to the terminal, from a thread that may wait for it."""
+        """Write to the terminal, from a thread that may wait for it. It is given back empty.
+
+        GNU screen has no alternate screen unless its settings say so: what was drawn would stay, and the
+        shell would write over it. No write is added: a terminal that is gone takes none from the queue,
+        which is short.
+        """
+        if data == LEAVE_ALTERNATE_SCREEN:
+            data = EMPTY + data
         if self.ascii_only:
             data = data.translate(TO_ASCII)
         super().write(data)

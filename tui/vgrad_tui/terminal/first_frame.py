@@ -12,7 +12,8 @@ EMPTY = "\x1b[0m\x1b[2J\x1b[H"
 """Empties the terminal, without colours, and goes to its corner."""
 
 _ENTER = f"\x1b[?1049h\x1b[?25l{EMPTY}"  # the alternate screen, no cursor
-_LEAVE = f"{EMPTY}\x1b[?25h\x1b[?1049l"
+LEAVE_ALTERNATE_SCREEN = "\x1b[?1049l"
+_LEAVE = f"{EMPTY}\x1b[?25h{LEAVE_ALTERNATE_SCREEN}"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask the program to leave."""
 
