@@ -74,6 +74,7 @@ def gather_symptoms(
         lower_loss=losses.lower_half,
         baseline=baseline.baseline,
         uniform=baseline.uniform,
+        beats_constant=parts.beyond_constant.is_shown,
         learnt=losses.learnt_since(losses.early),
         learnt_in_all=losses.learnt_since(losses.first),
         progress=losses.progress,

@@ -35,7 +35,14 @@ class HeldFinding(JudgePart):
         self._num_learning = 0
 
     def keeps(
-        self, held: Verdict, finding: Finding | None, losses: LossTrend, *, step: int, changed_at: int
+        self,
+        held: Verdict,
+        finding: Finding | None,
+        losses: LossTrend,
+        *,
+        step: int,
+        changed_at: int,
+        is_refuted: bool = False,
     ) -> bool:
         """Whether ``held`` stays, after what was found at a look.
 
@@ -45,11 +52,12 @@ class HeldFinding(JudgePart):
             losses: The losses as of this look.
             step: The step.
             changed_at: Step since which the controls are as they are.
+            is_refuted: Whether it is known by now that ``held`` is wrong.
         """
         is_held = held.rule in FINDING_RULES
-        if not is_held or changed_at > self._step:
+        if not is_held or changed_at > self._step or is_refuted:
             self._begin(losses, step)
-            return is_held and finding is None and losses.is_stalled
+            return is_held and finding is None and losses.is_stalled and not is_refuted
         if finding is not None and finding.kind == held.kind:
             self._num_other = self._num_learning = 0
             return False

@@ -21,7 +21,7 @@ from vgrad.diagnose.losses import LOOK_EVERY, STALL_STEPS, WARM_UP
 from vgrad.diagnose.nothing_found import nothing_found
 from vgrad.diagnose.parts import JudgeParts
 from vgrad.diagnose.remedies import still_due
-from vgrad.diagnose.rules import find, find_dead, find_underflow
+from vgrad.diagnose.rules import OVER_TIME, find, find_dead, find_underflow
 from vgrad.diagnose.symptoms import Symptoms
 from vgrad.diagnose.verdicts import (
     ExplosionRule,
@@ -31,6 +31,7 @@ from vgrad.diagnose.verdicts import (
     verdict_on_norms,
     verdict_on_sums,
 )
+from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.events.layer_stats import LayerStats
 from vgrad.events.run_info import RunInfo
 from vgrad.events.step_record import StepRecord
@@ -59,7 +60,7 @@ class Judge:
         self.verdict = _STARTING
         self.forward_origins: dict[int, str] = {}
         self._parts = JudgeParts(info)
-        self._uniform_loss = math.nan  # of this step
+        self._guesses = UNKNOWN  # of this step
         self._stats: LayerStats | None = None
         self._update = math.nan  # the largest of these statistics
 
@@ -87,7 +88,7 @@ class Judge:
         stats: LayerStats | None,
         controls: Controls,
         time: TimeStats | None = None,
-        uniform_loss: float = math.nan,
+        guesses: Guesses = UNKNOWN,
     ) -> Verdict | None:
         """Take one step into account.
 
@@ -96,12 +97,12 @@ class Judge:
             stats: The newest statistics of the layers, or None while there are none.
             controls: The controls that the step was made with.
             time: The newest gradient through time, or None where there is none.
-            uniform_loss: What a uniform guess costs, where the loss function shows it; NaN: not known.
+            guesses: What answers that ignore the inputs cost, as far as the loss function shows it.
 
         Returns:
             The new verdict if it is of another kind, else None.
         """
-        self._uniform_loss = uniform_loss
+        self._guesses = guesses
         verdict = self._judge(record, stats, controls, time)
         if verdict is None:
             return None
@@ -182,9 +183,10 @@ class Judge:
             clipped=controls.clip is not None,
             update=self._largest_update(stats),
             reach=parts.reach,
-            uniform=self._uniform_loss,
+            uniform=self._guesses.uniform,
         )
-        parts.baseline.observe(record.step, loss, self._uniform_loss)
+        parts.baseline.observe(record.step, loss, self._guesses.uniform)
+        parts.beyond_constant.observe(self._guesses.over_constant)
         parts.growth.observe(record.step, loss, record.grad_norm)
         if is_exploding and was_whole:
             parts.recovery.began(explosions, parts.losses, parts.ends)
@@ -207,7 +209,8 @@ class Judge:
         """The rule by which the loss shows an explosion that the run is not back from."""
         parts = self._parts
         losses, recovery, baseline = parts.losses, parts.recovery, parts.baseline
-        is_lost = recovery.is_lost(step, parts.explosions, losses, parts.ends, has_learnt=baseline.has_learnt)
+        has_learnt = baseline.has_learnt or parts.beyond_constant.is_shown
+        is_lost = recovery.is_lost(step, parts.explosions, losses, parts.ends, has_learnt=has_learnt)
         if is_lost or parts.explosions.is_exploding:
             # A stack whose gradient had vanished at the first step stalls for that, not for its jolts.
             is_vanished = recovery.had_vanished and losses.is_stalled and self._info.baseline is None
@@ -236,8 +239,16 @@ class Judge:
             finding = find_underflow(symptoms)
         else:
             finding = None
-        if parts.held.keeps(self.verdict, finding, losses, step=step, changed_at=parts.changes.changed_at):
-            return self.verdict
+        held = self.verdict
+        if parts.held.keeps(
+            held,
+            finding,
+            losses,
+            step=step,
+            changed_at=parts.changes.changed_at,
+            is_refuted=held.rule in OVER_TIME and symptoms.beats_constant,
+        ):
+            return held
         return None if finding is None else verdict_on_finding(finding, self._info, controls)
 
     def _largest_update(self, stats: LayerStats | None) -> float:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from vgrad.diagnose.judge import Judge
+from vgrad.events.guesses import UNKNOWN, Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,10 +46,10 @@ class Judges:
         stats: LayerStats | None,
         controls: Controls,
         time: TimeStats | None,
-        uniform_loss: float = math.nan,
+        guesses: Guesses = UNKNOWN,
     ) -> Verdict | None:
         """Take one step into account, as `Judge.observe` does."""
-        return self._judge.observe(record, stats, controls, time, uniform_loss)
+        return self._judge.observe(record, stats, controls, time, guesses)
 
     def forward_ended(self, step: int, loss: Tensor, origin_in_words: Callable[[], str]) -> None:
         """Find out where a loss that is not finite began, while the weights that it began with are there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vgrad.diagnose.baseline import BaselineWatch
+from vgrad.diagnose.beyond_constant import BeyondConstant
 from vgrad.diagnose.control_changes import ControlChanges
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.gradient_ends import GradientEnds
@@ -43,6 +44,7 @@ class JudgeParts(JudgePart):
         self.growth = Growth()
         self.recovery = Recovery()
         self.baseline = BaselineWatch(baseline)
+        self.beyond_constant = BeyondConstant()
         self.overfitting = Overfitting(baseline)
         self.skipped_steps = SkippedSteps()
         self.changes = ControlChanges()

@@ -58,7 +58,7 @@ class Recovery(JudgePart):
             explosions: What exploded, and since when.
             losses: Whether it has stalled.
             ends: Whether the first layer gets anything.
-            has_learnt: Whether the loss is clearly below the baseline.
+            has_learnt: Whether the loss is clearly below that of a constant prediction.
         """
         if has_learnt:
             self.loss_lost = math.nan

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vgrad.diagnose.finding import Finding
+from vgrad.diagnose.finding import Finding, FindingRule
 from vgrad.diagnose.symptoms import (
     COLD,
     LITTLE,
@@ -53,6 +53,9 @@ _BEYOND_NOISE = 3.0  # standard errors
 _PLATEAU = 240  # steps: tasks over time are learnt after plateaus that look like the end
 _FAINT = 1e-3  # of what the batches' own differences make of the loss
 _SETTLES = 2e-3  # of the weights a step: shorter ones can settle
+
+
+OVER_TIME: tuple[FindingRule, ...] = ("time", "time-growth")
 
 
 def find(symptoms: Symptoms) -> Finding | None:
@@ -276,7 +279,8 @@ def _time(s: Symptoms) -> Finding | None:
     not known what a constant prediction costs, the loss must be that of a uniform guess, or above it. To be
     below is to have learnt something, if only how frequent each answer is. Where that is not known either,
     nothing at all must have been learnt since the first steps, and less than nine tenths of the first loss be
-    gone, for a mean far from zero is learnt at once. A run that is asked for what its inputs do not say looks
+    gone, for a mean far from zero is learnt at once; and the loss must not be known to be below what any
+    constant prediction costs for the same targets. A run that is asked for what its inputs do not say looks
     the same, and is called vanishing, too; so is one that learns within its first steps what the last inputs
     say, and stands at a floor of noise from then on.
 
@@ -306,7 +310,7 @@ def _may_have_learnt(s: Symptoms) -> bool:
     """Whether a run over time whose baseline is not known may have learnt what can be learnt."""
     if not math.isnan(s.uniform):
         return not s.is_a_guess
-    return s.progress > _BEYOND_NOISE or _has_learnt_at_once(s)
+    return s.beats_constant or s.progress > _BEYOND_NOISE or _has_learnt_at_once(s)
 
 
 def _has_learnt_at_once(s: Symptoms) -> bool:

@@ -52,6 +52,7 @@ class Symptoms:
         lower_loss: The lower one of the means of both halves of these steps.
         baseline: Loss of a constant prediction.
         uniform: Loss of a uniform guess, where that is known and the baseline is not.
+        beats_constant: Whether single batches are known to cost less than any constant prediction would.
         learnt: By what share the loss is lower than where the first steps left it; negative: it is higher.
         learnt_in_all: The same of the very first loss.
         progress: By how many standard errors the loss is lower than where the first steps left it.
@@ -83,6 +84,7 @@ class Symptoms:
     lower_loss: float
     baseline: float
     uniform: float
+    beats_constant: bool
     learnt: float
     learnt_in_all: float
     progress: float

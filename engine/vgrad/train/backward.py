@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.measure.hidden_gradients import require_recurrent
+from vgrad.measure.loss_guesses import guesses_of
 from vgrad.measure.non_finite_module import first_non_finite_in_words
-from vgrad.measure.uniform_guess import uniform_loss
 from vgrad.methods.deep_supervision import DeepSupervision, supervised_backward
 from vgrad.methods.omega import omega_backward
 from vgrad.methods.precision import Float16, LossScale, autocast
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
     from vgrad.task import Microbatch, Task
 
+_LOOK_UP_EVERY = 20  # passes
 _STREAM = 0x5EED  # keeps the perturbations' numbers apart from the data's
 
 
@@ -33,14 +34,14 @@ class Backward:
 
     Attributes:
         extras: Ω's gradients of the last microbatch, by parameter; they are not in ``p.grad``.
-        uniform_loss: What a uniform guess costs, where the task knows no baseline and its loss function shows
-            it; else NaN.
+        guesses: What answers that ignore the inputs cost, where the task knows no baseline and its loss
+            function shows it; looked up in one pass of twenty.
     """
 
     def __init__(self, task: Task, *, seed: int) -> None:
         self.extras: Mapping[nn.Parameter, Tensor] = {}
-        self.uniform_loss = math.nan
-        self._looks_up_uniform = task.baseline is None
+        self.guesses = UNKNOWN
+        self._num_passes = 0  # whose losses could be looked at
         self._task = task
         self._params = [param for param in task.model.parameters() if param.requires_grad]
         self._device = self._params[0].device
@@ -60,14 +61,12 @@ class Backward:
             self._scale = LossScale(precision) if isinstance(precision, Float16) else None
 
     def capture(self) -> dict[str, Any]:
-        """Return the loss scale, the state of the perturbations' generator, and what a uniform guess costs.
-
-        The first is None where there is none, the last where it has not been looked up yet.
-        """
+        """Return the loss scale, None where there is none, the generator's state, and what guesses cost."""
         return {
             "generator": self._generator.get_state(),
             "loss_scale": None if self._scale is None else self._scale.capture(),
-            "uniform_loss": None if self._looks_up_uniform else self.uniform_loss,
+            "guesses": list(self.guesses),
+            "num_passes": self._num_passes,
         }
 
     def restore_(self, captured: Mapping[str, Any]) -> None:
@@ -82,9 +81,7 @@ class Backward:
         if self._scale is not None:
             self._scale.restore_(scale)
         self._generator.set_state(captured["generator"])
-        uniform = captured["uniform_loss"]
-        self._looks_up_uniform = uniform is None
-        self.uniform_loss = math.nan if uniform is None else uniform
+        self.guesses, self._num_passes = Guesses(*captured["guesses"]), captured["num_passes"]
 
     def stepped(self, *, skipped: bool) -> None:
         """Adapt the loss scale to how a step went."""
@@ -119,8 +116,10 @@ class Backward:
                 )
             case _:
                 loss = self._loss(batch)
-                if self._looks_up_uniform and self._scale is None:
-                    self.uniform_loss, self._looks_up_uniform = uniform_loss(loss), False
+                if self._task.baseline is None and self._scale is None:
+                    if self._num_passes % _LOOK_UP_EVERY == 0:
+                        self.guesses = guesses_of(loss)
+                    self._num_passes += 1
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         return self._unscale_(loss.detach())
 

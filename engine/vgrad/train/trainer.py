@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vgrad.config import RunConfig
+    from vgrad.events.guesses import Guesses
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import StepRecord
     from vgrad.events.time_stats import TimeStats
@@ -269,9 +270,9 @@ class Trainer:
         return self._judges.verdict
 
     @property
-    def uniform_loss(self) -> float:
-        """What a uniform guess costs; NaN where it is not known, or a constant prediction's loss is."""
-        return self._backward.uniform_loss
+    def guesses(self) -> Guesses:
+        """What answers that ignore the inputs cost; not known where the task knows its baseline."""
+        return self._backward.guesses
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What a verdict after step number ``step`` looks at; ask for one step after another."""

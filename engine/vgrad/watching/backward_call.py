@@ -10,6 +10,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vgrad.events.guesses import Guesses
     from vgrad.watching.guard import Guard
 
 
@@ -31,12 +32,12 @@ class LossListener(Protocol):
     Attributes:
         guard: Takes errors of ours that must not reach the loop.
         is_open: Whether it still listens.
-        looks_up_uniform: Whether it wants to know what a uniform guess would have cost.
+        looks_up_guesses: Whether it wants to know what guesses would have cost.
     """
 
     guard: Guard
     is_open: bool
-    looks_up_uniform: bool
+    looks_up_guesses: bool
 
     def may_look(self, thread: int) -> bool:
         """Whether no other thread than ``thread``, which runs the pass, can be writing its gradients."""
@@ -48,9 +49,9 @@ class LossListener(Protocol):
         """A pass begins."""
 
     def after_backward(
-        self, loss: Tensor | float | None, scale: Tensor | float | None, uniform: float
+        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: Guesses
     ) -> None:
-        """It has ended: its loss, the scale of that, and what a uniform guess would have cost."""
+        """It has ended: its loss, the scale of that, and what guesses would have cost."""
 
 
 def root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

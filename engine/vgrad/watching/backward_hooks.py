@@ -8,14 +8,14 @@ Both are put back when the last listener is closed or gone.
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from vgrad.measure.uniform_guess import uniform_loss
+from vgrad.events.guesses import UNKNOWN, Guesses
+from vgrad.measure.loss_guesses import guesses_of
 from vgrad.watching.backward_call import leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 from vgrad.watching.other_threads import threads_alive
@@ -172,7 +172,7 @@ def _wrapped_backward(original: Any) -> Any:
                 for listener in listeners:
                     listener.guard.call(listener.before_backward)
                 users = _Wrappers.users()
-            loss, uniform = _begin(users, this, args, kwargs, scale)
+            loss, guesses = _begin(users, this, args, kwargs, scale)
             _Wrappers.running.add(this)
             try:
                 result = original(*args, **kwargs)
@@ -183,7 +183,7 @@ def _wrapped_backward(original: Any) -> Any:
                 for listener in listeners:
                     listener.guard.call(listener.after_backward)
                 users = _Wrappers.users()
-            _end(users, this, loss, scale, uniform)
+            _end(users, this, loss, scale, guesses)
         except BaseException as error:
             leave_out_this_frame(error)
             raise
@@ -200,9 +200,9 @@ def _begin(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     scale: Tensor | float | None,
-) -> tuple[Tensor | float | None, float]:
-    """Tell ``users`` that a pass begins; its loss, and that of a uniform guess, NaN where it is not known."""
-    loss, uniform = None, math.nan
+) -> tuple[Tensor | float | None, Guesses]:
+    """Tell ``users`` that a pass begins; its loss, and what guesses would have cost."""
+    loss, guesses = None, UNKNOWN
     leaves = None
     try:
         root, weight = root_of(args, kwargs)
@@ -213,12 +213,12 @@ def _begin(
                 if not user.claim(thread, leaves):
                     continue
             user.before_backward()
-            if user.looks_up_uniform and loss is not None and scale is None and weight is None:
-                uniform = uniform_loss(root)
+            if user.looks_up_guesses and loss is not None and scale is None and weight is None:
+                guesses = guesses_of(root)
     except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
         for user in users:
             user.guard.caught(error)
-    return loss, uniform
+    return loss, guesses
 
 
 def _end(
@@ -226,13 +226,13 @@ def _end(
     thread: int,
     loss: Tensor | float | None,
     scale: Tensor | float | None,
-    uniform: float,
+    guesses: Guesses,
 ) -> None:
     """Tell ``users`` that the pass has ended, but those that were closed inside it."""
     for user in users:
         try:
             if user.is_open and user.may_look(thread):
-                user.after_backward(loss, scale, uniform)
+                user.after_backward(loss, scale, guesses)
         except Exception as error:  # noqa: BLE001  # as above
             user.guard.caught(error)
 

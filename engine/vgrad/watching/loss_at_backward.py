@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.watching.backward_hooks import backward_threads, catch_losses, stop_catching
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class CaughtLoss:
             not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
         num_passes: Backward passes whose gradients add up; 0 where that is not known.
-        uniform: What a uniform guess would have cost, see `vgrad.measure.uniform_guess`; NaN: not known.
+        guesses: What guesses would have cost, see `vgrad.events.guesses`.
     """
 
     loss: Tensor | float | None = None
     scale: Tensor | float | None = None
     num_passes: int = 0
-    uniform: float = math.nan
+    guesses: Guesses = UNKNOWN
 
 
 class LossAtBackward:
@@ -56,9 +56,9 @@ class LossAtBackward:
     Attributes:
         guard: As given.
         is_open: Whether it catches losses.
-        uniform_loss: What a uniform guess costs, as of the last step at which it was looked up: one in
-            twenty, for a loop may change its loss. NaN: not known.
-        looks_up_uniform: Whether this is such a step.
+        guesses: What guesses cost, as of the last step at which it was looked up: one in twenty, for a loop
+            may change its loss.
+        looks_up_guesses: Whether this is such a step.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class LossAtBackward:
         after_backward: Callable[[], None] | None = None,
     ) -> None:
         self.guard = guard
-        self.uniform_loss = math.nan
-        self.looks_up_uniform = True
+        self.guesses = UNKNOWN
+        self.looks_up_guesses = True
         self._num_taken = 0
         self._caught = CaughtLoss()
         self._is_used = True  # by a step: the next loss begins a new sum
@@ -118,9 +118,9 @@ class LossAtBackward:
         self._of_others = CaughtLoss()
         if self._thread not in backward_threads():
             self._thread = threading.get_ident()
-        if self.looks_up_uniform:
-            self.uniform_loss = self._caught.uniform
-        self.looks_up_uniform = self._num_taken % _LOOK_UP_EVERY == 0
+        if self.looks_up_guesses:
+            self.guesses = self._caught.guesses
+        self.looks_up_guesses = self._num_taken % _LOOK_UP_EVERY == 0
         self._num_taken += 1
         return self._caught
 
@@ -163,14 +163,14 @@ class LossAtBackward:
         self._before = self._state()
 
     def after_backward(
-        self, loss: Tensor | float | None, scale: Tensor | float | None, uniform: float
+        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: Guesses
     ) -> None:
         """A backward pass has ended.
 
         Args:
             loss: Its loss, as in `CaughtLoss`.
             scale: What the loss was multiplied with.
-            uniform: What a uniform guess would have cost; NaN where that is not known, or not looked up.
+            guesses: What guesses would have cost; unknown where it was not looked up.
         """
         before, now = self._before, self._state()
         self._is_silent = self._is_silent and not any(now)
@@ -178,19 +178,19 @@ class LossAtBackward:
         if before != now or not now:
             # Gradients that were cleared or written to meanwhile are not those of the losses so far.
             if self._is_used or before != last or not any(before):
-                self._caught = CaughtLoss(loss, scale, 1, uniform)
+                self._caught = CaughtLoss(loss, scale, 1, guesses)
             else:
                 so_far = self._caught.loss
                 total = None if loss is None or so_far is None else so_far + loss
                 num_passes = self._caught.num_passes + 1
-                self._caught = CaughtLoss(total, scale, num_passes, self._caught.uniform + uniform)
+                self._caught = CaughtLoss(total, scale, num_passes, self._caught.guesses.plus(guesses))
             self._is_used = False
             if self._after_backward is not None:
                 self._after_backward()
         elif self._is_silent:
-            self._caught, self._is_used = CaughtLoss(loss, scale, 0, uniform), False
+            self._caught, self._is_used = CaughtLoss(loss, scale, 0, guesses), False
         else:
-            self._of_others = CaughtLoss(loss, scale, 1, uniform)
+            self._of_others = CaughtLoss(loss, scale, 1, guesses)
 
     def _state(self) -> list[int]:
         """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""

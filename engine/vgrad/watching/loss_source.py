@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.watching.loss_at_backward import CaughtLoss, LossAtBackward
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class LossSource(Protocol):
     """Knows the loss of a step as it begins.
 
     Attributes:
-        uniform_loss: What a uniform guess costs; NaN: not known.
+        guesses: What guesses cost, as far as the loss function shows it.
     """
 
-    uniform_loss: float
+    guesses: Guesses
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""
@@ -57,7 +57,7 @@ class LossFromCall:
     """
 
     def __init__(self, loss: Callable[[], Tensor | float | None], also: LossAtBackward | None = None) -> None:
-        self.uniform_loss = math.nan  # nobody knows what it returns
+        self.guesses = UNKNOWN  # nobody knows what it returns
         self._loss = loss
         self._also = also
         self._has_failed = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from vgrad.controls.controls import as_applied, reduce, require_usable
 from vgrad.diagnose.judge import Judge
 from vgrad.errors import ConfigError
 from vgrad.events.environment import find_environment
+from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, LoopNoted, RunStarted
 from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
@@ -200,9 +200,9 @@ class WatchedPart:
         )
 
     @property
-    def uniform_loss(self) -> float:
-        """What a uniform guess costs; NaN where it is not known, or the loop reports its losses itself."""
-        return math.nan if self.is_loss_logged else self.losses.uniform_loss
+    def guesses(self) -> Guesses:
+        """What guesses cost; not known where the loop reports its losses itself."""
+        return UNKNOWN if self.is_loss_logged else self.losses.guesses
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""

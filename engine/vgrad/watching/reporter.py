@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
     from vgrad.diagnose.judge import Judge
     from vgrad.diagnose.judges import Judges
+    from vgrad.events.guesses import Guesses
     from vgrad.events.hub import Hub
     from vgrad.events.layer_stats import LayerStats
     from vgrad.events.step_record import StepRecord
@@ -37,8 +38,8 @@ class Measured(Protocol):
         """The controls that the steps were made with."""
 
     @property
-    def uniform_loss(self) -> float:
-        """What a uniform guess costs, where the loss function shows it; NaN: not known."""
+    def guesses(self) -> Guesses:
+        """What answers that ignore the inputs cost, as far as the loss function shows it."""
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts, on a schedule of steps, up to step number ``step``."""
@@ -91,7 +92,7 @@ class Reporter:
         for record in records:
             stats, through_time = self._measured.judged_at(record.step)
             verdict = self.judge.observe(
-                record, stats, self._measured.controls, through_time, self._measured.uniform_loss
+                record, stats, self._measured.controls, through_time, self._measured.guesses
             )
             if verdict is not None:
                 is_news = True

@@ -11,6 +11,7 @@ from tests.engine.diagnose.story import INFO, KNOWN, UNTOUCHED, Story
 from vgrad.diagnose.gradient_ends import GradientEnds
 from vgrad.diagnose.judge import Judge
 from vgrad.diagnose.layer_activity import LayerActivity
+from vgrad.events.guesses import Guesses
 from vgrad.events.step_record import StepRecord
 from vgrad.events.verdict import Verdict
 
@@ -51,7 +52,7 @@ def test_a_loss_that_was_low_by_luck_and_stays_below_a_guess_has_not_exploded() 
             loss = first if step == 1 else 3.0 * (1 + 0.02 * math.sin(7.0 * step))
             norms = np.full(3, 0.6, dtype=np.float32)
             record = StepRecord(step, loss, 0.1, 0.1, 1.0, 1.0, norms, 1, 32, 1, float(step), 1.0, 0.0)
-            judge.observe(record, None, UNTOUCHED, None, uniform)
+            judge.observe(record, None, UNTOUCHED, None, Guesses(uniform))
         return judge.verdict.kind
 
     assert with_first_loss(0.5, uniform=5.5) == "stalled"

@@ -10,6 +10,7 @@ from tests.engine.diagnose.test_without_baseline import judged, wavy
 
 from vgrad.diagnose.explosions import ExplosionWatch
 from vgrad.diagnose.judge import Judge
+from vgrad.events.guesses import Guesses
 from vgrad.events.step_record import StepRecord
 from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
@@ -61,7 +62,7 @@ def silent_and_no_better_than(loss: float) -> Verdict:
     for index, value in enumerate([5.0 * 0.7**index + loss for index in range(20)] + wavy(loss, 400)):
         step = index + 1
         record = StepRecord(step, value, 0.1, 0.1, 1.0, 1.0, shares, 1, 32, 1, float(step), 1.0, 0.0)
-        judge.observe(record, stats_of((0.0, 0.0, 1e-3)), UNTOUCHED, None, LOG_4)
+        judge.observe(record, stats_of((0.0, 0.0, 1e-3)), UNTOUCHED, None, Guesses(LOG_4))
     return judge.verdict
 
 
@@ -81,7 +82,7 @@ def test_a_gradient_that_vanishes_in_time_shows_it_where_a_uniform_guess_would_b
             record = StepRecord(
                 index + 1, value, 0.1, 0.1, 1.7, 1.7, shares, 1, 32, 1, float(index), 1.0, 0.0
             )
-            judge.observe(record, stats_of((1e-3,) * 3), UNTOUCHED, fading, LOG_4)
+            judge.observe(record, stats_of((1e-3,) * 3), UNTOUCHED, fading, Guesses(LOG_4))
         return judge.verdict
 
     assert verdict(LOG_4).rule == "time"

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.diagnose.story import INFO, UNTOUCHED, stats_of
 
 from vgrad.diagnose.judge import Judge
+from vgrad.events.guesses import Guesses
 from vgrad.events.step_record import StepRecord
 from vgrad.events.time_stats import TimeStats
 from vgrad.events.verdict import Verdict
@@ -32,7 +33,7 @@ def judged(
         norms = np.full(3, size / math.sqrt(3), dtype=np.float32)
         step = index + 1
         record = StepRecord(step, value, 0.1, 0.1, size, size, norms, 1, 32, 1, float(step), 1.0, 0.0)
-        judge.observe(record, stats_of((update,) * 3), UNTOUCHED, time, uniform)
+        judge.observe(record, stats_of((update,) * 3), UNTOUCHED, time, Guesses(uniform))
     return judge.verdict
 
 
@@ -175,7 +176,7 @@ def with_zero_shares(zero_shares: tuple[float, ...], *, loss: float, first: floa
     for index, value in enumerate(wavy(loss)):
         norms = np.array([0.0 if index else first, 0.7, 0.7], dtype=np.float32)
         record = StepRecord(index + 1, value, 0.1, 0.1, 1.0, 1.0, norms, 1, 32, 1, float(index), 1.0, 0.0)
-        judge.observe(record, stats, UNTOUCHED, None, math.log(2))
+        judge.observe(record, stats, UNTOUCHED, None, Guesses(math.log(2)))
     return judge.verdict
 
 

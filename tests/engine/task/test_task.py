@@ -267,8 +267,8 @@ def test_a_task_that_knows_no_baseline_is_compared_with_a_uniform_guess() -> Non
             mine.train_step()
         return mine
 
-    assert trained(1, 0.01).uniform_loss == pytest.approx(0.6931, abs=1e-4)
-    assert np.isnan(trained(1, 0.01, baseline=0.7).uniform_loss)
+    assert trained(1, 0.01).guesses.uniform == pytest.approx(0.6931, abs=1e-4)
+    assert np.isnan(trained(1, 0.01, baseline=0.7).guesses.uniform)
     assert trained(300, 0.01).verdict.kind in ("healthy", "stalled")
     verdict = trained(300, 0.1).verdict
     assert verdict.kind == "exploding"

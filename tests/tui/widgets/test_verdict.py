@@ -165,6 +165,7 @@ def test_every_tag_is_explained() -> None:
         lower_loss=0.1,
         baseline=1.0,
         uniform=np.nan,
+        beats_constant=False,
         learnt=1.0,
         learnt_in_all=1.0,
         progress=9.0,

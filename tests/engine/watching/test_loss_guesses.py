@@ -29,7 +29,7 @@ def watched() -> tuple[nn.Module, torch.optim.Optimizer, Watch]:
 
 
 def uniform_of(watched_by: Watch) -> float:
-    return watched_by.parts[0].uniform_loss
+    return watched_by.parts[0].guesses.uniform
 
 
 def test_the_losses_of_one_step_add_up() -> None:
@@ -60,3 +60,23 @@ def test_it_is_not_known_of_losses_that_the_loop_reports_itself() -> None:
         loop(model, optimizer, [F.cross_entropy(model(INPUTS), KINDS)])
         watched_by.log(loss=17.0)
         assert math.isnan(uniform_of(watched_by))
+
+
+def test_a_recurrent_model_at_its_floor_of_noise_is_neither_lost_nor_vanishing() -> None:
+    """Only the last input matters, and the first loss is low by luck."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    recurrent, head = nn.RNN(4, 24, batch_first=True), nn.Linear(24, 1)
+    model = nn.ModuleList([recurrent, head])
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    kinds = []
+    with watch(model, optimizer, record=False) as watched_by:
+        for step in range(600):
+            inputs = torch.randn(16, 24, 4, generator=generator)
+            noise = torch.randn(16, 1, generator=generator)
+            targets = 0.6**0.5 * inputs[:, -1, :1] + 0.4**0.5 * noise
+            loop(model, optimizer, [F.mse_loss(head(recurrent(inputs)[0][:, -1]), targets)])
+            if step >= 300:
+                kinds.append(watched_by.verdict.kind)
+        assert watched_by.parts[0].guesses.over_constant < 0.8
+    assert set(kinds) <= {"healthy", "stalled"}

@@ -1,0 +1,25 @@
+"""What answers that ignore the inputs cost, as far as a loss function shows it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Guesses(NamedTuple):
+    """What the loss function shows of answers that ignore the inputs. NaN is what is not known.
+
+    Attributes:
+        uniform: Loss of a uniform guess.
+        over_constant: Loss of a batch, over that of the best constant prediction for the same targets.
+    """
+
+    uniform: float = math.nan
+    over_constant: float = math.nan
+
+    def plus(self, other: Guesses) -> Guesses:
+        """Of two backward passes of one step, whose losses add up."""
+        return Guesses(self.uniform + other.uniform, (self.over_constant + other.over_constant) / 2)
+
+
+UNKNOWN = Guesses()
