@@ -281,8 +281,8 @@ def _time(s: Symptoms) -> Finding | None:
     nothing at all must have been learnt since the first steps, and less than nine tenths of the first loss be
     gone, for a mean far from zero is learnt at once; and the loss must not be known to be below what any
     constant prediction costs for the same targets. A run that is asked for what its inputs do not say looks
-    the same, and is called vanishing, too; so is one that learns within its first steps what the last inputs
-    say, and stands at a floor of noise from then on.
+    the same, and is called vanishing, too. So is one whose loss function does not show its targets, where it
+    learns within its first steps what the last inputs say, and stands at a floor of noise from then on.
 
     Evidence of exploding: it grows by as much a step, to ten thousand times the last step's, in a run that
     stands still for as long and is no better than the best that is known to need no inputs.
