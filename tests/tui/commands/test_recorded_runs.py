@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
+from tests.e2e.command_line import vgrad_tui
 from tests.engine.store.recorded import notices, record, run_info, steps
 
 from vgrad.events.batch import Batch
@@ -14,7 +14,7 @@ from vgrad.events.notices import RunStarted
 from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
 from vgrad.store.writer import Writer
-from vgrad_tui.cli import cli, main
+from vgrad_tui.cli import cli
 
 
 def test_steps_of_other_parts_than_the_first_are_told_apart() -> None:
@@ -27,21 +27,16 @@ def test_steps_of_other_parts_than_the_first_are_told_apart() -> None:
     assert [line.partition("part ")[2] for line in lines] == ["", "1", "", "1"]
 
 
-def test_the_beginning_of_a_name_removes_nothing_and_the_names_in_full_are_said(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_the_beginning_of_a_name_removes_nothing_and_the_names_in_full_are_said() -> None:
     folder = record(RunFolder.create("kept"), 20, ("a",))
-    with pytest.raises(SystemExit, match="2"):
-        main(["runs", "rm", "kep"])
-    assert f"name it in full, {folder.name}" in capfd.readouterr().err
+    done = vgrad_tui("runs", "rm", "kep")
+    assert done.returncode == 2
+    assert f"name it in full, {folder.name}" in done.stderr
     assert folder.path.exists()
 
 
-def test_a_file_that_cannot_be_written_is_named_with_the_reason(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
     folder = record(RunFolder.create("exported"), 20, ("a",))
     out = tmp_path / "nowhere" / "run.csv"
-    with pytest.raises(SystemExit, match="1"):
-        main(["export", folder.name, "--out", str(out)])
-    assert capfd.readouterr().err == f"error: {out}: No such file or directory\n"
+    done = vgrad_tui("export", folder.name, "--out", str(out))
+    assert (done.returncode, done.stderr) == (1, f"error: {out}: No such file or directory\n")
