@@ -48,9 +48,11 @@ if __name__ == "__main__":
 FORKS = (
     TRAIN
     + """
+import warnings
 torch.manual_seed(0)
 model = torch.nn.Linear(4, 1)
 train(0, model, 10)
+warnings.simplefilter("ignore", DeprecationWarning)  # of threads, torch's too, from Python 3.12 on
 child = os.fork()
 train(1, model, 20 if child == 0 else 5)
 if child == 0:
