@@ -28,6 +28,7 @@ from torch.nn.utils.rnn import PackedSequence
 from vgrad.events.time_stats import TimeStats
 from vgrad.measure.hidden_gradients import ratio, recurrent_matrices, time_slope
 from vgrad.measure.host_copy import HostCopy
+from vgrad.measure.stream_capture import is_capturing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +152,7 @@ class RecurrentInputsProbe:
                 return None
             packed = args[0] if isinstance(args[0], PackedSequence) else None
             inputs = args[0] if packed is None else packed.data
-            if not isinstance(inputs, Tensor) or inputs.is_inference() or not inputs.is_floating_point():
+            if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or _is_closed(inputs):
                 return None
             alias = inputs.view_as(inputs) if inputs.requires_grad else inputs.detach().requires_grad_(True)
             if packed is not None:
@@ -194,6 +195,11 @@ class RecurrentInputsProbe:
             spectral_radius=math.nan,
             names=self._names,
         )
+
+
+def _is_closed(inputs: Tensor) -> bool:
+    """Whether no gradient of ``inputs`` can be listened to, or none may be read."""
+    return inputs.is_inference() or is_capturing(inputs)
 
 
 def _rows_of_longest(packed: PackedSequence) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 
 from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.measure.loss_guesses import guesses_of
+from vgrad.measure.stream_capture import is_capturing
 from vgrad.watching.backward_call import leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 from vgrad.watching.other_threads import threads_alive
@@ -213,7 +214,8 @@ def _begin(
                 if not user.claim(thread, leaves):
                     continue
             user.before_backward()
-            if user.looks_up_guesses and loss is not None and scale is None and weight is None:
+            is_plain = loss is not None and scale is None and weight is None
+            if user.looks_up_guesses and is_plain and not is_capturing(root):
                 guesses = guesses_of(root)
     except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
         for user in users:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from vgrad.gradients.layers import Layers, find_layers
+from vgrad.measure.stream_capture import is_capturing
 from vgrad.watching.closures import closure_of, with_closure
 from vgrad.watching.fused_scaling import FusedScaling
 from vgrad.watching.gradient_tap import GradientTap
@@ -61,10 +62,11 @@ class OptimizerTap(GradientTap):
         guard: Takes errors of ours that must not reach the loop; None lets them through.
         on_boundary: Called as a step begins, where no accumulation window is open.
         on_control_dropped: Called with a control that could not be carried out, and the reason; it is off.
+        on_capture: Called as a step begins that becomes part of a CUDA graph. It is left alone: no Python
+            runs where it is replayed.
 
     Raises:
-        ConfigError: If nothing is trainable, a learning rate lives on an accelerator, or the controls cannot
-            be carried out.
+        ConfigError: If nothing is trainable, or the controls cannot be carried out.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class OptimizerTap(GradientTap):
         )
         self.guard: Guard | None = None
         self.on_boundary: Callable[[], None] | None = None
+        self.on_capture: Callable[[], None] | None = None
         self._is_stepping = False
         self._rates = StepRates(optimizer)
         self._scaling = FusedScaling(optimizer)
@@ -110,14 +113,9 @@ class OptimizerTap(GradientTap):
         self._window.put_back_()
 
     def move_to(self, optimizer: torch.optim.Optimizer) -> None:
-        """Watch and steer the steps of another optimizer from here on, over the same parameters.
-
-        Raises:
-            ConfigError: If a learning rate of it lives on an accelerator.
-        """
-        rates = StepRates(optimizer)
+        """Watch and steer the steps of another optimizer from here on, over the same parameters."""
         self._hooks.remove()
-        self._rates, self._scaling = rates, FusedScaling(optimizer)
+        self._rates, self._scaling = StepRates(optimizer), FusedScaling(optimizer)
         self._hooks = StepHooks(optimizer, self._before_step, self._after_step, self._before_state_dict)
 
     def recover(self) -> None:
@@ -130,6 +128,10 @@ class OptimizerTap(GradientTap):
 
     def _before_step(self, _: object, args: Any, kwargs: Any) -> Any:
         try:
+            if is_capturing(self.layers.params[0]):
+                if self.on_capture is not None:
+                    self.on_capture()
+                return None
             self._reader.begin_step()
             self.recover()
             if self.on_boundary is not None and not self._window.num_microbatches:

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 # For which finished steps are kept back to be reported together: most of what that costs is paid once for all
 # of them. They are recorded as often.
 _KEEP_S = 0.25
+_CAPTURED = (
+    "the loop records its optimizer's step as a CUDA graph: replays of it run no Python, so their steps are"
+    " not seen"
+)
 
 
 class WatchedPart:
@@ -123,7 +127,9 @@ class WatchedPart:
         self.tap.guard = guard
         self._observe_loop(guard)
         self.tap.on_control_dropped = self._control_dropped
+        self.tap.on_capture = self._captured
         self.is_loss_logged = False
+        self._has_said_captured = False
         self.totals = Totals()
         self._judged: tuple[LayerStats, LayerStats] | None = None  # as measured, and as it is known by hand
         self._reporting = threading.RLock()  # several threads may train, and each may ask for all parts
@@ -264,6 +270,12 @@ class WatchedPart:
         if self._remarks is not None:
             for text in self._remarks.new(self.controls, self.losses.num_passes):
                 self._hub.notify(LoopNoted(self.step, text), part=self.id)
+
+    def _captured(self) -> None:
+        """CUDA records a step into a graph."""
+        if not self._has_said_captured:
+            self._has_said_captured = True
+            self._hub.notify(LoopNoted(self.step, _CAPTURED), part=self.id)
 
     def take_off(self) -> None:
         """Take all hooks off again."""

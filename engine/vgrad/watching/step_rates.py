@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from vgrad.controls.capabilities import Refusal
-from vgrad.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Controls
 
-_NO_RATE = "the optimizer has no learning rate that could be set: no parameter group has a number as lr"
-_KINDS_OF_RATE = (float, Tensor, Real)  # the last is for those of numpy, and is slower to ask
+_NO_RATE = (
+    "the optimizer has no learning rate that could be read and set: no parameter group has a number as lr,"
+    " or a tensor that is on the CPU"
+)
+_KINDS_OF_RATE = (float, Real)  # the last is for those of numpy, and is slower to ask
 
 
 class StepRates:
@@ -36,7 +38,6 @@ class StepRates:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        require_readable(optimizer)
         self.lr = self.base_lr = self.max_lr = 0.0
         self.are_set = False
         self._optimizer = optimizer
@@ -73,11 +74,13 @@ class StepRates:
 
 
 def has_rate(group: dict[str, Any]) -> bool:
-    """Whether a parameter group has a learning rate: an optimizer may have none, or work it out itself.
+    """Whether a parameter group has a learning rate that is known here.
 
-    Adafactor of ``transformers`` is such a one: its groups say ``lr=None``.
+    An optimizer may have none, or work it out itself: the groups of Adafactor of ``transformers`` say
+    ``lr=None``. To know one that is on an accelerator, as CUDA graphs need it, would be to wait for it.
     """
-    return isinstance(group.get("lr"), _KINDS_OF_RATE)
+    rate = group.get("lr")
+    return rate.is_cpu if isinstance(rate, Tensor) else isinstance(rate, _KINDS_OF_RATE)
 
 
 def refusals_without_rate(optimizers: Iterable[torch.optim.Optimizer]) -> tuple[Refusal, ...]:
@@ -89,14 +92,3 @@ def refusals_without_rate(optimizers: Iterable[torch.optim.Optimizer]) -> tuple[
 
 def _is_known(rate: float) -> bool:
     return not math.isnan(rate)
-
-
-def require_readable(optimizer: torch.optim.Optimizer) -> None:
-    """Check that the learning rates can be read without waiting for a device.
-
-    Raises:
-        ConfigError: If one of them lives on an accelerator.
-    """
-    lrs = [group.get("lr", 0.0) for group in optimizer.param_groups]
-    if any(isinstance(lr, Tensor) and lr.device.type != "cpu" for lr in lrs):
-        raise ConfigError("a learning rate on an accelerator cannot be read without waiting: use a float")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vgrad.controls.controls import Controls
 from vgrad.gradients.gradient_reader import readable
+from vgrad.measure.stream_capture import is_capturing
 from vgrad.methods.accumulation_window import AccumulationWindow, Announced
 from vgrad.watching.backward_hooks import is_in_backward
 from vgrad.watching.fused_scaling import FusedScaling
@@ -57,6 +58,7 @@ class TapInBackward:
         guard: Takes errors of ours that must not reach the loop; None lets them through.
         on_boundary: Called as a step begins.
         on_control_dropped: Never called: what cannot be carried out here is refused.
+        on_capture: Called as an optimizer steps in a CUDA graph, as that of `OptimizerTap`.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class TapInBackward:
         self.guard: Guard | None = None
         self.on_boundary: Callable[[], None] | None = None
         self.on_control_dropped: Callable[[str, str], None] | None = None
+        self.on_capture: Callable[[], None] | None = None
         self._losses = losses
         self._optimizers = optimizers
         self._rates = [StepRates(optimizer) for optimizer in optimizers]
@@ -132,6 +135,10 @@ class TapInBackward:
 
     def _before_step(self, index: int, _: object, args: Any, kwargs: Any) -> Any:
         try:
+            if is_capturing(self._params[index]):
+                if self.on_capture is not None:
+                    self.on_capture()
+                return None
             if index in self._stepped:
                 self._finish()
             if not self._stepped and self.on_boundary is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from functools import partial
 
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from vgrad.config import RunConfig
 from vgrad.controls.controls import Controls
-from vgrad.errors import ConfigError
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import Clip, ClipGradNorm, ClipGradValue
@@ -22,6 +22,7 @@ from vgrad.recipes.registry import RECIPES, build_task
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
 from vgrad.watching.optimizer_tap import OptimizerTap
+from vgrad.watching.step_rates import StepRates, refusals_without_rate
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": partial(torch.optim.SGD, lr=0.05),
@@ -202,12 +203,17 @@ def test_every_parameter_group_keeps_its_own_learning_rate() -> None:
     assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([0.5, 0.1])
 
 
-def test_a_learning_rate_that_cannot_be_read_without_waiting_is_refused() -> None:
+def test_a_learning_rate_that_cannot_be_read_without_waiting_is_not_known() -> None:
     model = toy_model()
     optimizer = sgd(model.parameters())
-    optimizer.param_groups[0]["lr"] = torch.zeros((), device="meta")
-    with pytest.raises(ConfigError, match="learning rate on an accelerator"):
-        OptimizerTap(model, optimizer)
+    on_device = optimizer.param_groups[0]["lr"] = torch.zeros((), device="meta")
+    rates = StepRates(optimizer)
+    rates.set_(Controls(), step=1)
+    assert math.isnan(rates.lr)
+    assert math.isnan(rates.max_lr)
+    rates.set_(Controls(lr_scale=0.5), step=2)
+    assert optimizer.param_groups[0]["lr"] is on_device
+    assert {refusal.subject for refusal in refusals_without_rate([optimizer])} == {"lr_scale", "schedule"}
 
 
 def test_after_remove_the_optimizer_is_as_it_was() -> None:
