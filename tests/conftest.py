@@ -28,6 +28,12 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return home
 
 
+@pytest.fixture(autouse=True)
+def children_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that tests start train on the CPU, whatever the machine has: there they can be repeated."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 NEEDS_CUDA = "needs a CUDA device"
 
 

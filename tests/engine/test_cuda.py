@@ -23,6 +23,12 @@ from vgrad.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
+
+@pytest.fixture
+def children_on_the_cpu() -> None:
+    """Nothing is hidden from these tests."""
+
+
 # Both look at the gradient before they step, and say so.
 WAITS = {("skip_non_finite", "on"), ("precision", "fp16")}
 
@@ -206,6 +212,7 @@ def test_a_step_that_becomes_a_cuda_graph_is_left_alone(
             loss = loop.loss()
             loss.backward()
             loop.optimizer.step()
+        del loss  # it keeps nodes that belong to the other stream
         for _ in range(20):
             graph.replay()
         if watch is not None and cursor is not None:

@@ -154,7 +154,7 @@ def test_a_default_device_that_the_script_has_set_changes_nothing(name: str, wor
 
     def train(device: str) -> list[Tensor]:
         model = Square([*params(*SHAPES), *params(*[(4, 4)] * 20)])  # many small ones are read together
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
         with torch.device(device), vgrad.watch(model, optimizer, record=False, controls=controls) as watch:
             for _ in range(40):
                 optimizer.zero_grad()

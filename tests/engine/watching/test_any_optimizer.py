@@ -768,7 +768,8 @@ def test_wrapped_optimizers_and_models_are_unwrapped() -> None:
     wrapped = AcceleratedOptimizer(inner)
     averaged = nn.DataParallel(model)
     with vgrad.watch(averaged, wrapped) as watch:
-        plain(model, inner, batches(2))
+        device = next(model.parameters()).device  # `DataParallel` moves a model to a device, if there is one
+        plain(model, inner, [batch.to(device) for batch in batches(2)])
         assert (watch.step, watch.layers) == (2, ("0", "3"))
 
 
