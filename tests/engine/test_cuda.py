@@ -19,6 +19,8 @@ from torch.optim import Optimizer
 import vgrad
 from vgrad.controls.controls import Reinit, Set, UndoReinit
 from vgrad.events.notices import CommandApplied, LoopNoted
+from vgrad.measure.latest_guesses import LatestGuesses
+from vgrad.measure.loss_guesses import SeenGuesses
 from vgrad.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -131,6 +133,7 @@ class _Loop:
         self.inputs = torch.randn(16, 7, 8, device="cuda")
         self.targets = torch.randn(16, 4, device="cuda")
         self.is_recurrent = recurrent
+        self.loss_fn: Callable[[Tensor, Tensor], Tensor] = F.mse_loss
         inside = nn.GRU(8, 32, batch_first=True) if recurrent else nn.Sequential(nn.Linear(8, 32), nn.Tanh())
         self.model = nn.ModuleList([inside, nn.Linear(32, 4)]).cuda()
         self.optimizer = make_optimizer(self.model.parameters())
@@ -138,7 +141,7 @@ class _Loop:
     def loss(self) -> Tensor:
         inside, head = self.model
         hidden = inside(self.inputs)[0] if self.is_recurrent else inside(self.inputs)
-        return F.mse_loss(head(hidden[:, -1]), self.targets)
+        return self.loss_fn(head(hidden[:, -1]), self.targets)
 
     def step(self) -> Tensor:
         self.optimizer.zero_grad()
@@ -189,6 +192,45 @@ def test_a_loop_of_somebodys_own_never_waits_and_loses_no_bit(name: str, recurre
     expected = weights(is_watched=False)
     assert torch.equal(weights(is_watched=False), expected), "this loop can be repeated to the bit"
     assert torch.equal(weights(is_watched=True), expected)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared": F.mse_loss,
+    "binary": lambda outputs, targets: F.binary_cross_entropy_with_logits(outputs, (targets > 0).float()),
+    "of-a-player": lambda outputs, targets: F.binary_cross_entropy_with_logits(
+        outputs, torch.ones_like(targets)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_guesses_cost_is_seen_without_waiting(name: str) -> None:
+    loop = _Loop(partial(torch.optim.SGD, lr=0.0))  # every step costs the same
+    loop.loss_fn = LOSSES[name]
+    with vgrad.watch(loop.model, loop.optimizer) as watch:
+        for _ in range(4):
+            loop.step()
+        with no_waiting():
+            for _ in range(60):
+                loop.step()
+        found = watch.parts[0].guesses
+    with torch.no_grad():
+        ratio = (loop.loss() / loop.targets.var(0).mean()).item()
+    assert found.over_constant == pytest.approx(ratio if name == "squared" else math.nan, nan_ok=True)
+    assert found.uniform == pytest.approx(math.log(2) if name == "binary" else math.nan, nan_ok=True)
+
+
+def test_numbers_that_are_still_on_their_way_are_left_there() -> None:
+    latest = LatestGuesses()
+    first, second = (SeenGuesses(over_constant=torch.full((), x, device="cuda")) for x in (0.25, 0.75))
+    torch.cuda.synchronize()
+    torch.cuda._sleep(2**31)  # more than a second
+    for seen in (first, second):
+        latest.take(seen)
+    assert math.isnan(latest.guesses.over_constant)
+    torch.cuda.synchronize()
+    latest.take(second)
+    assert latest.guesses.over_constant == 0.25
 
 
 @pytest.mark.parametrize("optimizer", [_adam, _adam_with_rate_on_device])

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
 
 
 @contextmanager
@@ -20,3 +25,25 @@ def no_waiting() -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+class CountReadBacks(TorchDispatchMode):
+    """Counts what leaves the `meta` device, and answers with made-up numbers: 1, 2, 3 … per copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is aten._local_scalar_dense.default:
+            self.seen["scalar"] += 1
+        if function is aten._to_copy.default and args[0].is_meta and str(kwargs.get("device")) == "cpu":
+            self.seen["copy"] += 1
+            return torch.full(
+                args[0].shape, float(self.seen["copy"]), dtype=kwargs.get("dtype") or args[0].dtype
+            )
+        if function is aten.copy_.default and args[1].is_meta and not args[0].is_meta:
+            self.seen["copy"] += 1
+            return args[0].fill_(float(self.seen["copy"]))
+        return function(*args, **kwargs)

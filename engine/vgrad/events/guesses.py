@@ -17,9 +17,5 @@ class Guesses(NamedTuple):
     uniform: float = math.nan
     over_constant: float = math.nan
 
-    def plus(self, other: Guesses) -> Guesses:
-        """Of two backward passes of one step, whose losses add up."""
-        return Guesses(self.uniform + other.uniform, (self.over_constant + other.over_constant) / 2)
-
 
 UNKNOWN = Guesses()

@@ -71,4 +71,6 @@ def _joined(vectors: Sequence[Tensor | NDArray[np.floating]]) -> NDArray[np.floa
     arrays: list[NDArray[np.floating]] = [
         vector.numpy() if isinstance(vector, Tensor) else vector for vector in vectors
     ]
+    if not arrays:
+        return np.zeros(0, dtype=np.float32)
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

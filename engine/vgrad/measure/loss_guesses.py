@@ -12,20 +12,37 @@ learnt.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-
-from vgrad.events.guesses import UNKNOWN, Guesses
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 _MEAN = 1  # what torch saves for ``reduction="mean"``
 _RESHAPES = ("View", "UnsafeView", "Unsqueeze", "Reshape")  # of more dimensions than two
 
 
-def guesses_of(loss: Tensor) -> Guesses:
+@dataclass(frozen=True, slots=True)
+class SeenGuesses:
+    """What one look at a loss has shown: `Guesses` whose numbers may still be on a device.
+
+    Attributes:
+        uniform: As there; a float, or 0-d on the device of the loss.
+        over_constant: Likewise.
+    """
+
+    uniform: Tensor | float = math.nan
+    over_constant: Tensor | float = math.nan
+
+    def plus(self, other: SeenGuesses) -> SeenGuesses:
+        """Of two backward passes of one step, whose losses add up."""
+        return SeenGuesses(self.uniform + other.uniform, (self.over_constant + other.over_constant) / 2)
+
+
+NOTHING_SEEN = SeenGuesses()
+
+
+def guesses_of(loss: Tensor) -> SeenGuesses:
     """Look at the node of the graph that made ``loss``.
 
     A uniform guess is known of the mean of `torch.nn.functional.cross_entropy` and of
@@ -35,16 +52,17 @@ def guesses_of(loss: Tensor) -> Guesses:
 
     Args:
         loss: The loss as it is given to ``backward``, with its graph. One entry; one backward pass reads it.
+            On an accelerator it is not waited for.
     """
     node = loss.grad_fn
     name = type(node).__name__
     if name.startswith("NllLoss"):
-        return Guesses(uniform=_uniform_of_cross_entropy(node))
+        return SeenGuesses(uniform=_uniform_of_cross_entropy(node))
     if name.startswith("BinaryCrossEntropyWithLogits"):
-        return Guesses(uniform=_uniform_of_binary(node))
+        return SeenGuesses(uniform=_uniform_of_binary(node))
     if name.startswith("MseLoss"):
-        return Guesses(over_constant=_over_constant(node))
-    return UNKNOWN
+        return SeenGuesses(over_constant=_over_constant(node))
+    return NOTHING_SEEN
 
 
 def _uniform_of_cross_entropy(node: Any) -> float:
@@ -60,26 +78,35 @@ def _uniform_of_cross_entropy(node: Any) -> float:
     return math.log(inputs.shape[1])
 
 
-def _uniform_of_binary(node: Any) -> float:
+def _uniform_of_binary(node: Any) -> Tensor | float:
     targets = getattr(node, "_saved_target", None)
     is_plain = all(getattr(node, key, None) is None for key in ("_saved_weight", "_saved_pos_weight"))
     is_mean = getattr(node, "_saved_reduction", None) == _MEAN
-    if is_plain and is_mean and targets is not None and bool((targets != targets.flatten()[0]).any()):
-        return math.log(2)
-    return math.nan
+    if not is_plain or not is_mean or targets is None or not targets.numel():
+        return math.nan
+    with torch.no_grad():
+        differ = (targets != targets.flatten()[0]).any()
+        return _on_host_if_there(_where(differ, torch.full_like(differ, math.log(2), dtype=torch.float32)))
 
 
-def _over_constant(node: Any) -> float:
-    """The squared error over the targets' variance from sample to sample, each entry for itself.
-
-    Not known on an accelerator, which would have to be waited for.
-    """
+def _over_constant(node: Any) -> Tensor | float:
+    """The squared error over the targets' variance from sample to sample, each entry for itself."""
     outputs, targets = getattr(node, "_saved_self", None), getattr(node, "_saved_target", None)
     if type(outputs) is not torch.Tensor or type(targets) is not torch.Tensor:
         return math.nan  # there are none, or they are pieces of others
-    if not (outputs.is_cpu and targets.is_cpu) or not targets.dim() or len(targets) < 2:
+    if outputs.device != targets.device or not targets.dim() or len(targets) < 2:
         return math.nan
     with torch.no_grad():
         # Divided by one sample less than there are: so it is right on average, whatever the batch size.
-        variance = float(targets.float().var(0).mean())
-        return float((outputs.float() - targets).square().mean()) / variance if variance > 0 else math.nan
+        variance = targets.float().var(0).mean()
+        error = (outputs.float() - targets.float()).square().mean()
+        return _on_host_if_there(_where(variance > 0, error / variance))
+
+
+def _where(condition: Tensor, value: Tensor) -> Tensor:
+    """``value``, and NaN where ``condition`` is false. Both are 0-d, on one device that is not waited for."""
+    return value.masked_fill(~condition, math.nan)
+
+
+def _on_host_if_there(value: Tensor) -> Tensor | float:
+    return float(value) if value.is_cpu else value

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from vgrad.events.guesses import UNKNOWN, Guesses
 from vgrad.measure.hidden_gradients import require_recurrent
+from vgrad.measure.latest_guesses import LatestGuesses
 from vgrad.measure.loss_guesses import guesses_of
 from vgrad.measure.non_finite_module import first_non_finite_in_words
 from vgrad.methods.deep_supervision import DeepSupervision, supervised_backward
@@ -19,6 +19,7 @@ from vgrad.methods.sam import SAM, sam_backward
 
 if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
+    from vgrad.events.guesses import Guesses
     from vgrad.task import Microbatch, Task
 
 _LOOK_UP_EVERY = 20  # passes
@@ -34,19 +35,25 @@ class Backward:
 
     Attributes:
         extras: Ω's gradients of the last microbatch, by parameter; they are not in ``p.grad``.
-        guesses: What answers that ignore the inputs cost, where the task knows no baseline and its loss
-            function shows it; looked up in one pass of twenty.
     """
 
     def __init__(self, task: Task, *, seed: int) -> None:
         self.extras: Mapping[nn.Parameter, Tensor] = {}
-        self.guesses = UNKNOWN
+        self._latest_guesses = LatestGuesses()
         self._num_passes = 0  # whose losses could be looked at
         self._task = task
         self._params = [param for param in task.model.parameters() if param.requires_grad]
         self._device = self._params[0].device
         self._generator = torch.Generator(self._device).manual_seed(seed ^ _STREAM)
         self._scale: LossScale | None = None
+
+    @property
+    def guesses(self) -> Guesses:
+        """What answers that ignore the inputs cost, where the task knows no baseline and its loss shows it.
+
+        Looked up in one pass of twenty.
+        """
+        return self._latest_guesses.guesses
 
     @property
     def loss_scale(self) -> float:
@@ -65,7 +72,7 @@ class Backward:
         return {
             "generator": self._generator.get_state(),
             "loss_scale": None if self._scale is None else self._scale.capture(),
-            "guesses": list(self.guesses),
+            "guesses": self._latest_guesses.capture(),
             "num_passes": self._num_passes,
         }
 
@@ -81,7 +88,8 @@ class Backward:
         if self._scale is not None:
             self._scale.restore_(scale)
         self._generator.set_state(captured["generator"])
-        self.guesses, self._num_passes = Guesses(*captured["guesses"]), captured["num_passes"]
+        self._latest_guesses.restore_(captured["guesses"])
+        self._num_passes = captured["num_passes"]
 
     def stepped(self, *, skipped: bool) -> None:
         """Adapt the loss scale to how a step went."""
@@ -118,7 +126,7 @@ class Backward:
                 loss = self._loss(batch)
                 if self._task.baseline is None and self._scale is None:
                     if self._num_passes % _LOOK_UP_EVERY == 0:
-                        self.guesses = guesses_of(loss)
+                        self._latest_guesses.take(guesses_of(loss))
                     self._num_passes += 1
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         return self._unscale_(loss.detach())

@@ -10,7 +10,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vgrad.events.guesses import Guesses
+    from vgrad.measure.loss_guesses import SeenGuesses
     from vgrad.watching.guard import Guard
 
 
@@ -49,7 +49,7 @@ class LossListener(Protocol):
         """A pass begins."""
 
     def after_backward(
-        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: Guesses
+        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: SeenGuesses
     ) -> None:
         """It has ended: its loss, the scale of that, and what guesses would have cost."""
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from vgrad.events.guesses import UNKNOWN, Guesses
-from vgrad.measure.loss_guesses import guesses_of
+from vgrad.measure.loss_guesses import NOTHING_SEEN, SeenGuesses, guesses_of
 from vgrad.measure.stream_capture import is_capturing
 from vgrad.watching.backward_call import leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
@@ -201,9 +200,9 @@ def _begin(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     scale: Tensor | float | None,
-) -> tuple[Tensor | float | None, Guesses]:
+) -> tuple[Tensor | float | None, SeenGuesses]:
     """Tell ``users`` that a pass begins; its loss, and what guesses would have cost."""
-    loss, guesses = None, UNKNOWN
+    loss, guesses = None, NOTHING_SEEN
     leaves = None
     try:
         root, weight = root_of(args, kwargs)
@@ -228,7 +227,7 @@ def _end(
     thread: int,
     loss: Tensor | float | None,
     scale: Tensor | float | None,
-    guesses: Guesses,
+    guesses: SeenGuesses,
 ) -> None:
     """Tell ``users`` that the pass has ended, but those that were closed inside it."""
     for user in users:

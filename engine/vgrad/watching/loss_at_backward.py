@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vgrad.events.guesses import UNKNOWN, Guesses
+from vgrad.measure.latest_guesses import LatestGuesses
+from vgrad.measure.loss_guesses import NOTHING_SEEN, SeenGuesses
 from vgrad.watching.backward_hooks import backward_threads, catch_losses, stop_catching
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from vgrad.events.guesses import Guesses
     from vgrad.watching.guard import Guard
 
 _NUM_LOOKED_AT = 4
@@ -31,13 +33,13 @@ class CaughtLoss:
             not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
         num_passes: Backward passes whose gradients add up; 0 where that is not known.
-        guesses: What guesses would have cost, see `vgrad.events.guesses`.
+        guesses: What guesses would have cost, see `vgrad.measure.loss_guesses`.
     """
 
     loss: Tensor | float | None = None
     scale: Tensor | float | None = None
     num_passes: int = 0
-    guesses: Guesses = UNKNOWN
+    guesses: SeenGuesses = NOTHING_SEEN
 
 
 class LossAtBackward:
@@ -56,8 +58,6 @@ class LossAtBackward:
     Attributes:
         guard: As given.
         is_open: Whether it catches losses.
-        guesses: What guesses cost, as of the last step at which it was looked up: one in twenty, for a loop
-            may change its loss.
         looks_up_guesses: Whether this is such a step.
     """
 
@@ -68,7 +68,7 @@ class LossAtBackward:
         after_backward: Callable[[], None] | None = None,
     ) -> None:
         self.guard = guard
-        self.guesses = UNKNOWN
+        self._latest = LatestGuesses()
         self.looks_up_guesses = True
         self._num_taken = 0
         self._caught = CaughtLoss()
@@ -119,10 +119,18 @@ class LossAtBackward:
         if self._thread not in backward_threads():
             self._thread = threading.get_ident()
         if self.looks_up_guesses:
-            self.guesses = self._caught.guesses
+            self._latest.take(self._caught.guesses)
         self.looks_up_guesses = self._num_taken % _LOOK_UP_EVERY == 0
         self._num_taken += 1
         return self._caught
+
+    @property
+    def guesses(self) -> Guesses:
+        """What guesses cost, as of one of the last steps at which it was looked up.
+
+        That is one in twenty, for a loop may change its loss.
+        """
+        return self._latest.guesses
 
     @property
     def num_passes(self) -> int:
@@ -163,7 +171,7 @@ class LossAtBackward:
         self._before = self._state()
 
     def after_backward(
-        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: Guesses
+        self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: SeenGuesses
     ) -> None:
         """A backward pass has ended.
 

@@ -22,13 +22,11 @@ _log = logging.getLogger("vgrad")
 
 
 class LossSource(Protocol):
-    """Knows the loss of a step as it begins.
+    """Knows the loss of a step as it begins."""
 
-    Attributes:
-        guesses: What guesses cost, as far as the loss function shows it.
-    """
-
-    guesses: Guesses
+    @property
+    def guesses(self) -> Guesses:
+        """What guesses cost, as far as the loss function shows it."""
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""

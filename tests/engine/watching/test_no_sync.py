@@ -1,22 +1,18 @@
 """Nothing in a watched step waits for the device, proven without one.
 
 The `meta` device has shapes and no data, so that whatever would look at a value raises by
-itself. All that may leave it is the one copy per step; a dispatch mode counts those and serves
-them with numbers of its own making.
+itself. All that may leave it is the one copy per step, which is counted.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import nullcontext
-from typing import Any
 
 import pytest
 import torch
 from tests.engine.toys import toy_batch, toy_model
-from tests.engine.waiting import no_waiting
+from tests.engine.waiting import CountReadBacks, no_waiting
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgrad.controls.controls import Controls
 from vgrad.events.step_record import StepRecord
@@ -25,8 +21,6 @@ from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.task import Task
 from vgrad.watching.optimizer_tap import OptimizerTap
 
-aten = torch.ops.aten
-
 STEERING = {
     "watching": Controls(),
     "by-norm": Controls(clip=ClipGradNorm(1.0)),
@@ -34,28 +28,6 @@ STEERING = {
     "accumulating": Controls(accumulate=MeanOver(3)),
     "all": Controls(clip=ClipGradNorm(1.0), accumulate=MeanOver(2), lr_scale=0.5),
 }
-
-
-class CountReadBacks(TorchDispatchMode):
-    """Counts what leaves the device, and answers with made-up numbers: 1, 2, 3 … per copy."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function is aten._local_scalar_dense.default:
-            self.seen["scalar"] += 1
-        if function is aten._to_copy.default and args[0].is_meta and str(kwargs.get("device")) == "cpu":
-            self.seen["copy"] += 1
-            return torch.full(
-                args[0].shape, float(self.seen["copy"]), dtype=kwargs.get("dtype") or args[0].dtype
-            )
-        if function is aten.copy_.default and args[1].is_meta and not args[0].is_meta:
-            self.seen["copy"] += 1
-            return args[0].fill_(float(self.seen["copy"]))
-        return function(*args, **kwargs)
 
 
 class Recurrent(nn.Module):
