@@ -4,7 +4,7 @@ Nobody tells vgrad what a constant prediction costs in a training loop of somebo
 show something of it. Where the loss is a mean cross entropy over ``C`` classes, a guess that gives each class
 the same chance costs ``log C``, whatever the targets are. A loss above that is worse than knowing nothing;
 one below proves nothing, for a constant prediction may cost much less. Where the loss is a mean squared
-error, its targets are at hand, and the best constant prediction costs their variance. A loss below that,
+error, its targets can be had, and the best constant prediction costs their variance. A loss below that,
 batch for batch, is one of a model that uses its inputs; one above proves nothing: perhaps nothing can be
 learnt.
 """
@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from vgrad.measure.squared_errors import squared_errors_of
 
 _MEAN = 1  # what torch saves for ``reduction="mean"``
 _RESHAPES = ("View", "UnsafeView", "Unsqueeze", "Reshape")  # of more dimensions than two
@@ -48,7 +50,7 @@ def guesses_of(loss: Tensor) -> SeenGuesses:
     A uniform guess is known of the mean of `torch.nn.functional.cross_entropy` and of
     ``binary_cross_entropy_with_logits``. Of the latter only where its targets differ: a player of a GAN is
     asked for one and the same answer, and its loss may stay above ``log 2`` for good reason. A constant
-    prediction is known of ``mse_loss``. Sums of several losses are not looked into.
+    prediction is known of a squared error, see `squared_errors_of`. Sums of losses are not looked into.
 
     Args:
         loss: The loss as it is given to ``backward``, with its graph. One entry; one backward pass reads it.
@@ -60,9 +62,7 @@ def guesses_of(loss: Tensor) -> SeenGuesses:
         return SeenGuesses(uniform=_uniform_of_cross_entropy(node))
     if name.startswith("BinaryCrossEntropyWithLogits"):
         return SeenGuesses(uniform=_uniform_of_binary(node))
-    if name.startswith("MseLoss"):
-        return SeenGuesses(over_constant=_over_constant(node))
-    return NOTHING_SEEN
+    return SeenGuesses(over_constant=_over_constant(node))
 
 
 def _uniform_of_cross_entropy(node: Any) -> float:
@@ -91,16 +91,14 @@ def _uniform_of_binary(node: Any) -> Tensor | float:
 
 def _over_constant(node: Any) -> Tensor | float:
     """The squared error over the targets' variance from sample to sample, each entry for itself."""
-    outputs, targets = getattr(node, "_saved_self", None), getattr(node, "_saved_target", None)
-    if type(outputs) is not torch.Tensor or type(targets) is not torch.Tensor:
-        return math.nan  # there are none, or they are pieces of others
-    if outputs.device != targets.device or not targets.dim() or len(targets) < 2:
+    found = squared_errors_of(node)
+    if found is None or not found.targets.dim() or len(found.targets) < 2:
         return math.nan
     with torch.no_grad():
         # Divided by one sample less than there are: so it is right on average, whatever the batch size.
-        variance = targets.float().var(0).mean()
-        error = (outputs.float() - targets.float()).square().mean()
-        return _on_host_if_there(_where(variance > 0, error / variance))
+        variance = found.targets.var(0).mean()
+        error = found.errors.square().mean()
+        return _on_host_if_there(_where(variance > found.least_variance, error / variance))
 
 
 def _where(condition: Tensor, value: Tensor) -> Tensor:
