@@ -92,6 +92,18 @@ def test_a_dropped_line_does_the_same(how: str) -> None:
     require_uninterrupted(old, new)
 
 
+def test_a_line_that_drops_before_training_begins_leaves_the_run_to_a_process_of_its_own() -> None:
+    with open_run() as terminal:
+        terminal.wait_for("importing torch")
+        terminal.signal(signal.SIGHUP)
+        assert terminal.wait(LEAVING_S) == 130
+    [old] = [folder for folder in all_runs() if look(folder).status == "stopped"]
+    [new] = [folder for folder in all_runs() if folder.name != old.name]
+    until(lambda: look(new).status == "finished")
+    assert look(old).step == 0
+    assert look(new).step == STEPS
+
+
 BROKEN_SCREEN = """
 import sys
 from vgrad_tui.app.app import VgradApp

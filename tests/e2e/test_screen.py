@@ -218,7 +218,7 @@ def test_the_terminal_is_restored_after_a_signal() -> None:
 def test_a_signal_at_any_moment_of_the_start_gives_the_terminal_back(
     number: signal.Signals, after_s: float
 ) -> None:
-    with open_run(*SMALL) as terminal:
+    with open_run(*SMALL, "--steps", "20") as terminal:  # SIGHUP leaves it to a process of its own
         before = termios.tcgetattr(terminal._fd)
         terminal.keep_raw = True
         terminal.wait_for("preparing")
@@ -237,7 +237,8 @@ def test_leaving_while_it_prepares_waits_for_nothing() -> None:
         terminal.press("q")
         assert terminal.wait() == 0
         assert b"charlm-rnn started" not in terminal.raw
-        assert "charlm-rnn, seed 0: unfinished after 0 steps" in terminal.text()
+        assert "charlm-rnn, seed 0: stopped after 0 steps" in terminal.text()
+    assert [look(folder).status for folder in all_runs()] == ["stopped"]
 
 
 # Stays when its terminal hangs up, and tells nobody, as make does.

@@ -97,6 +97,7 @@ def run_app(
             run.stop()
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 run.join(None if app.detaches else _GRACE_S)
+            run.leave()
     # The last words; where the run was rewound meanwhile, those of each run that went on from it.
     has_more = True
     while has_more:
@@ -111,23 +112,41 @@ def run_app(
     exit_code = _exit_code(app) or summary.exit_code
     if folder is None or summary.outcome != "stopped":
         return ClosedScreen(summary, exit_code)
-    if app.detaches:  # without a checkpoint it is trained again up to there
-        return ClosedScreen(summary, exit_code, *_detach(folder))
+    if app.detaches:
+        has_begun = app.state.info is not None
+        return ClosedScreen(
+            summary, exit_code, *(_detach(folder) if has_begun else _start_elsewhere(config, resumption))
+        )
     if not checkpoints_of(folder):
         return ClosedScreen(summary, exit_code)
     return ClosedScreen(summary, exit_code, (f"to go on: vgrad-tui run --resume {folder.name}",))
 
 
 def _detach(folder: RunFolder) -> tuple[tuple[str, ...], str | None]:
-    """Start a process that goes on from where the run in ``folder`` was stopped."""
-    from vgrad.run.detached import start
+    """Start a process that goes on from where the run in ``folder`` was stopped.
+
+    Where no checkpoint was saved, it is trained again up to there.
+    """
     from vgrad.run.resume import Resumption
 
     try:
         resumption = Resumption.of(folder, keeps_pause=True)
-        name = start(resumption.config, resumption).name
+        words, name = _start_elsewhere(resumption.config, resumption)
     except (VgradError, OSError) as error:
-        return (str(error), f"to go on: vgrad-tui run --resume {folder.name}"), None
+        words, name = (str(error),), None
+    if name is None:
+        words = (*words, f"to go on: vgrad-tui run --resume {folder.name}")
+    return words, name
+
+
+def _start_elsewhere(config: RunConfig, resumption: Resumption | None) -> tuple[tuple[str, ...], str | None]:
+    """Start a run in a process of its own; what to say of it, and its name."""
+    from vgrad.run.detached import start
+
+    try:
+        name = start(config, resumption).name
+    except (VgradError, OSError) as error:
+        return (str(error),), None
     return (f"training goes on in a process of its own: vgrad-tui attach {name}",), name
 
 

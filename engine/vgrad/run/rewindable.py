@@ -107,6 +107,10 @@ class RewindableRun:
             self._is_stopping = True
             self._session.stop()
 
+    def leave(self) -> None:
+        """Report and record that it was stopped, if it has not ended; see `Session.leave`."""
+        self.session.leave()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait until training has ended; True once it has. False before it was started."""
         if self._thread.ident is None:

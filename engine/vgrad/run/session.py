@@ -31,6 +31,7 @@ from vgrad.events.notices import (
     GradientsChecked,
     Preparing,
     RecordingChanged,
+    RunEnded,
     RunStarted,
     Validated,
     new_command_id,
@@ -98,6 +99,8 @@ class Session:
         self._thread = threading.Thread(target=self._run, name="vgrad-training", daemon=True)
         self._totals = Totals()
         self._is_at_exit = False
+        self._ending = threading.Lock()
+        self._has_reported_end = False
         self.exception: BaseException | None = None
 
     @classmethod
@@ -154,6 +157,13 @@ class Session:
         """Ask for the end at the next safe point."""
         self.submit(Stop())
 
+    def leave(self) -> None:
+        """Report that the run was stopped, if it has not ended: nobody waits for its thread any more.
+
+        For a process that is about to end. `stop` comes before it, so that no further step begins.
+        """
+        self._report_end(self._totals.ended("stopped"))
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the worker thread; True once it has ended. False before it was started."""
         if self._thread.ident is None:
@@ -185,17 +195,24 @@ class Session:
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
             if isinstance(error, VgradError):  # its message says all that there is to say
-                self._hub.notify(self._totals.ended("failed", str(error)))
+                self._report_end(self._totals.ended("failed", str(error)))
             else:
                 line = f"{type(error).__name__}: {error}"
-                self._hub.notify(self._totals.ended("failed", line, traceback_of(error)))
+                self._report_end(self._totals.ended("failed", line, traceback_of(error)))
         else:
             message = _DATA_ENDED if reason == "done" and trainer.is_exhausted else None
             if self.rewound_to is not None:
                 message = f"rewound to step {self.rewound_to:,}"
-            self._hub.notify(self._totals.ended(reason, message=message))
+            self._report_end(self._totals.ended(reason, message=message))
         finally:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
+
+    def _report_end(self, ended: RunEnded) -> None:
+        """Report the end, which is reported once."""
+        with self._ending:
+            if not self._has_reported_end:
+                self._has_reported_end = True
+                self._hub.notify(ended)
 
     def _say(self, what: str) -> None:
         self._hub.notify(Preparing(what))

@@ -39,7 +39,7 @@ class RunSummary:
         steps_per_s: Optimizer steps per second of training.
         commands: Every command that was carried out, each with the first step it affected.
         outcome: ``done`` (all steps), ``stopped`` (somebody asked), ``failed``, or
-            ``unfinished`` (the program left while the training thread was running).
+            ``unfinished`` (it has not ended).
         error: One line of what went wrong, for ``failed``.
     """
 
@@ -112,7 +112,7 @@ class RunSummary:
 
     def readable(self) -> str:
         """The few lines to leave in the terminal: of the commands, those that changed the training."""
-        rate = f", {self.steps_per_s:,.4g} steps/s" if math.isfinite(self.steps_per_s) else ""
+        rate = f", {self.steps_per_s:,.4g} steps/s" if self.steps_per_s > 0 else ""  # NaN: not known
         name = printable(self.recipe) + ("" if self.seed is None else f", seed {self.seed}")
         lines = [f"{name}: {self.outcome} after {self.steps:,} steps{rate}"]
         if self.steps:

@@ -348,8 +348,7 @@ class VgradApp(TypeAhead):
 
     def detach_if_lost(self) -> None:
         """Nobody has asked for the end of the run: it goes on in a process of its own, if it can."""
-        is_training = self.state.info is not None and self.state.ended is None
-        if is_training and self.can_detach and not self._is_quitting:
+        if self.state.ended is None and self.can_detach and not self._is_quitting:
             self.detaches = True
 
     def _leave_a_lost_terminal(self) -> None:
