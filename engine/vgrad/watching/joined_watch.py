@@ -53,7 +53,6 @@ class JoinedWatch(Watch):
         super().__init__(
             whole.name,
             loss=loss,
-            controls=whole._controls if controls is None else controls,
             watch_budget=watch_budget,
             on_verdict=on_verdict,
             joins_midway=whole._joins_midway,
@@ -61,7 +60,8 @@ class JoinedWatch(Watch):
         self._joined = joined
         self._whole = whole
         self._ids: set[int] = set()
-        self._hub, self._guard, self._safe_point = whole._hub, whole._guard, whole._safe_point
+        self._begins_with = whole._controls_of_new_parts if controls is None else controls
+        self._hub, self._guard, self._steering = whole._hub, whole._guard, whole._steering
         self._totals, self._late, self._adding = whole._totals, whole._late, whole._adding
         self._cursor = whole.cursor(from_start=False)
 
@@ -78,11 +78,6 @@ class JoinedWatch(Watch):
         self._ids.add(part.id)
         self._joined.part_added()
         return part
-
-    @property
-    def is_of_this_thread(self) -> bool:
-        """Whether the thread that asks began the last step of the process, or began to watch it."""
-        return self._whole.is_of_this_thread
 
     @property
     def is_closed(self) -> bool:
@@ -115,14 +110,12 @@ class JoinedWatch(Watch):
     def _meant(self, part: int | None) -> tuple[int, ...]:
         return tuple(own.id for own in self.parts) if part is None else (part,)
 
+    @property
+    def _controls_of_new_parts(self) -> Controls:
+        return self._begins_with
+
     def _ask(self, asked: Asked) -> CommandApplied | CommandRejected | CommandQueued:
         return self._whole._ask(replace(asked, refusal="watching has ended") if self._is_closed else asked)
-
-    def _boundary_of(self, part: WatchedPart) -> Callable[[], None]:
-        return self._whole._boundary_of(part)
-
-    def _observe(self, part: int, records: Sequence[StepRecord]) -> None:
-        self._whole._observe(part, records)
 
     def _report(self, *, wait: bool = False) -> None:
         self._whole._report(wait=wait)

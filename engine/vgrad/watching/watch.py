@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Self
@@ -21,16 +20,14 @@ from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged,
 from vgrad.events.step_block import blocks_of
 from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
-from vgrad.ranks.group import find_group
 from vgrad.watching import at_exit
-from vgrad.watching.command_on_parts import apply_to_parts
 from vgrad.watching.guard import Guard
-from vgrad.watching.hooks import is_inside_a_step, run_deferred
+from vgrad.watching.hooks import run_deferred
 from vgrad.watching.logged_numbers import LoggedNumbers
-from vgrad.watching.other_ranks import OtherRanks
 from vgrad.watching.part import WatchedPart
-from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
+from vgrad.watching.safe_point import Asked, CommandQueued
 from vgrad.watching.sharded_part import require_watched_ranks
+from vgrad.watching.steering import Steering
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,21 +70,24 @@ class Watch:
     ) -> None:
         self.name = name
         self._loss = loss
-        self._controls = controls or Controls()  # of parts that are added later
         self._watch_budget = watch_budget
         self._on_verdict = on_verdict
         self._hub = Hub()
         self._cursor = self._hub.cursor()
         self._logged = LoggedNumbers()
-        self._safe_point = SafePoint()
         self._joins_midway = joins_midway
         self._number = next(_numbers)
-        self._num_begun = 0  # steps of all parts
-        self._ranks: OtherRanks | None = None  # where it trains with others
-        self._thread = threading.get_ident()
         self._is_closed = False
         self._on_close: list[Callable[[], None]] = []
         self._guard = Guard(self.name, self.close)
+        self._steering = Steering(
+            self,
+            self._hub,
+            self._guard,
+            controls=controls or Controls(),
+            number=self._number,
+            joins_midway=joins_midway,
+        )
         self._parts: tuple[Callable[[], WatchedPart | None], ...] = ()
         self._totals: list[Totals] = []
         self._adding = threading.RLock()  # several threads may train
@@ -114,7 +114,7 @@ class Watch:
                 self._hub,
                 self._guard,
                 loss=self._loss,
-                controls=self._controls,
+                controls=self._controls_of_new_parts,
                 watch_budget=self._watch_budget,
                 id=number,
                 name=self.name,
@@ -123,8 +123,7 @@ class Watch:
                     require_watched_ranks, f"{self._number}/{number}", joins_midway=self._joins_midway
                 ),
             )
-            part.tap.on_boundary = self._boundary_of(part)
-            part.on_records = self._observe
+            self._steering.follow(part)
             part.on_gone = self._late.append
             self._totals.append(part.totals)
             self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
@@ -180,12 +179,12 @@ class Watch:
     def controls(self) -> Controls:
         """The controls of the first part."""
         parts = self.parts
-        return parts[0].controls if parts else self._controls
+        return parts[0].controls if parts else self._controls_of_new_parts
 
     @property
     def is_of_this_thread(self) -> bool:
         """Whether the thread that asks began the last step; or made this watch, if there was no step yet."""
-        return threading.get_ident() == self._thread
+        return self._steering.is_of_this_thread
 
     @property
     def is_closed(self) -> bool:
@@ -234,7 +233,7 @@ class Watch:
         command_id = command_id or new_command_id()
         if sender is not None:
             self._hub.sent_by(command_id, sender)
-        return self._safe_point.put(Asked(command_id, command, self._meant(None)))
+        return self._steering.put(Asked(command_id, command, self._meant(None)))
 
     def log(self, *, loss: Tensor | float | None = None, **metrics: Tensor | float) -> None:
         """Add to the step just done. Call it before the next step, and before `records` or `apply`.
@@ -283,21 +282,12 @@ class Watch:
         self._report(wait=True)
         for part in parts:
             call(part.publish)
-        why = call(lambda: self._leave_ranks(error))
-        call(self._apply_asked)  # every command gets its answer, if only that watching has ended
+        why = call(lambda: self._steering.leave_ranks(error or self._guard.error))
+        call(self._steering.carry_out_waiting)  # each is answered, if only by that watching has ended
         self._hub.notify(self._ended(error, why))
         for function in self._on_close:
             call(function)
         run_deferred()  # within a step, hooks go right after it: no backward pass is looked at any more
-
-    def _leave_ranks(self, error: BaseException | None) -> str | None:
-        """Tell the other ranks; what was wrong with them, where an error ends this one."""
-        if self._ranks is None:
-            return None
-        unanswered, why = self._ranks.leave(error or self._guard.error)
-        for asked in unanswered:
-            self._carry_out(asked)
-        return why
 
     def discard(self) -> None:
         """Take everything off, and report nothing more."""
@@ -316,33 +306,6 @@ class Watch:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.close(error)
 
-    def _boundary_of(self, part: WatchedPart) -> Callable[[], None]:
-        """What happens as a step of ``part`` begins: the safe point."""
-
-        def boundary() -> None:
-            self._thread = threading.get_ident()
-            part.at_boundary()
-            self._num_begun += 1
-            if self._num_begun == 1:
-                self._meet_ranks(part)
-            if self._ranks is not None:
-                for asked in self._ranks.begin_step(self._num_begun, part, self._safe_point):
-                    self._carry_out(asked)
-            elif not self._safe_point.is_empty:
-                self._apply_asked()
-
-        return boundary
-
-    def _meet_ranks(self, part: WatchedPart) -> None:
-        """The first step begins: by now the process group is there, if there is to be one."""
-        group = find_group(str(self._number))
-        if group is not None:
-            self._ranks = OtherRanks(group, part, self._hub, self._guard, joins_midway=self._joins_midway)
-
-    def _observe(self, part: int, records: Sequence[StepRecord]) -> None:
-        if self._ranks is not None:
-            self._ranks.observe(part, records)
-
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
             self._guard.call(partial(part.report, wait=wait))  # a device that has failed gives no numbers
@@ -354,30 +317,12 @@ class Watch:
         """The parts that a command is for which names ``part``, or none; None for all of the run."""
         return None if part is None else (part,)
 
+    @property
+    def _controls_of_new_parts(self) -> Controls:
+        return self._steering.controls
+
     def _ask(self, asked: Asked) -> CommandApplied | CommandRejected | CommandQueued:
-        """Carry out a command now, or as the next step begins."""
-        if not self._is_closed:
-            if not self.is_of_this_thread or is_inside_a_step():
-                return CommandQueued(self._safe_point.put(asked))
-            for each in self.parts:
-                each.tap.recover()
-            if self._ranks is None:
-                self._apply_asked()  # in the order in which they were asked for
-        return self._carry_out(asked)
-
-    def _apply_asked(self) -> None:
-        for asked in self._safe_point.take_waiting():
-            self._carry_out(asked)
-
-    def _carry_out(self, asked: Asked) -> CommandApplied | CommandRejected:
-        """Apply a command to the parts that it is for, or to none of them, and say so over the hub."""
-        if self._is_closed:
-            asked = replace(asked, refusal="watching has ended")
-        parts = [part for part in self.parts if asked.parts is None or part.id in asked.parts]
-        answer = apply_to_parts(asked, parts, self._hub, self.step + 1, num_parts=len(self._totals))
-        if asked.parts is None and isinstance(answer, CommandApplied):
-            self._controls = parts[-1].controls  # of parts that are added later
-        return answer
+        return self._steering.ask(asked)
 
     def _tell_verdict(self, verdict: Verdict) -> None:
         if self._on_verdict is None:
