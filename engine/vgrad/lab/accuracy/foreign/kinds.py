@@ -21,7 +21,7 @@ since. What was found when they were counted, at the end of each run:
     10    38 of 38           2 of 100
     11    18 of 18           0 of 44
 
-The tenth and the eleventh set are of trainings as people write them every day. The last five sets are the
+The tenth set and the two after it are of trainings as people write them every day. The last six sets are the
 held-out ones until others are chosen. Rules had been fitted to each of them before the next one was written.
 What is counted on them stands in ``data/foreign.json`` as it was counted, whatever rules are fitted to them
 afterwards.
@@ -44,9 +44,10 @@ from vgrad.lab.accuracy.foreign.set_8.kinds import KINDS as SET_8
 from vgrad.lab.accuracy.foreign.set_9.kinds import KINDS as SET_9
 from vgrad.lab.accuracy.foreign.set_10.kinds import KINDS as SET_10
 from vgrad.lab.accuracy.foreign.set_11.kinds import KINDS as SET_11
+from vgrad.lab.accuracy.foreign.set_12.kinds import KINDS as SET_12
 
 FITTED_KINDS: tuple[ForeignKind, ...] = (*SET_1, *SET_2, *SET_3, *SET_4, *SET_5, *SET_6)
-HELD_OUT_KINDS: tuple[ForeignKind, ...] = (*SET_7, *SET_8, *SET_9, *SET_10, *SET_11)
+HELD_OUT_KINDS: tuple[ForeignKind, ...] = (*SET_7, *SET_8, *SET_9, *SET_10, *SET_11, *SET_12)
 FOREIGN_KINDS: tuple[ForeignKind, ...] = (*FITTED_KINDS, *HELD_OUT_KINDS)
 
 PART_OF: Mapping[str, Part] = {

@@ -1,0 +1,1 @@
+"""The twelfth set of kinds, counted once before any rule was changed."""
