@@ -73,6 +73,7 @@ class ExplosionOnset(JudgePart):
         self.calm_loss = math.nan
         self._calm_norm_high = math.nan
         self._calm_loss_high = math.nan
+        self._calm_loss_low = math.nan
         self._calm_loss_upper = math.nan  # quartile
         self._lowest = math.inf
         self._highest = -math.inf
@@ -122,7 +123,7 @@ class ExplosionOnset(JudgePart):
     ) -> None:
         """Take one finite step into account; high losses and jumps count while nothing has exploded yet."""
         if not self._num_seen:
-            self.calm_loss = self._calm_loss_high = self._calm_loss_upper = loss
+            self.calm_loss = self._calm_loss_high = self._calm_loss_low = self._calm_loss_upper = loss
             self.calm_norm = self._calm_norm_high = grad_norm
         self._first.observe(loss, grad_norm, update)
         self._step, self._uniform = step, uniform
@@ -137,7 +138,8 @@ class ExplosionOnset(JudgePart):
         """No explosion is going on: compare the next steps with the last 100."""
         self.calm_norm, self._calm_norm_high = _median(self._norms), max(self._norms)
         losses = sorted(self._losses)
-        self.calm_loss, self._calm_loss_high = losses[len(losses) // 2], losses[-1]
+        self.calm_loss = losses[len(losses) // 2]
+        self._calm_loss_low, self._calm_loss_high = losses[0], losses[-1]
         self._calm_loss_upper = losses[3 * len(losses) // 4]
 
     def _forget_signs(self) -> None:

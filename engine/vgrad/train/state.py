@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vgrad.config import RunConfig
 
-FORMAT = 6  # the version of a state: to be raised whenever a holder captures something else than before
+FORMAT = 7  # the version of a state: to be raised whenever a holder captures something else than before
 
 _TENSORS, _REST = "state.safetensors", "state.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tests.engine.diagnose.story import INFO, UNTOUCHED, stats_of
+from tests.engine.diagnose.story import INFO, UNTOUCHED, Story, stats_of
 from tests.engine.diagnose.test_without_baseline import judged, wavy
 
 from vgrad.diagnose.explosions import ExplosionWatch
@@ -94,3 +94,27 @@ def test_steps_of_any_length_have_not_led_nowhere_where_most_of_the_loss_is_gone
     assert judged(learnt, update=0.2).kind == "stalled"
     assert judged([0.8, *wavy(0.6)], update=0.2).rule == "overshoot"
     assert judged(learnt, update=0.2, uniform=0.6).rule == "overshoot", "a uniform guess would be as good"
+
+
+def up_with_its_norm(*, then: list[float]) -> list[str]:
+    """The verdicts of a run whose loss and norm rise a hundredfold after 200 calm steps, up to its end."""
+    story = Story()
+    for index in range(200):
+        story.tell(1, loss=0.2 + 0.05 * math.sin(7.0 * index))
+    story.explode(loss=20.0, norm=30.0, before=0.2)
+    for index, loss in enumerate(then):
+        story.tell(1, loss=loss, norm=30.0 + 20.0 * math.sin(3.0 * index))
+    return story.changes
+
+
+def test_a_loss_without_a_floor_says_so_below_zero_and_is_over() -> None:
+    swinging = [20.0 * math.sin(7.0 * index) for index in range(120)]
+    assert up_with_its_norm(then=swinging) == ["healthy", "exploding", "healthy"]
+
+
+def test_a_loss_that_stays_above_zero_or_within_its_noise_goes_on_exploding() -> None:
+    above = [20.0 + 19.9 * math.sin(7.0 * index) for index in range(120)]
+    assert up_with_its_norm(then=above)[-1] == "exploding"
+    hardly_below = [20.0 + 20.05 * math.sin(7.0 * index) for index in range(120)]
+    assert min(hardly_below) < 0
+    assert up_with_its_norm(then=hardly_below)[-1] == "exploding"
