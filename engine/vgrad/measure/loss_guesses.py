@@ -44,7 +44,7 @@ class SeenGuesses:
 NOTHING_SEEN = SeenGuesses()
 
 
-def guesses_of(loss: Tensor) -> SeenGuesses:
+def guesses_of(loss: Tensor, *, is_scaled: bool = False) -> SeenGuesses:
     """Look at the node of the graph that made ``loss``.
 
     A uniform guess is known of the mean of `torch.nn.functional.cross_entropy` and of
@@ -55,8 +55,11 @@ def guesses_of(loss: Tensor) -> SeenGuesses:
     Args:
         loss: The loss as it is given to ``backward``, with its graph. One entry; one backward pass reads it.
             On an accelerator it is not waited for.
+        is_scaled: Whether a `GradScaler` has multiplied it. What is returned is of the loss before that.
     """
-    node = loss.grad_fn
+    node: Any = loss.grad_fn
+    if is_scaled and type(node).__name__ == "MulBackward0":
+        node = node.next_functions[0][0]
     name = type(node).__name__
     if name.startswith("NllLoss"):
         return SeenGuesses(uniform=_uniform_of_cross_entropy(node))

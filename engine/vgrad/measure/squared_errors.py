@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vgrad.measure.saved_tensors import TELLS_HOOKS, saved
 
-# Views of all entries in their order, if there are as many of them as before.
-_VIEWS = ("View", "UnsafeView", "Squeeze", "Unsqueeze", "Select", "Slice")
+# Views of all entries in their order, if there are as many of them as before; and conversions.
+_VIEWS = ("View", "UnsafeView", "Squeeze", "Unsqueeze", "Select", "Slice", "ToCopy")
 _ROUNDINGS = 100  # a spread of the targets that is fewer of them wide may be rounding alone
 
 
@@ -79,11 +79,14 @@ def _outputs_of(node: Any) -> Tensor | None:
         node = _inputs(node)[0]
     if not TELLS_HOOKS or not _is(node, "Addmm") or node._saved_alpha != 1 or node._saved_beta != 1:
         return None
-    bias: Any = getattr(node.next_functions[0][0], "variable", None)
+    bias_node = node.next_functions[0][0]
+    if _is(bias_node, "ToCopy"):  # autocast has converted it
+        [bias_node] = _inputs(bias_node)
+    bias: Any = getattr(bias_node, "variable", None)
     inputs, weight = saved(node, "mat1"), saved(node, "mat2")
     if type(bias) not in (Tensor, torch.nn.Parameter) or inputs is None or weight is None:
         return None
-    return torch.addmm(bias, inputs, weight)
+    return torch.addmm(bias.to(inputs.dtype), inputs, weight)
 
 
 def _is(node: Any, *names: str) -> bool:

@@ -213,9 +213,9 @@ def _begin(
                 if not user.claim(thread, leaves):
                     continue
             user.before_backward()
-            is_plain = loss is not None and scale is None and weight is None
+            is_plain = loss is not None and weight is None
             if user.looks_up_guesses and is_plain and not is_capturing(root):
-                guesses = guesses_of(root)
+                guesses = guesses_of(root, is_scaled=scale is not None)
     except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
         for user in users:
             user.guard.caught(error)

@@ -48,6 +48,15 @@ def test_of_other_losses_it_is_not_known(loss: Tensor) -> None:
     assert math.isnan(guesses_of(loss).uniform)
 
 
+def test_what_a_scaler_multiplies_is_looked_through() -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    loss = F.cross_entropy(LOGITS, KINDS)
+    assert guesses_of(scaler.scale(loss), is_scaled=True) == pytest.approx(guesses_of(loss), nan_ok=True)
+    squared = F.mse_loss(LOGITS, torch.arange(30.0).view(6, 5))
+    expected = guesses_of(squared).over_constant
+    assert guesses_of(scaler.scale(squared), is_scaled=True).over_constant == expected
+
+
 @pytest.mark.parametrize("shape", [(64,), (64, 1), (64, 3), (64, 5, 2)])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_a_constant_prediction_costs_the_variance_of_the_targets(

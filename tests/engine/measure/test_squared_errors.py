@@ -82,6 +82,18 @@ def test_each_step_of_time_is_an_output_of_its_own() -> None:
     torch.testing.assert_close(found.targets, targets)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("converts", [False, True])
+def test_autocast_is_looked_through(dtype: torch.dtype, converts: bool) -> None:
+    model, inputs, targets = model_and_batch()
+    with torch.autocast("cpu", dtype):
+        outputs = model(inputs)
+        loss = (((outputs.float() if converts else outputs) - targets) ** 2).mean()
+    found = squared_errors_of(loss.grad_fn)
+    assert found is not None
+    torch.testing.assert_close(found.targets, targets)
+
+
 def test_targets_that_differ_by_rounding_alone_show_nothing() -> None:
     model, inputs, _ = model_and_batch()
     loss = ((model(inputs) - torch.full((12, 1), 0.1)) ** 2).mean()

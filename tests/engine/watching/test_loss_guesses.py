@@ -43,6 +43,14 @@ def test_the_losses_of_one_step_add_up() -> None:
         assert uniform_of(watched_by) == pytest.approx(2 * math.log(3))
 
 
+def test_a_scaled_loss_is_known_as_it_was_before() -> None:
+    model, optimizer, watched_by = watched()
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    with watched_by:
+        loop(model, optimizer, [scaler.scale(F.cross_entropy(model(INPUTS), KINDS))])
+        assert uniform_of(watched_by) == pytest.approx(math.log(3))
+
+
 def test_it_is_forgotten_when_the_loop_changes_its_loss() -> None:
     model, optimizer, watched_by = watched()
     with watched_by:
