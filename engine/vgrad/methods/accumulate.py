@@ -17,7 +17,7 @@ class MeanOver:
     """The mean over all tokens (or samples) of ``steps`` microbatches, then one optimizer step.
 
     This equals one batch of all their items, even if the microbatches differ in size. A mean of means
-    does not.
+    does not. In a loop that is not vgrad's the sizes are not known, and every microbatch counts alike.
 
     Args:
         steps: Microbatches per optimizer step, 1 to 4096.

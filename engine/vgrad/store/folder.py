@@ -280,8 +280,8 @@ def all_runs() -> list[RunFolder]:
     for path in runs.iterdir():
         pointer = Pointer.read(path)
         folder = RunFolder(path if pointer is None else pointer.path)
-        if (pointer is None or pointer.is_here) and folder.database.is_file():
-            with suppress(FileNotFoundError):  # somebody has just removed it
+        with suppress(OSError):  # somebody has just removed it, or it is another account's
+            if (pointer is None or pointer.is_here) and folder.database.is_file():
                 found.append((folder.database.stat().st_mtime, folder.name, folder.path))
     return [RunFolder(path) for _, _, path in sorted(found, reverse=True)]
 

@@ -210,6 +210,42 @@ def test_another_account_is_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
             assert done.stdout.split("\n")[:2] == [answer, answer], done.stderr
 
 
+BESIDE = """
+import os, sys
+import torch
+import vgrad
+from vgrad.store.folder import all_runs
+def train():
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer):
+        model(torch.ones(3, 2)).sum().backward()
+        optimizer.step()
+place, os.environ["VGRAD_HOME"] = os.environ["VGRAD_HOME"], os.getcwd()
+train()  # imports all modules, which the other account may not read
+os.environ["VGRAD_HOME"] = place
+os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+train()
+print(len(all_runs()) if os.access(place + "/runs", os.R_OK) else "none")
+"""
+
+
+@pytest.mark.parametrize(("mode", "found"), [(0o1777, "1"), (0o700, "none")])
+def test_folders_of_another_account_do_not_end_a_loop_that_is_watched(
+    mode: int, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where root has recorded a run into somebody's folder, or that whole folder is another's."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another account")
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        monkeypatch.setenv("VGRAD_HOME", place)
+        record(RunFolder.create("roots"), 20, ("a",)).path.parent.chmod(mode)
+        command = [sys.executable, "-c", BESIDE, str(NOBODY)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == [found], done.stderr
+
+
 def test_two_clients_that_want_opposite_things_each_get_their_own_answers() -> None:
     session = small_run(steps=None)
     with recorded(session, "argued about") as folder:
