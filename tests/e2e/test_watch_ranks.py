@@ -82,6 +82,7 @@ def test_ranks_outlive_a_hangup_are_steered_as_one_and_end_together(tmp_path: Pa
         pids = [each.pid for each in run._ranks]
         run.stop()
         assert run.join(60)
+        run.close()
         until(lambda: not any(map(is_alive, (*pids, launcher))))
         assert look(folder).status == "stopped"
     finally:

@@ -85,8 +85,11 @@ def _create(path: Path) -> None:
     aside.replace(path)
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path) -> tuple[sqlite3.Connection, int]:
     """Open the run's database for reading alone, by one thread at a time.
+
+    Returns:
+        The connection, and the version of the database.
 
     Raises:
         DataError: If there is no such file, or it is of another program, a newer version, or damaged.
@@ -102,11 +105,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise DataError(f"{path.parent.name}: {error}") from None
     connection.text_factory = _text
     try:
-        version_of(connection, path)
+        version = version_of(connection, path)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, version
 
 
 def _text(data: bytes) -> str:

@@ -22,7 +22,7 @@ from vgrad.events.rank_stats import read_ranks
 from vgrad.events.snapshot_codec import snapshot_from_data
 from vgrad.events.step_block import StepBlock, joined
 from vgrad.store.columns import unpack_block
-from vgrad.store.database import open_to_read, version_of
+from vgrad.store.database import open_to_read
 from vgrad.store.layer_levels import NUM_LEVELS
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class RunReader:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self._connection = open_to_read(folder.database)
-        self._version = version_of(self._connection, folder.database)
+        self._connection, self._version = open_to_read(folder.database)
         self._num_notices = 0
         self._read_up_to = {"steps": 0, "layers": 0}  # number of the newest row of each that was read
         self._snapshot_version = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from vgrad.diagnose.worst import worst
@@ -46,6 +47,10 @@ class Writer:
         for (value,) in connection.execute("SELECT value FROM facts WHERE name = 'status'"):
             self._status |= json.loads(value)
         self._verdicts: dict[int, Verdict] = {}  # the newest of each part
+        # Step and loss of each part, and of whichever had the most steps when writing failed.
+        self._newest: dict[int | None, dict[str, Any]] = {}
+        if "step" in self._status:
+            self._newest[None] = {name: self._status[name] for name in ("step", "loss")}
 
     def write(self, batch: Batch) -> None:
         """Write all of a batch, or, if it raises, nothing of it.
@@ -190,7 +195,9 @@ class Writer:
             self._status |= {"verdict": None if kind == "starting" else kind}
         for block in batch.blocks:
             record = block.record(-1)
-            self._status |= {"step": record.step, "loss": record.loss}
+            self._newest[block.part] = {"step": record.step, "loss": record.loss}
+        if batch.blocks:  # the part with the most steps, whose numbers the end of the run says as well
+            self._status |= max(self._newest.values(), key=itemgetter("step"))
         if self._status != before:
             self._write_fact("status", json.dumps(self._status))
 

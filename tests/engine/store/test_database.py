@@ -27,8 +27,8 @@ def test_a_new_database_is_whole_while_another_thread_holds_every_object(tmp_pat
             path = tmp_path / f"{number}.sqlite"
             with closing(open_to_write(path)) as connection:
                 assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-            with closing(open_to_read(path)):
-                pass
+            reading, _ = open_to_read(path)
+            reading.close()
     finally:
         has_ended.set()
         holder.join()

@@ -52,6 +52,19 @@ def test_a_run_that_goes_on_from_another_stands_at_that_step_before_its_own_firs
         assert look(folder).step == 301
 
 
+def test_of_several_parts_a_run_stands_where_the_one_with_the_most_steps_does(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    with closing(open_to_write(folder.database)) as connection:
+        writer = Writer(connection)
+        writer.write(Batch(blocks=(steps(1, 100, 1),)))
+        writer.write(Batch(blocks=(steps(1, 5, 1, part=1, seed=1),)))
+    with closing(open_to_write(folder.database)) as connection:  # as after its disk was full
+        Writer(connection).write(Batch(blocks=(steps(6, 5, 1, part=1, seed=1),)))
+    found = look(folder)
+    assert (found.step, found.loss) == (100, float(steps(1, 100, 1).loss[-1]))
+
+
 def begun_at(name: str, time_s: float) -> RunFolder:
     folder = RunFolder.create(name)
     [notice] = notices([(0, RunStarted(run_info(("a",))))])
@@ -101,3 +114,4 @@ def test_a_record_that_cannot_be_read_makes_the_list_no_wider_than_a_terminal() 
     *table, problem, _ = shown.output.splitlines()
     assert len(table) == 3 and max(map(len, table)) <= 80
     assert damaged.name in problem and "cannot be read" in problem
+    assert f"vgrad-tui runs rm {damaged.name}" in problem

@@ -16,7 +16,7 @@ from vgrad.controls.controls import Pause
 from vgrad.errors import DataError
 from vgrad.events.batch import Batch
 from vgrad.events.notices import CommandRejected, Notice, RunEnded, RunStarted
-from vgrad.store.database import VERSION, open_to_read, open_to_write, version_of
+from vgrad.store.database import VERSION, open_to_read, open_to_write
 from vgrad.store.folder import RunFolder
 from vgrad.store.reader import RunReader
 from vgrad.store.writer import Writer
@@ -74,8 +74,9 @@ def old(tmp_path: Path) -> RunFolder:
 
 
 def version(folder: RunFolder) -> int:
-    with closing(open_to_read(folder.database)) as connection:
-        return version_of(connection, folder.database)
+    connection, found = open_to_read(folder.database)
+    connection.close()
+    return found
 
 
 def contents(folder: RunFolder) -> tuple[list[int], list[int], dict[str, object]]:

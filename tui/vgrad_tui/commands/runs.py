@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 import sys
 import time
@@ -57,7 +58,9 @@ def runs(context: click.Context, as_json: bool) -> int:
             click.echo(line)
         for run in found:
             if run.problem:
-                click.echo(printable(run.problem))
+                can_go = run.status == "unreadable" and run.pid is None
+                remedy = f" (to delete it: vgrad-tui runs rm {shlex.quote(run.name)})" if can_go else ""
+                click.echo(printable(run.problem + remedy))
         click.echo(_total(found))
     return 0
 
