@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from vgrad.controls.controls import Command
 
+MOST_PER_STEP = 16
+"""Commands carried out before one step; the others wait for the next one, for threads may ask without end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -52,12 +55,16 @@ class SafePoint:
         """Whether nothing is waiting."""
         return self._asked.empty()
 
-    def take_waiting(self) -> Iterator[Asked]:
+    def take_waiting(self, *, most: int | None = None) -> Iterator[Asked]:
         """Each command that waits now, the oldest first, in any thread and without waiting.
 
         Those asked for meanwhile are left for the next time: who asks without end must not hold up a step.
+
+        Args:
+            most: Take this many at most; None for all.
         """
-        for _ in range(self._asked.qsize()):
+        waiting = self._asked.qsize()
+        for _ in range(waiting if most is None else min(waiting, most)):
             try:
                 asked = self._asked.get_nowait()
             except queue.Empty:  # another thread has taken it, as when it ends watching

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vgrad.controls.codec import command_from_data, command_to_data
 from vgrad.ranks.slots import Slots
-from vgrad.watching.safe_point import Asked
+from vgrad.watching.safe_point import MOST_PER_STEP, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ class SameStep:
         if missing:
             has_waited = time.monotonic() - self._began_s > _MEETING_S
             return _refused(list(waiting.take_waiting()), _about(missing, group.size)) if has_waited else []
-        asked = list(waiting.take_waiting())
+        asked = list(waiting.take_waiting(most=MOST_PER_STEP))
         self._slots.propose(number // self._every + 1, _write(asked))
         self.unanswered += asked
         return []

@@ -17,7 +17,7 @@ from vgrad.ranks.group import find_group
 from vgrad.watching.command_on_parts import apply_to_parts
 from vgrad.watching.hooks import is_inside_a_step
 from vgrad.watching.other_ranks import OtherRanks
-from vgrad.watching.safe_point import Asked, CommandQueued, SafePoint
+from vgrad.watching.safe_point import MOST_PER_STEP, Asked, CommandQueued, SafePoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,9 +109,9 @@ class Steering:
                 self.carry_out_waiting()  # in the order in which they were asked for
         return self._carry_out(asked)
 
-    def carry_out_waiting(self) -> None:
-        """Give every command that waits now its answer."""
-        for asked in self._safe_point.take_waiting():
+    def carry_out_waiting(self, *, most: int | None = None) -> None:
+        """Answer every command that waits now, or the oldest ``most`` of them."""
+        for asked in self._safe_point.take_waiting(most=most):
             self._carry_out(asked)
 
     def leave_ranks(self, error: BaseException | None) -> str | None:
@@ -134,7 +134,7 @@ class Steering:
             for asked in self._ranks.begin_step(self._num_begun, part, self._safe_point):
                 self._carry_out(asked)
         elif not self._safe_point.is_empty:
-            self.carry_out_waiting()
+            self.carry_out_waiting(most=MOST_PER_STEP)
 
     def _meet_ranks(self, part: WatchedPart) -> None:
         """The first step begins: by now the process group is there, if there is to be one."""
