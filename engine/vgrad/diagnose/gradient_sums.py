@@ -55,7 +55,7 @@ class GradientSums(JudgePart):
         return (
             f"‖g‖ has grown {median(self._norms) / self._first:,.0f}-fold and changes by"
             f" {_change(self._norms):.0e} of itself a step, while losses of batches differ by"
-            f" {_change(self._losses):.0%}: gradients are sums over all batches so far"
+            f" {_change(self._losses) * 100:.0f} %: gradients are sums over all batches so far"
         )
 
 

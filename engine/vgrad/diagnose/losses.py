@@ -15,7 +15,7 @@ LOOK_EVERY = 40  # steps between two looks: stalls take their time, and looking 
 WARM_UP = 20  # the first, steepest steps
 
 _LEAST_PROGRESS = 0.01
-STANDS_STILL = f"has not fallen beyond its noise or {_LEAST_PROGRESS:.0%} in {STALL_STEPS} steps"
+STANDS_STILL = f"has not fallen beyond its noise or {_LEAST_PROGRESS * 100:.0f} % in {STALL_STEPS} steps"
 
 
 class LossTrend(JudgePart):

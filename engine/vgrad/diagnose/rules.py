@@ -100,7 +100,7 @@ def find_underflow(s: Symptoms) -> Finding | None:
     return Finding(
         "vanishing",
         "underflow",
-        f"float16 rounds {s.underflow_shares[worst]:.0%} of the gradient of {s.names[worst]} to zero;"
+        f"float16 rounds {s.underflow_shares[worst] * 100:.0f} % of the gradient of {s.names[worst]} to zero;"
         f" {s.stall}",
         tuple(layers.tolist()),
     )

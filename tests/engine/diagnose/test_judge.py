@@ -83,7 +83,7 @@ def test_deep_stacks_that_stall_are_vanishing(
 ) -> None:
     changes, verdict = judged_run(recipe, 400, **settings)
     assert changes == kinds
-    assert "not fallen beyond its noise or 1% in 200 steps" in verdict.evidence
+    assert "not fallen beyond its noise or 1 % in 200 steps" in verdict.evidence
     assert verdict.remedy == (Set("skip", "on"),), "which the model offers"
     assert "skip connections" in verdict.advice
 
@@ -162,7 +162,7 @@ def test_a_run_that_exploded_and_stalls_has_never_recovered() -> None:
     verdict = story.judge.verdict
     assert verdict.evidence.startswith("at step 53 ")
     assert verdict.evidence.endswith(
-        "it never recovered: the loss stands at 3.5 and has not fallen beyond its noise or 1% in 200 steps"
+        "it never recovered: the loss stands at 3.5 and has not fallen beyond its noise or 1 % in 200 steps"
     )
     assert verdict.advice.startswith("start again with clipping on from the first step")
     assert story.tell(1000, loss=3.5, norm=0.01, **STARVED).judge.verdict == verdict
@@ -525,7 +525,7 @@ def test_what_float16_loses_of_the_first_layer_alone_is_enough_to_stall() -> Non
     lost = replace(stats_of((1e-3,) * 3), underflow_share=shares, zero_share=shares)
     verdict = stalled(lost, Controls(precision=Float16(1.0, dynamic=False))).verdict
     assert verdict.rule == "underflow"
-    assert "95% of the gradient of first" in verdict.evidence
+    assert "95 % of the gradient of first" in verdict.evidence
 
 
 def test_the_remedy_is_the_next_part_that_the_model_offers() -> None:

@@ -390,5 +390,5 @@ async def test_what_float16_rounds_to_zero_is_told_where_it_computes(
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(app.screen, LayerScreen)
-        seen.append(any("underflow" in line and "25.0%" in line for line in screen_lines(app)))
+        seen.append(any("underflow" in line and "25.0 %" in line for line in screen_lines(app)))
         assert set(seen) == {isinstance(precision, Float16)}

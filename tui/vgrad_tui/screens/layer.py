@@ -169,4 +169,4 @@ def _histogram(shares: NDArray[np.float32], width: int) -> list[Runs]:
 
 def _percent(share: float) -> str:
     """A share with a digit after the point; ``–`` where it is not known."""
-    return f"{share:.1%}" if math.isfinite(share) else "–"
+    return f"{share * 100:.1f} %" if math.isfinite(share) else "–"
