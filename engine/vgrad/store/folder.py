@@ -179,13 +179,16 @@ class RunFolder:
     def lock(self) -> None:
         """Hold the lock until this process ends or calls `unlock`: the run is alive.
 
+        A lock that is held is taken again where the folder has been removed and made again.
+
         Raises:
             ConfigError: If another process holds it.
             OSError: If it cannot be written.
         """
         file = self._lock_file
-        if file in _held:
+        if file in _held and _is_still_at(file, _held[file]):
             return
+        self.unlock()
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,6 +237,14 @@ class RunFolder:
     @property
     def _lock_file(self) -> Path:
         return self.path / "lock"
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one that lies at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock_holder(descriptor: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -170,7 +171,9 @@ class Recorder:
         writer.finish()
 
     def _start_again(self) -> None:
-        """The file is a new one: it gets all notices, and the steps that are still known."""
+        """The folder is a new one: it gets all notices, and the steps that are still known."""
+        if self.folder.pid() == os.getpid():  # the lock was in the old one
+            self.folder.lock()
         self._waiting.clear()
         self._cursor.close()
         self._cursor = self._open_cursor()

@@ -193,6 +193,32 @@ def test_training_goes_on_while_the_folder_is_gone_and_recording_resumes(tmp_pat
     assert isinstance(notices[0].body, RunStarted) and isinstance(notices[-1].body, RunEnded)
 
 
+def test_a_run_whose_folder_was_removed_is_alive_for_others_once_it_is_recorded_again(
+    tmp_path: Path,
+) -> None:
+    def pid_for_others() -> str:
+        code = (
+            "import pathlib, sys; from vgrad.store.folder import RunFolder;"
+            "print(RunFolder(pathlib.Path(sys.argv[1])).pid())"
+        )
+        asked = subprocess.run([sys.executable, "-c", code, folder.path], capture_output=True, check=True)
+        return asked.stdout.decode().strip()
+
+    session = small_run(steps=None)
+    problems: list[str | None] = []
+    with recorded(session, "gone", on_problem=problems.append) as recorded_in:
+        assert recorded_in is not None
+        folder = recorded_in
+        session.start()
+        until(folder.database.exists)
+        folder.path.rename(tmp_path / "gone")
+        until(lambda: len(problems) > 1 and problems[-1] is None)
+        assert pid_for_others() == str(os.getpid())
+        session.stop()
+        session.join()
+    assert pid_for_others() == "None"
+
+
 def test_a_folder_that_cannot_be_written_costs_the_run_nothing(tmp_path: Path) -> None:
     session = small_run(steps=20)
     problems: list[str | None] = []
