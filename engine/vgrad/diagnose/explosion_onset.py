@@ -23,6 +23,7 @@ _ELEVATED = 3.0  # times the median norm: a step before an explosion may be such
 _LOSS_JUMP = 0.5
 _LOSS_BLOW_UP = 100.0
 _BEYOND_RANGE = 10.0  # times the range of the losses so far
+_BELOW_ZERO = 0.01  # of the first loss: less is rounding
 _UNDONE = 0.1  # of what had been learnt: a jump that undoes less is none
 _NUM_HIGH = 3  # high losses among ten: a single one is a bad batch
 _OFTEN = 0.5  # of their share among the first: high losses that come as often later belong to the data
@@ -59,6 +60,11 @@ class ExplosionOnset(JudgePart):
     are the data's. What is said of twenty losses in a row compares them, after the first steps, with the
     median of the first three: one may be low by luck.
 
+    A loss that has been below zero is no error: that of a policy gradient is an advantage times a logarithm,
+    summed over an episode, and grows with the episode's length. No multiple of such a loss says anything, nor
+    does its level. Where nobody knows what a constant prediction costs, it is high only beyond ten times the
+    range of the last 100 losses.
+
     Args:
         is_loss_known: Whether the loss can be compared with that of a constant prediction.
 
@@ -89,6 +95,11 @@ class ExplosionOnset(JudgePart):
         self._uniform = math.nan
         self._step = 0
         self._num_seen = 0
+
+    @property
+    def has_no_floor(self) -> bool:
+        """Whether a loss, which nobody can compare with a constant prediction's, has been below zero."""
+        return not self.is_loss_known and self._lowest < -_BELOW_ZERO * abs(self._first.loss)
 
     @property
     def has_spiked(self) -> bool:
@@ -127,7 +138,8 @@ class ExplosionOnset(JudgePart):
             self.calm_norm = self._calm_norm_high = grad_norm
         self._first.observe(loss, grad_norm, update)
         self._step, self._uniform = step, uniform
-        self._is_first_a_level = self.is_loss_known or reach is None or reach.is_first_a_level
+        is_comparable = reach is None or reach.is_first_a_level
+        self._is_first_a_level = self.is_loss_known or (is_comparable and not self.has_no_floor)
         self._num_seen += 1
         if not is_exploding:
             self._look_for_signs(step, loss, grad_norm)
@@ -193,7 +205,7 @@ class ExplosionOnset(JudgePart):
             return True
         # Norms also jump when a run leaves a plateau, but then the loss falls.
         keeps_jumping = num_recent == self._jumps.maxlen and self._num_seen > NUM_FIRST
-        if not keeps_jumping or self._is_another_level(step):
+        if not keeps_jumping or self.has_no_floor or self._is_another_level(step):
             return False
         undone = _UNDONE * (self._first.loss - self.calm_loss)
         return not clipped and loss - self.calm_loss > max(undone, 0.0)
@@ -249,6 +261,8 @@ class ExplosionOnset(JudgePart):
     def _is_high(self, loss: float) -> bool:
         # A loss may be negative; and where next to nothing is left of it, a large multiple is still little.
         calm = self.calm_loss
+        if self.has_no_floor:
+            return loss - calm > _BEYOND_RANGE * (self._calm_loss_high - self._calm_loss_low)
         undone = _UNDONE * (self._first.loss - calm)
         return loss - calm > max(_LOSS_JUMP * abs(calm), undone, self._calm_loss_high - calm)
 

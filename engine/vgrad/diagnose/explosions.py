@@ -37,11 +37,8 @@ class ExplosionWatch(ExplosionOnset):
     explosion is over once the loss is back at that level, unless the run was thrown far beyond it. Where half
     of the first loss is still gone, medians of forty losses say so, for single batches differ.
 
-    A loss without a floor is no error: that of a policy gradient is an advantage times a logarithm, summed
-    over an episode, and grows with the episode's length. A multiple of such a loss says nothing. It shows
-    itself below zero, and below all losses of the hundred steps before the explosion by more than three
-    quarters of these differ: weights that were thrown off do not answer better than ever. Then the run is
-    back, and its next steps are compared with those since.
+    A loss that has been below zero has no level to come back to: the explosion is over once its median is no
+    longer high, and the run is back.
 
     Args:
         is_loss_known: Whether the loss can be compared with that of a constant prediction.
@@ -69,8 +66,6 @@ class ExplosionWatch(ExplosionOnset):
         self._is_by_loss_alone = False  # whether only the loss, against the first, shows this explosion
         self._peak_loss = -math.inf  # of this explosion
         self._peak_level = -math.inf  # the same of medians of forty losses
-        self._lowest_since = math.inf  # loss while the run is not back
-        self._no_floor_below = -math.inf  # a loss there is no error
         self._loss_healed = math.nan
         self._loss_over = math.nan
 
@@ -102,7 +97,6 @@ class ExplosionWatch(ExplosionOnset):
             uniform: What a uniform guess costs; NaN: not known.
         """
         since = self._since
-        self._lowest_since = min(self._lowest_since, loss)
         self._remember(
             step,
             loss,
@@ -138,9 +132,7 @@ class ExplosionWatch(ExplosionOnset):
 
     def _set_goals(self, step: int) -> None:
         """Set the losses at which this explosion is over, and at which the run is back where it was."""
-        first, low = self._first, self._calm_loss_low
-        self._lowest_since = math.inf
-        self._no_floor_below = min(low, 0.0) - (self._calm_loss_upper - low)
+        first = self._first
         self._loss_healed, self._loss_over = self._calm_loss_upper, first.loss
         # Once the loss has come down by a third, it has a level to come back to.
         had_learnt = first.loss - self.calm_loss >= LEARNT_AGAIN * abs(first.loss)
@@ -155,29 +147,27 @@ class ExplosionWatch(ExplosionOnset):
 
     def _take_as_calm(self) -> None:
         super()._take_as_calm()
-        if self.calm_loss <= self._loss_healed or self._has_no_floor():
+        if self.calm_loss <= self._loss_healed or self.has_no_floor:
             self.unhealed_since = None
         has_learnt = self._first.loss - self.calm_loss >= _LEARNT * abs(self._first.loss)
-        if has_learnt or self._has_no_floor():
+        if has_learnt or self.has_no_floor:
             self.thrown_off_since = None
 
     def _is_over(self) -> bool:
-        if self._is_at_new_level() or self._has_no_floor():
+        if self._is_at_new_level():
             return True
         recent = self._recent_loss()
+        if self.has_no_floor:
+            return not self._is_high(recent)
         return recent <= self._loss_over and (self._is_by_loss_alone or not self._is_high(recent))
 
     def _end(self) -> None:
-        if self._is_at_new_level() or self._has_no_floor():
+        if self._is_at_new_level() or self.has_no_floor:
             self.unhealed_since = None
             self._forget_the_level_before()
             self._take_as_calm()
         self._since = None
         self._forget_signs()
-
-    def _has_no_floor(self) -> bool:
-        """Whether a loss since the explosion was below zero, and clearly below all that came before it."""
-        return not self.is_loss_known and self._lowest_since < self._no_floor_below
 
     def _is_at_new_level(self) -> bool:
         """Whether the loss is no higher than the data alone had made it, and never was much higher.

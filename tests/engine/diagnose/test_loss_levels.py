@@ -107,14 +107,30 @@ def up_with_its_norm(*, then: list[float]) -> list[str]:
     return story.changes
 
 
-def test_a_loss_without_a_floor_says_so_below_zero_and_is_over() -> None:
+def test_a_loss_that_has_been_below_zero_has_no_level_to_come_back_to() -> None:
     swinging = [20.0 * math.sin(7.0 * index) for index in range(120)]
     assert up_with_its_norm(then=swinging) == ["healthy", "exploding", "healthy"]
 
 
-def test_a_loss_that_stays_above_zero_or_within_its_noise_goes_on_exploding() -> None:
+def test_a_loss_that_stays_above_zero_or_is_rounded_to_less_goes_on_exploding() -> None:
     above = [20.0 + 19.9 * math.sin(7.0 * index) for index in range(120)]
     assert up_with_its_norm(then=above)[-1] == "exploding"
-    hardly_below = [20.0 + 20.05 * math.sin(7.0 * index) for index in range(120)]
-    assert min(hardly_below) < 0
-    assert up_with_its_norm(then=hardly_below)[-1] == "exploding"
+    rounded = [20.0 + 20.0005 * math.sin(7.0 * index) for index in range(120)]
+    assert min(rounded) < 0
+    assert up_with_its_norm(then=rounded)[-1] == "exploding"
+
+
+def around_zero(*, leap: float) -> list[str]:
+    """The verdicts of a run whose losses are on both sides of zero, and then rise with the norm."""
+    story = Story()
+    for index in range(200):
+        story.tell(1, loss=0.2 + math.sin(7.0 * index))
+    story.explode(loss=leap, norm=30.0, before=0.2)
+    for index in range(20):
+        story.tell(1, loss=leap, norm=30.0 + 20.0 * math.sin(3.0 * index))
+    return story.changes
+
+
+def test_around_zero_a_loss_leaps_by_ten_times_its_range() -> None:
+    assert around_zero(leap=15.0) == ["healthy"]
+    assert around_zero(leap=25.0) == ["healthy", "exploding"]
