@@ -213,7 +213,7 @@ def test_the_terminal_is_restored_after_a_signal() -> None:
         assert termios.tcgetattr(terminal._fd)[3] & termios.ECHO == before[3] & termios.ECHO
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("after_s", [0.0, 0.15, 0.3, 0.45, 0.6, 0.8])
 def test_a_signal_at_any_moment_of_the_start_gives_the_terminal_back(
     number: signal.Signals, after_s: float

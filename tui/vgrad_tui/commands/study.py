@@ -38,7 +38,12 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.
 @click.option("--only", multiple=True, metavar="RECIPE", help="A recipe, or an experiment; repeatable.")
 @click.option("--seeds", "num_seeds", type=int, help="Seeds per method [default: 5; 3 where it is slow].")
 @click.option("--jobs", type=click.IntRange(1, _MAX_JOBS), help="Processes [default: one per core].")
-@click.option("--out", type=click.Path(path_type=Path), default="study", help="Folder [default: study].")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="study",
+    help="Folder [default: study].",
+)
 @click.option("--json", "as_json", is_flag=True, help="The table as a JSON list on stdout.")
 def study(
     quick: bool, only: tuple[str, ...], num_seeds: int | None, jobs: int | None, out: Path, as_json: bool

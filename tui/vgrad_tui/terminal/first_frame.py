@@ -14,7 +14,7 @@ EMPTY = "\x1b[0m\x1b[2J\x1b[H"
 _ENTER = f"\x1b[?1049h\x1b[?25l{EMPTY}"  # the alternate screen, no cursor
 LEAVE_ALTERNATE_SCREEN = "\x1b[?1049l"
 _LEAVE = f"{EMPTY}\x1b[?25h{LEAVE_ALTERNATE_SCREEN}"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """The signals that ask the program to leave."""
 
 
