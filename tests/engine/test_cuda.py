@@ -150,6 +150,15 @@ class _Loop:
         self.optimizer.step()
         return loss
 
+    def warm_up(self) -> None:
+        """Three steps on another stream, as a graph needs them before it is recorded."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+
     def weights(self) -> Tensor:
         return torch.cat([param.detach().flatten() for param in self.model.parameters()])
 
@@ -242,12 +251,7 @@ def test_a_step_that_becomes_a_cuda_graph_is_left_alone(
         loop = _Loop(optimizer, recurrent=recurrent)
         watch = vgrad.watch(loop.model, loop.optimizer, watch_budget=1.0) if is_watched else None
         cursor = None if watch is None else watch.cursor()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                loop.step()
-        torch.cuda.current_stream().wait_stream(stream)
+        loop.warm_up()
         graph = torch.cuda.CUDAGraph()
         loop.optimizer.zero_grad()
         with torch.cuda.graph(graph):
@@ -274,12 +278,7 @@ def test_a_step_that_becomes_a_cuda_graph_is_left_alone(
 def test_gradients_of_a_replayed_graph_are_seen_where_the_optimizer_steps_outside_of_it() -> None:
     loop = _Loop(OPTIMIZERS["sgd"])
     with vgrad.watch(loop.model, loop.optimizer) as watch:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                loop.step()
-        torch.cuda.current_stream().wait_stream(stream)
+        loop.warm_up()
         watch.records()
         graph = torch.cuda.CUDAGraph()
         loop.optimizer.zero_grad()
