@@ -1,7 +1,8 @@
-"""CONTRIBUTING describes the folders that there are, and both documents name files that exist."""
+"""The map of CONTRIBUTING is that of the folders, named files exist, and large rooms name their modules."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.architecture.source import ENGINE, ROOT, SCREEN
 
 DOCUMENTS = ["CONTRIBUTING.md", "README.md"]
+LARGE = 24  # modules
 FOLDERS = ("engine/", "tui/", "tests/", "docs/", ".ci/")
 
 
@@ -31,6 +33,12 @@ def exists(path: str) -> bool:
     )
 
 
+def large_rooms() -> list[Path]:
+    """Folders of so many modules that their names alone do not say where to begin."""
+    folders = [folder for package in (ENGINE, SCREEN) for folder in [package, *package.rglob("*/")]]
+    return [folder for folder in folders if len(list(folder.glob("*.py"))) > LARGE]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_named_file_exists(document: str) -> None:
     missing = {path for path in named_paths(text_of(document)) if not exists(path)}
@@ -49,3 +57,11 @@ def test_every_room_is_on_the_map_and_every_room_on_the_map_is_there(package: Pa
     heading = f"| `{package.relative_to(ROOT)}/` | |\n|---|---|\n"
     table = text_of("CONTRIBUTING.md").partition(heading)[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == rooms
+
+
+@pytest.mark.parametrize("room", large_rooms(), ids=lambda room: room.name)
+def test_the_docstring_of_a_large_room_names_every_module_and_no_other(room: Path) -> None:
+    guide = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+    assert guide is not None
+    named = set(re.findall(r"(?<!`)`(\w+)`(?!`)", guide))
+    assert named == {file.stem for file in room.glob("*.py")} - {"__init__"}

@@ -42,15 +42,15 @@ def joinable_watch(optimizers: Sequence[Optimizer]) -> Joinable | None:
     every = every_optimizer_of_this_process()
     if every is not None:
         return every
-    found = [each for each in map(_lender_of, at_exit.still_open()) if each is not None]
+    found = [each for each in map(_own_watch_of, at_exit.still_open()) if each is not None]
     theirs = [each for each in found if each.has_any(optimizers)]
     for other in theirs[1:]:  # of another run, where they are watched no more
         other.leave(optimizers)
     return theirs[0] if theirs else None
 
 
-class Lender:
-    """Lends parts of a script's own watch to others that join it.
+class OwnWatch:
+    """A watch of the script's own, whose parts are given to others that join it.
 
     Args:
         watch: The watch; not one that has joined another.
@@ -63,7 +63,7 @@ class Lender:
     def __init__(self, watch: Watch) -> None:
         self.guard = watch.guard
         self._watch = weakref.ref(watch)
-        self._lent: list[tuple[nn.Module, Sequence[Optimizer]]] = []
+        self._given: list[tuple[nn.Module, Sequence[Optimizer]]] = []
         watch.on_close(self._forget)
 
     @property
@@ -74,23 +74,23 @@ class Lender:
         return watch
 
     def has_any(self, optimizers: Sequence[Optimizer]) -> bool:
-        """Whether the watch has one of ``optimizers``, or has lent it."""
+        """Whether the watch has one of ``optimizers``, or has given it to another."""
         watched = [part.optimizers for part in self.watch.parts]
-        return any(_overlap(optimizers, own) for own in (*watched, *(lent for _, lent in self._lent)))
+        return any(_overlap(optimizers, own) for own in (*watched, *(given for _, given in self._given)))
 
     def leave(self, optimizers: Sequence[Optimizer]) -> None:
         """Watch ``optimizers`` no more: the parts end that have one of them."""
         for part in self.watch.parts:
             if _overlap(optimizers, part.optimizers):
                 self.watch.remove(part)
-                if not any(_overlap(part.optimizers, lent) for _, lent in self._lent):
-                    self._lent.append((part.model, part.optimizers))
+                if not any(_overlap(part.optimizers, given) for _, given in self._given):
+                    self._given.append((part.model, part.optimizers))
 
     def part_added(self) -> None:
         """The watch has one more part."""
 
     def take_back(self, optimizers: Sequence[Optimizer]) -> None:
-        """From the next backward pass on, watch those of ``optimizers`` again that were lent."""
+        """From the next backward pass on, watch those of ``optimizers`` again that were given away."""
         watch = self._watch()
         if watch is not None and not watch.is_closed and self._returned():
             listen(self)
@@ -102,34 +102,34 @@ class Lender:
         if watch is None or watch.is_closed:
             return
         for model, optimizers in self._returned():
-            self._lent.remove((model, optimizers))
+            self._given.remove((model, optimizers))
             watch.add(model, optimizers)
 
     def after_backward(self) -> None:
         """A backward pass has ended."""
 
     def _returned(self) -> list[tuple[nn.Module, Sequence[Optimizer]]]:
-        parts = self.watch.parts
-        return [lent for lent in self._lent if not any(_overlap(lent[1], part.optimizers) for part in parts)]
+        watched = [part.optimizers for part in self.watch.parts]
+        return [given for given in self._given if not any(_overlap(given[1], own) for own in watched)]
 
     def _forget(self) -> None:
         stop_listening(self)
-        self._lent.clear()
+        self._given.clear()
 
 
-# A watch holds its lender; this must not, for a lender holds the guard, and that the watch.
-_lenders: weakref.WeakKeyDictionary[Watch, weakref.ref[Lender]] = weakref.WeakKeyDictionary()
+# A watch holds its `OwnWatch`; this must not, for that holds the guard, and the guard the watch.
+_own_watches: weakref.WeakKeyDictionary[Watch, weakref.ref[OwnWatch]] = weakref.WeakKeyDictionary()
 
 
-def _lender_of(watch: object) -> Lender | None:
+def _own_watch_of(watch: object) -> OwnWatch | None:
     if type(watch) is not Watch:  # one that has joined another
         return None
-    known = _lenders.get(watch)
-    lender = None if known is None else known()
-    if lender is None:
-        lender = Lender(watch)
-        _lenders[watch] = weakref.ref(lender)
-    return lender
+    known = _own_watches.get(watch)
+    own = None if known is None else known()
+    if own is None:
+        own = OwnWatch(watch)
+        _own_watches[watch] = weakref.ref(own)
+    return own
 
 
 def _overlap(these: Sequence[Optimizer], those: Sequence[Optimizer]) -> bool:
