@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -144,6 +145,32 @@ class Terminal:
         while time.perf_counter() - max(began, self.last_output) < quiet_s:
             assert time.monotonic() < deadline, f"it still writes after {timeout} s:\n{self.text()}"
             time.sleep(0.02)
+
+    def wait_until_idle(self, idle_s: float, timeout: float = PATIENCE_S) -> None:
+        """Wait until the program has neither written nor wanted a processor for ``idle_s`` seconds.
+
+        A program that waits for a processor on a busy machine is not idle, so a much shorter time will do
+        than for `wait_until_quiet`.
+
+        Raises:
+            AssertionError: If it never comes to rest.
+        """
+        deadline = time.monotonic() + timeout
+        busy = time.perf_counter()
+        wants = True
+        while time.perf_counter() - max(busy, self.last_output) < idle_s:
+            assert time.monotonic() < deadline, f"it still works after {timeout} s:\n{self.text()}"
+            time.sleep(0.01)
+            wanted, wants = wants, self._wants_a_processor()
+            if wanted and wants:  # seen once it may be a timer that has found nothing to do
+                busy = time.perf_counter()
+
+    def _wants_a_processor(self) -> bool:
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends while it is looked at
+                if stat.read_text().rpartition(")")[2].split()[0] in "RD":
+                    return True
+        return False
 
     def press(self, keys: str) -> None:
         """Type."""

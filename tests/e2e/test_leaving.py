@@ -45,19 +45,28 @@ def keep_hanging_up(terminal: Terminal) -> None:
             time.sleep(0.01)
 
 
-def require_uninterrupted(old: RunFolder, new: RunFolder) -> None:
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The losses of the run that nobody has left, by step."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VGRAD_HOME", str(tmp_path_factory.mktemp("straight")))
+        patched.setenv("CUDA_VISIBLE_DEVICES", "")
+        ended = vgrad_tui("run", "charlm-rnn", *SMALL, "--steps", str(STEPS), "--headless")
+        assert ended.returncode == 0, ended.stderr
+        [whole] = all_runs()
+        return losses(whole)
+
+
+def require_uninterrupted(old: RunFolder, new: RunFolder, straight: dict[int, float]) -> None:
     """Both together are the run that nobody has left."""
     until(lambda: look(new).status == "finished")
     record = RunRecord.read(new)
     assert record.info.parent is not None and record.info.parent.run == old.name
-    straight = vgrad_tui("run", "charlm-rnn", *SMALL, "--steps", str(STEPS), "--headless")
-    assert straight.returncode == 0
-    [whole] = [folder for folder in all_runs() if folder.name not in {old.name, new.name}]
     assert losses(old).keys() & losses(new).keys() == set()
-    assert losses(old) | losses(new) == losses(whole)
+    assert losses(old) | losses(new) == straight
 
 
-def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
+def test_d_leaves_the_run_to_a_process_of_its_own(straight: dict[int, float]) -> None:
     with open_run() as terminal:
         terminal.wait_for("● training")
         terminal.press(" ")  # or it could come to its end while the dialog is looked at, on a busy machine
@@ -73,11 +82,11 @@ def test_d_leaves_the_run_to_a_process_of_its_own() -> None:
         name = re.search(r"vgrad-tui attach ([a-z]+-[a-z]+-\d{4}-\d{6})", screen)[1]  # type: ignore[index]
     new = RunFolder.find(name)
     [old] = [folder for folder in all_runs() if folder.name != name]
-    require_uninterrupted(old, new)
+    require_uninterrupted(old, new, straight)
 
 
 @pytest.mark.parametrize("how", ["signal", "signals without end", "hang-up"])
-def test_a_dropped_line_does_the_same(how: str) -> None:
+def test_a_dropped_line_does_the_same(how: str, straight: dict[int, float]) -> None:
     with open_run() as terminal:
         terminal.wait_for("● training")
         [old] = all_runs()
@@ -89,7 +98,7 @@ def test_a_dropped_line_does_the_same(how: str) -> None:
             threading.Thread(target=keep_hanging_up, args=(terminal,)).start()
         assert terminal.wait(LEAVING_S) == 130
     [new] = [folder for folder in all_runs() if folder.name != old.name]
-    require_uninterrupted(old, new)
+    require_uninterrupted(old, new, straight)
 
 
 def test_a_line_that_drops_before_training_begins_leaves_the_run_to_a_process_of_its_own() -> None:
@@ -117,7 +126,7 @@ main()
 """
 
 
-def test_a_screen_that_fails_leaves_the_run_to_a_process_of_its_own() -> None:
+def test_a_screen_that_fails_leaves_the_run_to_a_process_of_its_own(straight: dict[int, float]) -> None:
     command = [sys.executable, "-c", BROKEN_SCREEN, "run", "charlm-rnn", *SMALL, "--steps", str(STEPS)]
     with Terminal(command, columns=160, lines=50) as terminal:
         terminal.wait_for("● training")
@@ -128,7 +137,7 @@ def test_a_screen_that_fails_leaves_the_run_to_a_process_of_its_own() -> None:
         assert "drawn wrongly" in screen and "the screen has failed" in screen
         assert "training goes on in a process of its own" in screen
     [new] = [folder for folder in all_runs() if folder.name != old.name]
-    require_uninterrupted(old, new)
+    require_uninterrupted(old, new, straight)
 
 
 def test_a_run_that_is_not_recorded_cannot_be_left_and_says_so(own_home: Path) -> None:
