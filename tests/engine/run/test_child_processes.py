@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import vgrad
 from vgrad.store.folder import all_runs
 from vgrad.store.listing import look
 
+BareFork = Callable[[str], subprocess.CompletedProcess[str]]
 TRAIN = """
 import os, pathlib, sys, torch, torch.multiprocessing as mp
 
@@ -88,25 +90,53 @@ if __name__ == "__main__":
 )
 
 
+def run(script: Path, *arguments: str, way: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), *sys.path])}
+    return subprocess.run(
+        [sys.executable, *way, script, *arguments],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+
+
 def bare_and_watched(script: Path, text: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
     """What the watched script has written to stderr; all else is as without watching."""
     script.write_text(text)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), *sys.path])}
-    bare, watched = (
-        subprocess.run(
-            [sys.executable, *way, script, *arguments],
-            capture_output=True, text=True, check=False, env=environment,
-        )
-        for way in ((), ("-m", "vgrad", *options))
-    )  # fmt: skip
+    return watched_as(run(script, *arguments), script, *arguments, options=options)
+
+
+def watched_as(
+    bare: subprocess.CompletedProcess[str], script: Path, *arguments: str, options: tuple[str, ...] = ()
+) -> str:
+    """What the script has written to stderr under vgrad; all else is as it was ``bare``."""
+    watched = run(script, *arguments, way=("-m", "vgrad", *options))
     assert (watched.stdout, watched.returncode) == (bare.stdout, bare.returncode), watched.stderr
     assert bare.returncode == 0, bare.stderr
     return watched.stderr
 
 
+@pytest.fixture(scope="module")
+def bare_fork(tmp_path_factory: pytest.TempPathFactory) -> BareFork:
+    """A script as it runs without vgrad with children by ``fork``: those by ``spawn`` print the same."""
+
+    @cache
+    def bare(text: str) -> subprocess.CompletedProcess[str]:
+        script = tmp_path_factory.mktemp("bare") / "train.py"
+        script.write_text(text)
+        return run(script, "fork")
+
+    return bare
+
+
+def watched_as_fork(bare_fork: BareFork, script: Path, text: str, method: str) -> str:
+    script.write_text(text)
+    return watched_as(bare_fork(text), script, method)
+
+
 @pytest.mark.parametrize(("method", "name"), [("fork", "ForkProcess"), ("spawn", "SpawnProcess")])
-def test_each_child_that_trains_is_a_run_of_its_own(method: str, name: str, tmp_path: Path) -> None:
-    assert bare_and_watched(tmp_path / "train.py", ONE_AFTER_THE_OTHER, method) == ""
+def test_each_child_that_trains_is_a_run_of_its_own(
+    method: str, name: str, tmp_path: Path, bare_fork: BareFork
+) -> None:
+    assert watched_as_fork(bare_fork, tmp_path / "train.py", ONE_AFTER_THE_OTHER, method) == ""
     runs = all_runs()
     [parent] = [folder for folder in runs if name not in folder.name]
     assert sorted(recorded_steps(parent)) == sorted([*range(1, 11), *range(1, 6)])  # of two optimizers
@@ -177,8 +207,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_the_worker_of_a_pool_is_recorded_to_its_end(method: str, tmp_path: Path) -> None:
-    assert bare_and_watched(tmp_path / "train.py", POOL, method) == ""
+def test_the_worker_of_a_pool_is_recorded_to_its_end(
+    method: str, tmp_path: Path, bare_fork: BareFork
+) -> None:
+    assert watched_as_fork(bare_fork, tmp_path / "train.py", POOL, method) == ""
     [folder] = all_runs()
     assert sorted(recorded_steps(folder)) == sorted(list(range(1, 11)) * 3)
     assert look(folder).status == "finished"
