@@ -282,13 +282,26 @@ def bytes_below(path: Path) -> int:
     return total
 
 
-def all_runs() -> list[RunFolder]:
-    """The folders of all runs that this host can read, the newest first."""
+def _paths_of_runs() -> list[Path]:
+    """What lies in the folder of all runs; nothing where it does not exist yet."""
     runs = home() / "runs"
-    if not runs.is_dir():
+    try:
+        return sorted(runs.iterdir())
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        reason = f"{error.strerror}; VGRAD_HOME can name another place"
+        raise OSError(f"the runs in {printable(str(runs))} cannot be listed: {reason}") from error
+
+
+def all_runs() -> list[RunFolder]:
+    """The folders of all runs that this host can read, the newest first.
+
+    Raises:
+        OSError: If they cannot be listed; says where, and why.
+    """
     found = []
-    for path in runs.iterdir():
+    for path in _paths_of_runs():
         pointer = Pointer.read(path)
         folder = RunFolder(path if pointer is None else pointer.path)
         with suppress(OSError):  # somebody has just removed it, or it is another account's
@@ -298,9 +311,12 @@ def all_runs() -> list[RunFolder]:
 
 
 def runs_elsewhere() -> dict[str, Pointer]:
-    """The runs that are kept on other hosts until they end, by name."""
-    runs = home() / "runs"
-    pointers = {path.name: Pointer.read(path) for path in sorted(runs.iterdir())} if runs.is_dir() else {}
+    """The runs that are kept on other hosts until they end, by name.
+
+    Raises:
+        OSError: If they cannot be listed; says where, and why.
+    """
+    pointers = {path.name: Pointer.read(path) for path in _paths_of_runs()}
     return {
         name: pointer for name, pointer in pointers.items() if pointer is not None and not pointer.is_here
     }

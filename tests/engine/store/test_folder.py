@@ -17,7 +17,8 @@ import pytest
 
 from vgrad.errors import ConfigError
 from vgrad.store.checkpoints import checkpoints_of
-from vgrad.store.folder import RunFolder, all_runs, home
+from vgrad.store.folder import RunFolder, all_runs, home, runs_elsewhere
+from vgrad.store.listing import find_run
 
 HOLD = """
 import os, sys
@@ -249,3 +250,17 @@ def test_where_no_folder_can_be_made_it_is_said_where_and_what_to_do(
         OSError, match=r"^runs cannot be kept in .*file/runs: .*; VGRAD_HOME can name another"
     ):
         RunFolder.create("run")
+
+
+@pytest.mark.parametrize("home", ["file", "loop"])
+def test_where_runs_cannot_be_listed_nobody_says_that_there_are_none(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("VGRAD_HOME", str(tmp_path / home))
+    for look in (all_runs, runs_elsewhere, lambda: find_run("run")):
+        with pytest.raises(
+            OSError, match=rf"^the runs in .*{home}/runs cannot be listed: .*; VGRAD_HOME can"
+        ):
+            look()

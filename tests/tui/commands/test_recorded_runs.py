@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from tests.e2e.command_line import vgrad_tui
 from tests.engine.store.recorded import notices, record, run_info, steps
@@ -40,3 +41,14 @@ def test_a_file_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) 
     out = tmp_path / "nowhere" / "run.csv"
     done = vgrad_tui("export", folder.name, "--out", str(out))
     assert (done.returncode, done.stderr) == (1, f"error: {out}: No such file or directory\n")
+
+
+def test_a_place_of_runs_that_is_a_file_is_named_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VGRAD_HOME", str(tmp_path / "file"))
+    done = vgrad_tui("runs")
+    reason = "cannot be listed: Not a directory; VGRAD_HOME can name another place"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: the runs in {tmp_path}/file/runs {reason}\n"
