@@ -103,3 +103,9 @@ def test_a_little_more_data_does_not_move_the_axis() -> None:
     assert ValueAxis.holding(np.array([1.02, 4.31]), log=False) == ValueAxis.holding(
         np.array([1.05, 4.38]), log=False
     )
+
+
+@given(values, st.booleans())
+def test_where_one_tick_is_asked_for_two_show_the_range(found: np.ndarray, log: bool) -> None:
+    ticks = ValueAxis.holding(found, log=log).ticks(1)
+    assert len(ticks) >= 2

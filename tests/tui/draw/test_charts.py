@@ -218,3 +218,10 @@ def test_what_is_zero_has_no_place_on_a_logarithmic_axis_and_is_told() -> None:
     assert set(cells(rows, "bad")) == {"·"}
     assert not cells(rows, "smooth") and not cells(rows, "raw")
     assert is_curve(cells(draw_loss(dataclasses.replace(zeros, log=False), 40, 10), "smooth"))
+
+
+@pytest.mark.parametrize("height", [2, 3, 4, 5])
+@pytest.mark.parametrize(("low", "high", "log"), [(1e-6, 10.0, True), (1.2, 4.9, True), (0.1, 0.9, False)])
+def test_the_lowest_charts_say_what_their_range_is(height: int, low: float, high: float, log: bool) -> None:
+    rows = draw_loss(chart([high, low], log=log), 60, height)
+    assert sum("┤" in row for row in text(rows)) >= 2

@@ -79,21 +79,31 @@ class ValueAxis:
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
 
     def ticks(self, num: int) -> list[Tick]:
-        """About ``num`` positions in [0, 1], at least one, lowest first, and their labels."""
+        """About ``num`` positions in [0, 1], lowest first, and their labels.
+
+        There is at least one. Where ``num`` is 1 there are two, far apart: one alone does not show the range.
+        """
         decades = _multiples(self.low, self.high, 1) if self.log else []
         if len(decades) > 1:
-            chosen = decades[:: math.ceil(len(decades) / max(1, num))]
+            chosen = _ends(decades) if num == 1 else decades[:: math.ceil(len(decades) / max(1, num))]
             return [(self._share(decade), _power(round(decade))) for decade in chosen]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         stride = round_step((high - low) / max(_FEWEST_TICKS, num))
+        values = [value for value in _multiples(low, high, stride) if value > 0 or not self.log]
+        if len(values) == 1 and num:
+            stride = round_step((high - low) / (2 * _FEWEST_TICKS))
+            values = _ends([value for value in _multiples(low, high, stride) if value > 0 or not self.log])
         return [
-            (self._share(math.log10(value) if self.log else value), _label(value, stride))
-            for value in _multiples(low, high, stride)
-            if value > 0 or not self.log
+            (self._share(math.log10(value) if self.log else value), _label(value, stride)) for value in values
         ]
 
     def _share(self, position: float) -> float:
         return min(1.0, max(0.0, (position - self.low) / (self.high - self.low)))
+
+
+def _ends(values: list[float]) -> list[float]:
+    """The first and the last of two or more; of one, that one."""
+    return values[:: max(1, len(values) - 1)]
 
 
 def _multiples(low: float, high: float, stride: float) -> list[float]:
