@@ -20,6 +20,7 @@ from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad_tui.app.app import VgradApp
+from vgrad_tui.draw.numbers import percent
 from vgrad_tui.draw.runs import width_of
 from vgrad_tui.keys import CONTROL_KEYS, KEYS, LAYER_KEYS
 from vgrad_tui.screens.help import HelpScreen
@@ -411,6 +412,19 @@ async def test_what_is_so_already_is_not_asked_for() -> None:
         assert source.submitted == []
 
 
+async def test_the_title_of_a_layers_page_keeps_the_ends_of_a_long_name_and_says_which_layer_it_is() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    names = ("encoder." + "层归一化_" * 20 + "weight", "head")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source, script(layers=names))
+        await pilot.press("enter")
+        await pilot.pause()
+        title = screen_lines(app)[0]
+        assert title.startswith("─ encoder.") and "weight  ‖g‖ per step " in title
+        assert title.rstrip().endswith(f" layer 1 of {len(names)} ─")
+
+
 async def test_a_narrow_layer_page_has_every_number() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
@@ -456,6 +470,44 @@ async def test_the_journal_cuts_no_entry_short(columns: int) -> None:
             assert all(width_of(row) <= journal.size.width for row in journal._rows)
 
 
+@pytest.mark.parametrize("rows", [24, 25, 26, 27, 28])
+async def test_a_journal_begins_with_the_first_row_of_an_entry_and_follows_until_somebody_scrolls(
+    rows: int,
+) -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    evidence = " ".join(f"word{number}" for number in range(40))
+
+    def shown() -> list[str]:
+        lines = [journal.row(y, journal.size.width).text.rstrip() for y in range(journal.size.height)]
+        return [line for line in lines if line]
+
+    async with app.run_test(size=(80, rows)) as pilot:
+        await play(pilot, source)
+        await pilot.press("j")
+        await pilot.pause()
+        journal = app.screen.query_one(Journal)
+        for number in range(20):
+            verdict = Verdict("dead" if number % 2 else "healthy", f"{number} {evidence}")
+            await pull(pilot, source, make_batch(notices=(VerdictChanged(301 + number, verdict),)))
+            if number > 10:
+                assert shown()[0][0].isdigit()
+                assert shown()[-1].endswith("word39")
+        assert shown()[0][0].isdigit() and f"dead: {number} word0" in " ".join(shown())
+        await pilot.resize_terminal(80, rows + 3)
+        await pilot.pause()
+        assert shown()[0][0].isdigit() and f"dead: {number} word0" in " ".join(shown())
+        await pilot.press("up")
+        await pilot.pause()
+        before = shown()
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(400, Verdict("healthy", evidence)),)))
+        assert shown()[: len(before)] == before
+        await pilot.press("end")
+        await pilot.pause()
+        await pull(pilot, source, make_batch(notices=(VerdictChanged(401, Verdict("dead", "the last")),)))
+        assert "dead: the last" in shown()[-1]
+
+
 async def test_a_checkpoint_saved_by_time_takes_the_place_of_the_one_before_it() -> None:
     source = ScriptedSource()
     app = VgradApp(source)
@@ -485,6 +537,14 @@ async def test_however_many_checkpoints_there_are_the_keys_are_seen(size: tuple[
         await pilot.press("b")
         await pilot.pause()
         assert line_with(app, "step 120") and line_with(app, "enter rewinds; esc trains on")
+
+
+async def test_the_top_line_writes_a_share_as_the_rest_of_the_screen_does() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await play(pilot, source)
+        assert f" {percent(300 / make_info().num_steps)}" in line_with(app, "step 300/")
 
 
 async def test_help_shows_every_key() -> None:

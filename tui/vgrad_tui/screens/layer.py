@@ -13,8 +13,9 @@ from textual.binding import BindingType
 from vgrad.diagnose.layer_marks import MARK_WORDS, mark_layers
 from vgrad.events.layer_stats import HISTOGRAM_DECADES, LayerStats
 from vgrad_tui.draw.charts import SeriesChart, draw_series, nice_range
+from vgrad_tui.draw.fit_text import fit
 from vgrad_tui.draw.numbers import count, number, safe
-from vgrad_tui.draw.runs import Runs, rule
+from vgrad_tui.draw.runs import Runs, rule, width_of
 from vgrad_tui.keys import LAYER_KEYS
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.histogram import ridge_of
@@ -23,6 +24,7 @@ from vgrad_tui.widgets.lines import Lines, StyledScreen
 from vgrad_tui.widgets.loss_pane import labelled
 
 _ROOM_FOR_TWO = 72  # columns
+_FEWEST_CELLS_OF_NAME = 16
 
 
 class LayerScreen(StyledScreen[None]):
@@ -90,8 +92,11 @@ class LayerScreen(StyledScreen[None]):
         last = nice_range(self._state.step)
         buckets = self._state.layers.window(1, last + 1, 2 * width, [self._index])
         buckets = buckets.rows(buckets.count > 0)
-        title: Runs = [(safe(self._names[self._index]), "title"), ("  ‖g‖ per step", "dim")]
+        quantity = "  ‖g‖ per step"
         where: Runs = [(f"layer {self._index + 1:,} of {len(self._names):,}", "dim")]
+        room = width - width_of([(quantity, "dim"), *where]) - len("─  ─  ─")
+        name = fit(safe(self._names[self._index]), max(_FEWEST_CELLS_OF_NAME, room))
+        title: Runs = [(name, "title"), (quantity, "dim")]
         chart = SeriesChart(
             steps=np.clip(buckets.first_step + (buckets.steps_per_bucket - 1) / 2, 1, last),
             raw_min=buckets.min[:, 0],

@@ -20,7 +20,7 @@ def rank_rows(ranks: Sequence[RankStats]) -> list[Sequence[tuple[str, str]]]:
     """What is to be said of all ranks, then a row for each, in pieces of text with their roles."""
     if not ranks:
         return [
-            [("this run has one process: others would be here from the first step on", "dim")],
+            [("this run has one process; of several, each has a row here from its first step on", "dim")],
             [("to watch several: vgrad-tui watch --nproc-per-node 2 train.py", "dim")],
         ]
     slowest = slowest_rank(ranks)

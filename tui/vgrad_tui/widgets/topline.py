@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from vgrad_tui.draw.numbers import count, duration, rate, safe
+from vgrad_tui.draw.numbers import count, duration, percent, rate, safe
 from vgrad_tui.draw.runs import Runs, fit_fields
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import Lines
@@ -19,7 +19,7 @@ _PHASES = {
     "failed": ("✗", "bad"),
     "recording": ("▷", "accent"),
 }
-_BAR = 12
+_BAR = 11
 
 
 class TopLine(Lines):
@@ -77,7 +77,7 @@ class TopLine(Lines):
             (f"/{count(total)} ", "dim"),
             ("█" * full, "accent"),
             ("░" * (bar - full), "dim"),
-            (f" {share:.0%}", "text"),
+            (f" {percent(share)}", "text"),
         ]
         return runs if math.isnan(left) else [*runs, (f" {duration(left)} left", "dim")]
 
