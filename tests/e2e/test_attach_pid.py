@@ -165,6 +165,7 @@ def test_what_cannot_be_attached_to_is_refused_with_what_to_do(require_tool: Req
         with pytest.raises(ConfigError, match="has ended"):
             attach_process(other.pid)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as idle:
+        until(lambda: "python" in Path(f"/proc/{idle.pid}/maps").read_text())
         with pytest.raises(ConfigError, match="has not loaded torch"):
             attach_process(idle.pid)
         idle.kill()

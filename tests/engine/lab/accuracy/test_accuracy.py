@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import subprocess
 import sys
@@ -32,11 +33,14 @@ from vgrad.lab.accuracy.matrix import (
 from vgrad.lab.accuracy.report import confidence_by_rule, report_as_dict, report_as_text
 from vgrad.lab.accuracy.runs import task_of, train_all, train_case
 from vgrad.lab.accuracy.store import read_runs, write_runs
+from vgrad.recipes.data.text import load_text
 from vgrad.recipes.recipe import Recipe
 from vgrad.recipes.registry import build_task, get_recipe
 
 SCALE = Scale(trivial=2.0, best=1.0)
 LEARNT, STUCK, BLOWN_UP = Outcome(2.0, 1.2, 2.1), Outcome(2.0, 2.0, 2.1), Outcome(2.0, 2.0, 9.0)
+# The stored runs of text were trained on the help topics of Python 3.11.7; other versions have other ones.
+TEXT_OF_STORED_RUNS = "14873e2c5cbca149"
 Cures = dict[CureKind, dict[str, float]]
 
 
@@ -182,6 +186,12 @@ def test_a_share_lies_in_its_interval(count: int, more: int) -> None:
     assert 0 <= low <= share.value <= high <= 1
 
 
+def _hash_of_builtin_text() -> str:
+    text = load_text(None)
+    tokens = torch.cat([text.train, text.validation]).numpy().tobytes()
+    return hashlib.sha256(text.vocabulary.encode() + tokens).hexdigest()[:16]
+
+
 def test_the_stored_runs_are_the_cases_of_today(stored: list[Judged]) -> None:
     by_name = {one.run.case.name: one.run.case for one in stored}
     assert by_name == {case.name: case for case in all_cases()}
@@ -190,6 +200,8 @@ def test_the_stored_runs_are_the_cases_of_today(stored: list[Judged]) -> None:
 @pytest.mark.parametrize("family", sorted({case.family for case in all_cases()}))
 def test_the_stored_runs_are_what_the_code_trains_today(stored: list[Judged], family: str) -> None:
     run = next(one.run for one in stored if one.run.case.family == family)
+    if run.case.recipe.startswith("charlm") and _hash_of_builtin_text() != TEXT_OF_STORED_RUNS:
+        pytest.skip(f"Python {sys.version_info[:3]} has other help topics, which are the text, than 3.11.7")
     again = train_case(replace(run.case, steps=10))
     np.testing.assert_allclose(again.trace.steps[:3], run.trace.steps[:3], rtol=1e-3)
 
