@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -212,11 +213,18 @@ except ConfigError as error:
     training.end()
 
 
-@pytest.mark.parametrize("call", ["libc.sleep(100)", "signal.pause()", "thread.join()"])
-def test_a_main_thread_that_runs_no_python_is_left_alone(
-    call: str, tmp_path: Path, require_tool: RequireTool
-) -> None:
+def test_a_main_thread_that_runs_no_python_is_left_alone(require_tool: RequireTool) -> None:
     require_gdb(require_tool)
+    # Of all at the same time, as each is waited for for 5 s.
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(require_left_alone, call) for call in BLOCKS]:
+            done.result()
+
+
+BLOCKS = ("libc.sleep(100)", "signal.pause()", "thread.join()")
+
+
+def require_left_alone(call: str) -> None:
     code = f"""
 import ctypes, signal, threading, torch
 libc = ctypes.CDLL(None)

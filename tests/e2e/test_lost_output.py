@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.command_line import SMALL
 
 PROGRAM = str(Path(sys.executable).with_name("vgrad-tui"))
 
@@ -37,7 +38,7 @@ BOTH_FAIL = {"full": ">/dev/full 2>&1", "closed": ">&- 2>&- <&-", "no reader": "
 
 def train(redirection: str, summary: Path) -> subprocess.CompletedProcess[str]:
     # Steps enough to have something to say after a reader has gone away.
-    flags = "--headless --steps 60 --eval-every 10"
+    flags = " ".join(("--headless --steps 60 --eval-every 10", *SMALL))
     return shell(f'"$VGRAD" run charlm-rnn {flags} --summary {summary} {redirection}')
 
 

@@ -97,7 +97,7 @@ def test_a_command_from_outside_takes_effect_at_one_step_on_both_ranks(tmp_path:
 
 
 HALF_WATCHED = """
-import os
+import os, time
 import torch, torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -116,6 +116,7 @@ while not stop:
     optimizer.step()
     stop.fill_(os.path.exists("stop"))
     dist.broadcast(stop, 0)
+    time.sleep(0.01)  # for 10 s a rank that is late is waited for; other tests can use the processors
 if dist.get_rank() == 0:
     watch.close()
 wait_until_idle()

@@ -76,12 +76,34 @@ def train_with_ddp(
     return found
 
 
+Key = tuple[bool, bool, float | None]
+DDP_RUNS: list[Key] = [
+    *((is_watched, as_view, None) for as_view in (False, True) for is_watched in (False, True)),
+    *((is_watched, True, 0.3) for is_watched in (False, True)),
+]
+"""The arguments of `train_with_ddp`, in the order in which the same two processes train them."""
+
+
+def train_all_with_ddp(rank: int) -> dict[str, Any]:
+    return {str(number): train_with_ddp(rank, *key) for number, key in enumerate(DDP_RUNS)}
+
+
+@pytest.fixture(scope="module")
+def ddp(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, list[dict[str, Any]]]:
+    """What both ranks found in each of `DDP_RUNS`."""
+    folder = tmp_path_factory.mktemp("ddp")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VGRAD_HOME", str(folder / "home"))
+        patched.setenv("CUDA_VISIBLE_DEVICES", "")
+        ranks = in_two_processes(folder / "ranks", train_all_with_ddp)
+    return {key: [found[str(number)] for found in ranks] for number, key in enumerate(DDP_RUNS)}
+
+
 @pytest.mark.parametrize("gradient_as_bucket_view", [False, True])
 def test_ddp_trains_as_unwatched_and_every_process_reads_the_same_norms(
-    tmp_path: Path, gradient_as_bucket_view: bool
+    ddp: dict[Key, list[dict[str, Any]]], gradient_as_bucket_view: bool
 ) -> None:
-    bare = in_two_processes(tmp_path / "bare", train_with_ddp, False, gradient_as_bucket_view, None)
-    watched = in_two_processes(tmp_path / "watched", train_with_ddp, True, gradient_as_bucket_view, None)
+    bare, watched = (ddp[is_watched, gradient_as_bucket_view, None] for is_watched in (False, True))
     for one, other in zip(bare, watched, strict=True):
         assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in one["weights"])
     first, second = watched
@@ -91,8 +113,8 @@ def test_ddp_trains_as_unwatched_and_every_process_reads_the_same_norms(
     assert len(first["norms"]) == NUM_STEPS
 
 
-def test_ddp_reads_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
-    watched = in_two_processes(tmp_path / "watched", train_with_ddp, True, True, None)
+def test_ddp_reads_the_gradient_of_the_whole_batch(ddp: dict[Key, list[dict[str, Any]]]) -> None:
+    watched = ddp[True, True, None]
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     with vgrad.watch(model, optimizer) as watch:
@@ -105,9 +127,8 @@ def test_ddp_reads_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
     assert watched[0]["norms"] == pytest.approx(alone, rel=1e-4)
 
 
-def test_ddp_is_clipped_as_by_torch(tmp_path: Path) -> None:
-    by_torch = in_two_processes(tmp_path / "torch", train_with_ddp, False, True, 0.3)
-    by_us = in_two_processes(tmp_path / "us", train_with_ddp, True, True, 0.3)
+def test_ddp_is_clipped_as_by_torch(ddp: dict[Key, list[dict[str, Any]]]) -> None:
+    by_torch, by_us = (ddp[is_watched, True, 0.3] for is_watched in (False, True))
     for name, weight in by_torch[0]["weights"].items():
         torch.testing.assert_close(by_us[0]["weights"][name], weight)
         assert torch.equal(by_us[0]["weights"][name], by_us[1]["weights"][name])
