@@ -62,13 +62,22 @@ def list_runs(folders: Iterable[RunFolder] | None = None) -> list[ListedRun]:
         for name, pointer in runs_elsewhere().items()
     )
     # By when they began: by when they were last written, two that are alive would change places all the time.
-    here = sorted(map(look, all_runs()), key=_begin_s, reverse=True)
+    looks = [(folder, look(folder)) for folder in all_runs()]
+    here = [run for _, run in sorted(looks, key=lambda each: _begin_s(*each), reverse=True)]
     return [*here, *elsewhere]
 
 
-def _begin_s(run: ListedRun) -> float:
-    """When a run began; one that is alive and has not begun yet is the last to do so."""
-    return run.started_s or (math.inf if run.pid else 0.0)
+def _begin_s(folder: RunFolder, run: ListedRun) -> float:
+    """When a run began; one that is alive and has not begun yet is the last to do so.
+
+    Of one that failed before it began, when that was.
+    """
+    if run.started_s or run.pid:
+        return run.started_s or math.inf
+    try:
+        return folder.database.stat().st_mtime
+    except OSError:  # somebody has just removed it
+        return 0.0
 
 
 def look(folder: RunFolder) -> ListedRun:

@@ -80,6 +80,14 @@ def test_runs_stand_in_the_order_in_which_they_began_whichever_was_written_last(
         assert [run.started_s for run in list_runs()] == [300.0, 200.0, 100.0]
 
 
+def test_a_run_that_failed_before_it_began_stands_where_it_failed() -> None:
+    before, after = begun_at("before", 100.0), begun_at("after", 300.0)
+    failed = RunFolder.create("failed")
+    open_to_write(failed.database).close()
+    os.utime(failed.database, (200.0, 200.0))
+    assert [run.name for run in list_runs()] == [after.name, failed.name, before.name]
+
+
 def test_the_newest_run_is_the_one_that_was_written_last_and_without_one_it_is_said_how_to_begin() -> None:
     with pytest.raises(ConfigError, match="vgrad-tui run RECIPE"):
         newest_run()
