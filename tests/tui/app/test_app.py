@@ -15,7 +15,14 @@ from vgrad.controls.controls import (
     Set,
     StepOnce,
 )
-from vgrad.events.notices import CheckpointSaved, CommandApplied, CommandRejected, RunStarted, VerdictChanged
+from vgrad.events.notices import (
+    CheckpointSaved,
+    CommandApplied,
+    CommandRejected,
+    Preparing,
+    RunStarted,
+    VerdictChanged,
+)
 from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm, ClipGradValue
@@ -545,6 +552,21 @@ async def test_the_top_line_writes_a_share_as_the_rest_of_the_screen_does() -> N
     async with app.run_test(size=(120, 36)) as pilot:
         await play(pilot, source)
         assert f" {percent(300 / make_info().num_steps)}" in line_with(app, "step 300/")
+
+
+async def test_a_run_that_failed_while_it_was_prepared_is_not_said_to_be_starting() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        failure = ended(0, reason="failed", error="activation: cannot be changed in this model")
+        await play(pilot, source, [make_batch(notices=(Preparing("building my_task"),))])
+        assert line_with(app, "building my_task …")
+        await pull(pilot, source, make_batch(notices=(failure,)))
+        await pilot.press("escape")
+        await pilot.pause()
+        shown = "\n".join(screen_lines(app))
+        assert "FAILED at step 0" in shown and "training did not begin" in shown
+        assert "STARTING" not in shown and "building" not in shown
 
 
 async def test_help_shows_every_key() -> None:

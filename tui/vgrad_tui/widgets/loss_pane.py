@@ -54,8 +54,7 @@ class LossPane(Lines):
         rows: list[Runs] = [self._title(state)]
         data = None if state.record is None else self._data(state)
         if data is None or not (len(data.steps) or len(data.val_steps)):
-            words = "no steps yet" if state.record is None else "the loss of this run is not known"
-            words = words if state.info else f"{safe(state.preparing)} …"
+            words = _why_nothing_is_drawn(state)
             rows += [[] for _ in range((height - 2) // 2)]
             rows.append([(words.center(width), "dim")])
         else:
@@ -182,3 +181,11 @@ class EffectLine(Lines):
         words = effect.words(self.size.width - len(label) - 2)
         runs = [(label, "mark"), (": ", "dim"), (words, "text")]
         self.show([cut_short(runs, self.size.width)])
+
+
+def _why_nothing_is_drawn(state: State) -> str:
+    if state.info is None:
+        return f"{safe(state.preparing)} …" if state.ended is None else "training did not begin"
+    if state.record is None:
+        return "no steps yet" if state.ended is None else "there were no steps"
+    return "the loss of this run is not known"

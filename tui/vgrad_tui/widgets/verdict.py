@@ -45,7 +45,9 @@ class VerdictLines(Lines):
 
 def _rows(state: State) -> tuple[list[Field], list[Field]]:
     if state.ended is not None:
-        return _end(state.ended, state.of_part(0)), _reasons(state, also=_kind(state.verdict))
+        has_begun = state.info is not None
+        why = _reasons(state, also=_kind(state.verdict)) if has_begun else []
+        return _end(state.ended, state.of_part(0)), why
     if state.info is None:
         return [(9, [("the model is not ready yet: keys wait until training begins", "dim")])], []
     verdict = state.verdict
