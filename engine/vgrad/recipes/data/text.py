@@ -67,7 +67,10 @@ def encode(text: str) -> Text:
 
 
 def _builtin_text() -> str:
-    """Python's own help topics: real English and code, on every machine that has Python."""
+    """Python's own help topics: real English and code, on every machine that has Python.
+
+    Each version of Python has other ones, so runs can be repeated to the bit only with the same one.
+    """
     try:
         from pydoc_data.topics import topics
     except ImportError:  # some distributions strip it
