@@ -16,6 +16,7 @@
 From time to time, and when something stands out, `gathering` makes `symptoms` of them. `rules` turn these
 into a `finding`, which is held for a while (`held_finding`). `verdicts` puts it into words, with a remedy
 (`remedies`) and how often the rule was right (`confidence`); `nothing_found` is the verdict without one.
+Numbers in them have `one_digit`.
 
 `judges` follows weights that can be brought back, `worst` speaks for a run of several parts. `layer_marks`
 are about this moment and single layers, `command_effect` about one command and the loss.

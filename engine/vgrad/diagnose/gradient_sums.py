@@ -7,6 +7,7 @@ from collections import deque
 from itertools import pairwise
 from statistics import median
 
+from vgrad.diagnose.one_digit import one_digit
 from vgrad.diagnose.part import JudgePart
 
 _WINDOW = 100
@@ -54,7 +55,7 @@ class GradientSums(JudgePart):
         """The numbers."""
         return (
             f"‖g‖ has grown {median(self._norms) / self._first:,.0f}-fold and changes by"
-            f" {_change(self._norms):.0e} of itself a step, while losses of batches differ by"
+            f" {one_digit(_change(self._norms))} of itself a step, while losses of batches differ by"
             f" {_change(self._losses) * 100:.0f} %: gradients are sums over all batches so far"
         )
 

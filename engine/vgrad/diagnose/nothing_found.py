@@ -9,6 +9,7 @@ import numpy as np
 from vgrad.diagnose.confidence import CONFIDENCE
 from vgrad.diagnose.layer_activity import names_in_words
 from vgrad.diagnose.losses import STALL_STEPS
+from vgrad.diagnose.one_digit import one_digit
 from vgrad.diagnose.rules import tags
 from vgrad.diagnose.symptoms import NOTHING_LEARNT, RATIO_HOPELESS
 from vgrad.events.verdict import Verdict
@@ -32,7 +33,7 @@ def nothing_found(symptoms: Symptoms, parts: JudgeParts) -> Verdict:
     if np.isfinite(symptoms.ratio):  # not where no layer has a gradient
         evidence += f", first to last layer {symptoms.ratio:.2g}"
     if np.isfinite(symptoms.updates).any():
-        evidence += f", weights move by {float(np.nanmedian(symptoms.updates)):.0e} a step"
+        evidence += f", weights move by {one_digit(float(np.nanmedian(symptoms.updates)))} a step"
     found = tags(symptoms)
     unused = np.flatnonzero(parts.activity.unused)
     if unused.size:
@@ -40,7 +41,7 @@ def nothing_found(symptoms: Symptoms, parts: JudgeParts) -> Verdict:
         evidence += f"; {names_in_words(symptoms.names, unused)} never got a gradient"
     if rates.is_finished:
         found += ("finished",)
-        evidence += f"; the learning rate is {rates.now:.0e}: the run is finished"
+        evidence += f"; the learning rate is {one_digit(rates.now)}: the run is finished"
     if parts.overfitting.is_found:
         found += ("overfitting",)
         evidence += f"; {parts.overfitting.words()}"

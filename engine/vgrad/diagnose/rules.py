@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vgrad.diagnose.finding import Finding, FindingRule
+from vgrad.diagnose.one_digit import one_digit
 from vgrad.diagnose.symptoms import (
     COLD,
     LITTLE,
@@ -172,7 +173,7 @@ def _overshoot(s: Symptoms) -> Finding | None:
         "exploding",
         "overshoot",
         f"the loss stands at {s.loss:.3g}, and a {what} would cost {limit:.3g}:"
-        f" weights move by {s.typical_update:.0e} a step, too far to settle; {s.stall}",
+        f" weights move by {one_digit(s.typical_update)} a step, too far to settle; {s.stall}",
     )
 
 
@@ -202,12 +203,15 @@ def _depth(s: Symptoms) -> Finding | None:
     if not is_starved or (math.isnan(first) and (s.has_updates or s.is_held_back)):
         return None
     moves = (
-        "its updates are not measured" if math.isnan(first) else f"moves by {first:.0e} of its weights a step"
+        "its updates are not measured"
+        if math.isnan(first)
+        else f"moves by {one_digit(first)} of its weights a step"
     )
     return Finding(
         "vanishing",
         "depth",
-        f"{s.names[s.first]} gets {s.ratio:.0e} of the gradient of {s.names[s.last]} and {moves}; {s.stall}",
+        f"{s.names[s.first]} gets {one_digit(s.ratio)} of the gradient of {s.names[s.last]} and {moves};"
+        f" {s.stall}",
         (s.first,),
     )
 
@@ -246,8 +250,8 @@ def _faint(s: Symptoms) -> Finding | None:
     return Finding(
         "vanishing",
         "faint",
-        f"losses differ from batch to batch by {1 / s.reach:.0e} times what the gradient can do to them;"
-        f" {s.stall}"
+        f"losses differ from batch to batch by {one_digit(1 / s.reach)} times what the gradient can do to"
+        f" them; {s.stall}"
         if s.reach > 0
         else f"the gradient is zero, and losses differ from batch to batch; {s.stall}",
         (s.first,),
@@ -266,7 +270,8 @@ def _still(s: Symptoms) -> Finding | None:
     return Finding(
         "vanishing",
         "still",
-        f"half of the layers move by less than {s.typical_update:.0e} of their weights a step; {s.stall}",
+        f"half of the layers move by less than {one_digit(s.typical_update)} of their weights a step;"
+        f" {s.stall}",
         (s.first,),
     )
 
@@ -292,8 +297,8 @@ def _time(s: Symptoms) -> Finding | None:
         return Finding(
             "exploding",
             "time-growth",
-            f"the gradient grows by {s.time_slope:.2f} decades a step back in time, {s.time_ratio:.0e}-fold;"
-            f" {s.stall}",
+            f"the gradient grows by {s.time_slope:.2f} decades a step back in time,"
+            f" {one_digit(s.time_ratio)}-fold; {s.stall}",
         )
     is_fading = s.time_slope < _SLOPE_VANISHING and s.time_ratio < _TIME_RATIO_VANISHING
     if s.stalled_for < _PLATEAU or not is_fading or (not s.knows_baseline and _may_have_learnt(s)):
@@ -301,8 +306,8 @@ def _time(s: Symptoms) -> Finding | None:
     return Finding(
         "vanishing",
         "time",
-        f"the gradient falls by {-s.time_slope:.2f} decades a step back in time, to {s.time_ratio:.0e};"
-        f" {s.stall}",
+        f"the gradient falls by {-s.time_slope:.2f} decades a step back in time,"
+        f" to {one_digit(s.time_ratio)}; {s.stall}",
     )
 
 
@@ -336,7 +341,9 @@ def _stuck(s: Symptoms) -> Finding | None:
     has_learnt_at_once = s.learnt_in_all >= (_LEARNT_AT_ONCE if s.knows_baseline else _LEARNT_BLIND)
     if not s.has_moved or may_learn_yet or s.learnt >= _STUCK or (has_learnt_at_once and not s.is_a_guess):
         return None
-    evidence = f"weights move by {s.typical_update:.0e} a step, and nothing was learnt since the first steps"
+    evidence = (
+        f"weights move by {one_digit(s.typical_update)} a step, and nothing was learnt since the first steps"
+    )
     long = _LONG_STEPS if math.isnan(s.time_ratio) else _LONG_STEPS_IN_TIME
     if not s.knows_baseline and s.learnt_in_all >= _STUCK and s.typical_update < _HOT:
         return None
