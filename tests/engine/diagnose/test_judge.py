@@ -95,7 +95,7 @@ def test_small_steps_that_somebody_asked_for_are_not_a_vanishing_gradient(settin
 
 
 def test_a_run_that_ends_in_nan_says_so_and_stays_so() -> None:
-    changes, verdict = judged_run("charlm-rnn", 40, lr=1.0, options={"activation": "relu"})
+    changes, verdict = judged_run("charlm-rnn", 40, lr=100.0, options={"activation": "relu"})
     assert changes[-1] == "non-finite"
     assert verdict.evidence.startswith("at step ")
     assert "layers is not finite" in verdict.evidence
