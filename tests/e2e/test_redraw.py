@@ -13,8 +13,8 @@ from tests.e2e.terminal import VGRAD_TUI, Terminal
 
 SMALL = ("charlm-rnn", "--set", "hidden=32", "--set", "seq_len=16", "--batch-size", "4", "--eval-every", "50")
 REDRAW = "\x0c"  # ctrl+l
-SETTLED_S = 0.3
-"""Longer than the longest pause between two looks at what a key has done."""
+SETTLED_S = 1.0
+"""As long as the longest pause between two looks of the screen at its run: what they draw counts, too."""
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 PAGE_DOWN, ENTER, ESCAPE = "\x1b[6~", "\r", "\x1b"
 NO_DIALOG = r"(?s)\A(?!.*╭)"
@@ -104,4 +104,4 @@ def redraw(terminal: Terminal, num_cells: int) -> None:
     before = terminal.num_bytes
     terminal.press(REDRAW)
     terminal.wait_for_bytes(before + num_cells // 2)
-    terminal.wait_until_idle(SETTLED_S / 2)
+    terminal.wait_until_idle(0.4)
