@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from dataclasses import dataclass
 from functools import reduce
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,21 +11,13 @@ import torch
 from torch import Tensor
 
 from vgrad.errors import ConfigError
+from vgrad.gradients.gathered import MANY, GatheredTensors, largest, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
-# On a CPU a call per tensor costs more than reading a small tensor does, so tensors up to this many entries
-# are copied together by shape and reduced in one call, where there are several of one shape. Measured between
-# a backward pass and an optimizer step: 4 % of a training step against 6 % with a call each for 102 tensors,
-# half of them with 4,096 entries; 0.4 us a tensor against 1.7 us for 1,000 tensors of 256 entries.
-SMALL = 4096
-MANY = 16
-# They are copied to the same few entries again and again, which so stay in the cache: 128 KiB of
-# float32, beside which the gradients themselves stay there for the optimizer.
-_SCRATCH = 2**15
 # Each square that underflows is wrong by `_underflow_error` at most, so those of n entries by n times that.
 # A norm this many times above the square root of that loses less than 5e-6 of its value.
 _SAFE = 320
@@ -96,42 +85,6 @@ class NormPlan:
         return is_true
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chunk:
-    """Small tensors of one shape that are read together.
-
-    Attributes:
-        indices: Which of all tensors they are.
-        pick: Picks them out of all tensors.
-        copies: Where they are copied to, one after the other along their first dimension.
-        rows: The same entries, ``(num, size)``.
-        norms: Where their norms go, ``(num,)``.
-    """
-
-    indices: Sequence[int]
-    pick: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
-    copies: Tensor
-    rows: Tensor
-    norms: Tensor
-
-    def gather(self, tensors: Sequence[Tensor]) -> None:
-        """Copy them into `rows`.
-
-        Raises:
-            RuntimeError: If they do not have the sizes that the plan was made for.
-        """
-        torch.cat(self.pick(tensors), out=self.copies)
-        if self.copies.numel() != self.rows.numel():  # torch has given ``copies`` another size
-            raise RuntimeError("gradients have other shapes than those that the plan was made for")
-
-    def gather_some(self, tensors: Sequence[Tensor], positions: Sequence[int]) -> Tensor:
-        """Copy those at some positions of the chunk, after `gather` of the same ones: a row each."""
-        own = self.pick(tensors)
-        rows = self.rows[: len(positions)]
-        torch.cat([own[position] for position in positions], out=rows.view(-1, *own[0].shape[1:]))
-        return rows
-
-
 class _HostPlan:
     """Reads norms on a CPU, where the number of different calls decides what reading costs.
 
@@ -145,7 +98,7 @@ class _HostPlan:
         self._norm_dtype = norm_dtype
         # A dtype, though it is the tensors' own, makes the call slower.
         self._wider = None if {tensor.dtype for tensor in tensors} == {norm_dtype} else norm_dtype
-        alone, chunks = _chunks(tensors, varying)
+        alone, chunks = split(tensors, varying=varying)
         order = alone + [index for chunk in chunks for index in chunk]
         found = torch.empty(len(order), dtype=norm_dtype, device="cpu")
         self.alone = alone
@@ -158,23 +111,18 @@ class _HostPlan:
         sizes = [_LARGEST if i in varying else tensor.numel() for i, tensor in enumerate(tensors)]
         self._floors = [_SAFE * math.sqrt(size * error) for size in sizes]
         self._highest_floor = max(self._floors)
-        self._chunks: list[_Chunk] = []
-        scratch = torch.empty(_SCRATCH, dtype=norm_dtype, device="cpu")
-        start = len(alone)
-        for chunk in chunks:
-            shape, size = tensors[chunk[0]].shape, tensors[chunk[0]].numel()
-            rows = scratch[: len(chunk) * size].view(len(chunk), size)
-            norms = found[start : start + len(chunk)]
-            copies = rows.view(len(chunk) * shape[0], *shape[1:])
-            self._chunks.append(_Chunk(chunk, itemgetter(*chunk), copies, rows, norms))
-            start += len(chunk)
+        self._gathered = GatheredTensors(tensors, chunks, found[len(alone) :]) if chunks else None
 
     def read(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.floating], float]:
         """As `NormPlan.read_on_host`."""
-        if not self._chunks:
+        if self._gathered is None:
             norms = self._found = torch.stack(self._norms_of(tensors)).numpy()
         else:
-            norms = self._read_in_chunks(tensors)
+            if self.alone:
+                alone = self._norms_of([tensors[index] for index in self.alone])
+                torch.stack(alone, out=self._alone_norms)
+            self._gathered.read(tensors)
+            norms = self._found[self._positions]
         values = norms.tolist()
         norm = math.hypot(*values)
         if not math.isfinite(norm) or min(values) < self._highest_floor:
@@ -189,14 +137,6 @@ class _HostPlan:
                 raise RuntimeError("gradients have other dtypes than those that the plan was made for")
             return norms
         return torch._foreach_norm(list(tensors), 2, dtype=self._wider)
-
-    def _read_in_chunks(self, tensors: Sequence[Tensor]) -> NDArray[np.floating]:
-        if self.alone:
-            torch.stack(self._norms_of([tensors[index] for index in self.alone]), out=self._alone_norms)
-        for chunk in self._chunks:
-            chunk.gather(tensors)
-            torch.linalg.vector_norm(chunk.rows, 2, 1, out=chunk.norms)
-        return self._found[self._positions]
 
     def _read_again(
         self, tensors: Sequence[Tensor], norms: list[float]
@@ -218,29 +158,17 @@ class _HostPlan:
         """The norms of some of the tensors, read in float64."""
         if self._norm_dtype is torch.float64:  # squares in float64 are what was lost
             return [exact_norm(tensors[index]) for index in indices]
-        if len(indices) < MANY or not self._chunks:
+        if len(indices) < MANY or self._gathered is None:
             return _in_float64([tensors[index] for index in indices])
         wanted = set(indices)
         alone = [index for index in self.alone if index in wanted]
         exact = dict(zip(alone, _in_float64([tensors[index] for index in alone]), strict=True))
-        for chunk in self._chunks:
-            own = [position for position, index in enumerate(chunk.indices) if index in wanted]
-            if own:
-                found = _norms_of_rows(chunk.gather_some(tensors, own))
-                exact.update(zip([chunk.indices[position] for position in own], found, strict=True))
+        exact |= self._gathered.read_exactly(tensors, wanted)
         return [exact[index] for index in indices]
 
 
 def _in_float64(tensors: list[Tensor]) -> list[float]:
     return torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float64)).tolist() if tensors else []
-
-
-def _norms_of_rows(rows: Tensor) -> list[float]:
-    """The norm of each row, in float64; most often they are all zero, which is found out faster."""
-    if _largest(rows) == 0:
-        return [0.0] * len(rows)
-    norms: list[float] = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float64).tolist()
-    return norms
 
 
 def _underflow_error(dtype: torch.dtype) -> float:
@@ -254,42 +182,14 @@ def _underflow_error(dtype: torch.dtype) -> float:
     return smallest if is_flushed else smallest * torch.finfo(dtype).eps
 
 
-def _chunks(tensors: Sequence[Tensor], varying: Collection[int]) -> tuple[list[int], list[list[int]]]:
-    """Indices of the tensors to read alone, and those of each chunk to read together: small, of one shape."""
-    alone: list[int] = []
-    chunks: list[list[int]] = []
-    same_shape: dict[tuple[torch.dtype, torch.Size], list[int]] = defaultdict(list)
-    for index, tensor in enumerate(tensors):
-        if index in varying or not tensor.dim() or tensor.numel() > SMALL:
-            alone.append(index)
-        else:
-            same_shape[tensor.dtype, tensor.shape].append(index)
-    for (_, shape), indices in same_shape.items():
-        if len(indices) < MANY:
-            alone += indices
-            continue
-        num = _SCRATCH // max(1, shape.numel())
-        chunks += [indices[start : start + num] for start in range(0, len(indices), num)]
-    lonely = [chunk for chunk in chunks if len(chunk) == 1]  # itemgetter would give no tuple
-    return sorted([*alone, *(index for [index] in lonely)]), [chunk for chunk in chunks if len(chunk) > 1]
-
-
 def exact_norm(tensor: Tensor) -> float:
     """Return the L2 norm of one tensor, right for all finite entries of any floating dtype.
 
     Costs a transfer to the host, and a second read unless all entries are zero.
     """
-    largest = _largest(tensor)
-    if largest == 0 or not math.isfinite(largest):
-        return largest
+    max_entry = largest(tensor)
+    if max_entry == 0 or not math.isfinite(max_entry):
+        return max_entry
     if tensor.dtype is not torch.float64:
         return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
-    return largest * float(torch.linalg.vector_norm(tensor / largest))
-
-
-def _largest(tensor: Tensor) -> float:
-    """The largest magnitude among the entries, NaN if there is one; 0 if there are no entries."""
-    if not tensor.numel():
-        return 0.0
-    low, high = torch.aminmax(tensor)  # abs().max() would copy the tensor
-    return max(-float(low), float(high))
+    return max_entry * float(torch.linalg.vector_norm(tensor / max_entry))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from vgrad.gradients.gathered import MANY
 from vgrad.gradients.gradient_reader import GradientReader
 from vgrad.gradients.layers import find_layers
-from vgrad.gradients.norms import MANY
 
 
 def test_a_gradient_that_turns_sparse_or_dense_is_noticed_though_nobody_reads_a_norm() -> None:

@@ -11,8 +11,9 @@ from tests.engine.toys import grads_of
 from torch import Tensor, nn
 
 from vgrad.errors import ConfigError
-from vgrad.gradients import norms as norms_module
-from vgrad.gradients.norms import MANY, SMALL, NormPlan
+from vgrad.gradients import gathered
+from vgrad.gradients.gathered import MANY, SMALL
+from vgrad.gradients.norms import NormPlan
 
 SIZES = [0, 1, 2, 64, 64, 1000, SMALL - 1, SMALL, SMALL + 1, 2 * SMALL]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -22,7 +23,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 def how_small_tensors_are_read(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every law holds both ways; a few tensors of one shape are read one by one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(norms_module, "MANY", request.param)
+        patch.setattr(gathered, "MANY", request.param)
         yield
 
 
