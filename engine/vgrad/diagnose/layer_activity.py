@@ -39,8 +39,13 @@ class LayerActivity(JudgePart):
 
     def observe(self, grad_norms: NDArray[np.float32]) -> None:
         """Take the finite norms of one step into account, shape ``(num_layers,)``."""
+        is_all_used = self._num_used == len(self.ever)
+        if is_all_used and np.count_nonzero(grad_norms) == len(self.ever):
+            self.zero_steps[:] = 0  # as nearly every step: what follows would come to the same
+            self.last_norm[:] = grad_norms
+            return
         gets_some = grad_norms > 0
-        if self._num_used < len(self.ever):
+        if not is_all_used:
             is_new = gets_some & ~self.ever
             if is_new.any():
                 self.first_norm[is_new] = grad_norms[is_new]

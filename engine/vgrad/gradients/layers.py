@@ -48,12 +48,12 @@ class Layers:
         return int(self.starts[index]), int(stop)
 
     def reduce(self, norms: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Join L2 norms per parameter, ``(num_params,)``, into norms per layer, ``(num_layers,)``."""
+        """Join L2 norms per parameter, ``(..., num_params)``, into norms per layer, ``(..., num_layers)``."""
         with np.errstate(over="ignore"):  # norms of float64 may be infinite as float32
             if len(self.starts) == len(self.params):
                 return norms.astype(np.float32)
             squares = np.square(norms, dtype=np.float64)  # float32 squares would overflow from 2e19 on
-            return np.sqrt(np.add.reduceat(squares, self.starts)).astype(np.float32)
+            return np.sqrt(np.add.reduceat(squares, self.starts, axis=-1)).astype(np.float32)
 
 
 def find_layers(

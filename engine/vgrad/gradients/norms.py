@@ -122,7 +122,7 @@ class _HostPlan:
                 alone = self._norms_of([tensors[index] for index in self.alone])
                 torch.stack(alone, out=self._alone_norms)
             self._gathered.read(tensors)
-            norms = self._found[self._positions]
+            norms = self._found.take(self._positions)  # a new array
         values = norms.tolist()
         norm = math.hypot(*values)
         if not math.isfinite(norm) or min(values) < self._highest_floor:

@@ -46,14 +46,14 @@ class HeldParams:
     @property
     def have_changed(self) -> bool:
         """Whether some were added, removed, replaced or unfrozen since `find_layers`. Asked at every step."""
-        groups = self._groups()
-        if len(groups) != len(self._held):
+        groups, held = self._groups(), self._held
+        if len(groups) != len(held):
             return True
-        for group, held in zip(groups, self._held, strict=True):
-            params = group["params"]
-            if len(params) != len(held) or not all(map(operator.is_, params, held)):
+        for index, group in enumerate(groups):
+            params, before = group["params"], held[index]
+            if len(params) != len(before) or not all(map(operator.is_, params, before)):
                 return True
-        return any(param.requires_grad for param in self._frozen)
+        return bool(self._frozen) and any(param.requires_grad for param in self._frozen)
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]

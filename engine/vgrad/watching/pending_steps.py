@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _NUM_LEFT = 1
 # Steps that may be kept back to be handed over together; bounds how far a host can run ahead of its device.
 _MOST_KEPT = 32
+_NO_NORMS = np.zeros(0, dtype=np.float32)
+_NO_NORMS.flags.writeable = False  # many records share it
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes twice as long to make, once a step
@@ -100,10 +102,16 @@ class PendingSteps:
             return []
         pending = self._steps
         self._taken_s = time.perf_counter()
-        finished = []
+        records: list[partial[StepRecord]] = []
+        norms: list[NDArray[np.floating]] = []
         while pending and (wait or pending[0].copy.is_here or len(pending) > _NUM_LEFT):
-            finished.append(self._record_of(pending.popleft()))
-        return finished
+            record, of_params = self._read(pending.popleft())
+            records.append(record)
+            norms.append(of_params)
+        if not records:
+            return []
+        of_layers = self._layers.reduce(np.array(norms))  # of all steps at once: a third of the time
+        return [record(grad_norms=row) for record, row in zip(records, of_layers, strict=True)]
 
     def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
         """Read ``copy``. A device that is behind the host is waited for here: that is time of its steps."""
@@ -114,8 +122,8 @@ class PendingSteps:
         self._waited_s += time.perf_counter() - begin
         return values
 
-    def _record_of(self, pending_step: PendingStep) -> StepRecord:
-        """Turn the numbers of a step into its record."""
+    def _read(self, pending_step: PendingStep) -> tuple[partial[StepRecord], NDArray[np.floating]]:
+        """The record of a step, without the norms of its layers; and the norms of its parameters."""
         (norm, *steering), values = self._arrived(pending_step.copy)
         arrived = {name: steering.pop() for name in reversed(pending_step.coming)}
         loss = arrived.get("loss", pending_step.loss)
@@ -133,16 +141,17 @@ class PendingSteps:
         if pending_step.measured.indices:
             step = pending_step.record.keywords["step"]
             self._probe.store(step, pending_step.measured, values[num_norms:])
-        return pending_step.record(
+        record = partial(
+            pending_step.record,
             loss=loss,
             grad_norm=norm,
             applied_norm=steering[-1] if steering else norm,
-            grad_norms=self._layers.reduce(norms),
-            link_norms=np.array(steering, dtype=np.float32),
+            link_norms=np.array(steering, dtype=np.float32) if steering else _NO_NORMS,
             microbatch_square=arrived.get("square", math.nan),
             skipped=pending_step.skipped or arrived.get("found_inf", 0.0) > 0,
             loss_scale=arrived.get("scale", pending_step.loss_scale),
         )
+        return record, norms
 
 
 def _before_loop_clip(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -187,6 +188,18 @@ def test_what_is_not_finite_stays_visible_and_spoils_no_other_layer(size: int, b
     assert math.isnan(spoilt) if math.isnan(bad) else spoilt == math.inf
     assert (first, last) == pytest.approx((math.sqrt(size), 3.0))
     assert not math.isfinite(float(grads_of(tensors).norm()))
+
+
+@pytest.mark.parametrize("entry", [1e30, 1e-30, math.inf, math.nan])
+@pytest.mark.parametrize("size", [8, 4096])
+def test_numpy_neither_warns_nor_raises_whatever_the_program_has_told_it(size: int, entry: float) -> None:
+    tensors = [torch.ones(size) for _ in range(2 * MANY)]
+    tensors[MANY] = torch.full((size,), entry)
+    with np.errstate(all="raise"):  # else a warning, which pytest makes an error
+        norms, _ = NormPlan(tensors).read(tensors)
+    others = norms[torch.arange(len(tensors)) != MANY]
+    assert others.tolist() == pytest.approx([math.sqrt(size)] * len(others))
+    assert float(norms[MANY]) == pytest.approx(math.sqrt(size) * entry, nan_ok=True)
 
 
 def test_squares_that_half_precision_cannot_hold_are_no_obstacle() -> None:

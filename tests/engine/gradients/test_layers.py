@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from vgrad.errors import ConfigError
-from vgrad.gradients.layers import find_layers
+from vgrad.gradients.layers import Layers, find_layers
 
 
 class Tied(nn.Module):
@@ -85,6 +87,25 @@ def test_norms_of_parameters_join_into_norms_of_layers() -> None:
     joined = layers.reduce(np.array([3.0, 4.0, 2.0], dtype=np.float32))
     assert joined.dtype == np.float32
     assert joined.tolist() == [5.0, 2.0]
+
+
+@given(
+    st.integers(1, 60),
+    st.sets(st.integers(1, 59), max_size=12),
+    st.integers(1, 9),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_norms_of_several_steps_join_to_the_same_bits_as_those_of_each(
+    num_params: int, starts: set[int], num_steps: int, seed: int
+) -> None:
+    params = tuple(nn.Parameter(torch.ones(1)) for _ in range(num_params))
+    first = np.array([0, *sorted(start for start in starts if start < num_params)])
+    names = tuple(map(str, first))
+    layers = Layers(names, params, first, (1,) * len(first), tuple(map(str, range(num_params))), frozenset())
+    norms = np.float32(10.0) ** np.random.default_rng(seed).uniform(-30, 30, (num_steps, num_params))
+    of_steps = layers.reduce(norms.astype(np.float32))
+    for row, joined in zip(norms.astype(np.float32), of_steps, strict=True):
+        np.testing.assert_array_equal(layers.reduce(row), joined)
 
 
 def test_joining_neither_overflows_nor_hides_what_is_not_finite() -> None:
