@@ -46,17 +46,13 @@ bench-quick: $(DEV_STAMP)  ## the same, shortened: a minute or two, wider spread
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 clean:  ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist .venv.lock
 
 $(RUN_STAMP): $(NEEDS)
-	@$(SET_UP)
-	$(INSTALL) -e '.[demos]'
-	@touch $@
+	@$(call INSTALLED,demos,$@)
 
 $(DEV_STAMP): $(NEEDS)
-	@$(SET_UP)
-	$(INSTALL) -e '.[dev]'
-	@touch $(RUN_STAMP) $@
+	@$(call INSTALLED,dev,$(RUN_STAMP) $@)
 
 # Make the environment, or make it again where it is half made or too old.
 define SET_UP
@@ -64,4 +60,13 @@ $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/
 	if [ -z "$(PYTHON)" ]; then echo "vgrad-tui needs Python 3.11 or newer: install it, or name it: make PYTHON=..." >&2; exit 1; fi; \
 	echo "making $(VENV) with $(PYTHON); torch is large, the first time takes some minutes"; \
 	$(PYTHON) -m venv --clear $(VENV); }
+endef
+
+# Install the package with an extra, $(1), and touch the stamps, $(2). Where several `make` run at once, one does it
+# and the others wait. The lock is on an open file, so it ends with this shell, however that ends.
+define INSTALLED
+exec 9>.venv.lock; $(or $(PYTHON),$(BIN)/python) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' 2>/dev/null; \
+	is_old=; for need in $(NEEDS); do for stamp in $(2); do [ "$$stamp" -nt "$$need" ] || is_old=1; done; done; \
+	[ -n "$$is_old" ] || exit 0; \
+	{ $(SET_UP); } && $(INSTALL) -e '.[$(1)]' && touch $(2)
 endef
