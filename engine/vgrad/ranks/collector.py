@@ -113,7 +113,8 @@ class RankCollector:
                     self._report_problem(rank, words)
                 store.set(heard_key(rank), "1")
                 is_news = True
-        is_news |= self._report_gone(gone) | self._look_for_missing()
+        self._report_gone(gone)
+        self._look_for_missing()
         self._look_for_non_finite()
         self._look_for_silence()
         if is_news:
@@ -151,22 +152,20 @@ class RankCollector:
             if each.host == self._host and self._is_expected(each) and self._ends.has_ended(each.pid)
         ]
 
-    def _report_gone(self, gone: Sequence[int]) -> bool:
-        """Whether the processes of some of these ranks have ended without a report."""
-        silent = [rank for rank in gone if self._is_expected(self._ranks[rank])]
-        for rank in silent:
-            self._report_problem(rank, _GONE)
-            _log.error("rank %d: %s", rank, _GONE)
-        return bool(silent)
+    def _report_gone(self, gone: Sequence[int]) -> None:
+        """Report which of these ranks have not said how their process has ended."""
+        for rank in gone:
+            if self._is_expected(self._ranks[rank]):
+                self._report_problem(rank, _GONE)
+                _log.error("rank %d: %s", rank, _GONE)
 
-    def _look_for_missing(self) -> bool:
-        """Whether a rank has not been heard of though it should have been."""
+    def _look_for_missing(self) -> None:
+        """Report which ranks have not been heard of though they should have been."""
         if time.time() - self._began_s < _MISSING_S:
-            return False
-        missing = [each for each in self._ranks if not each.pid and not each.problem]
-        for each in missing:
-            self._report_problem(each.rank, "it is not watched")
-        return bool(missing)
+            return
+        for each in self._ranks:
+            if not each.pid and not each.problem:
+                self._report_problem(each.rank, "it is not watched")
 
     def _look_for_silence(self) -> None:
         """Whether the ranks stand still: one waits for another that does not come."""
@@ -185,4 +184,7 @@ class RankCollector:
     def _report_problem(self, rank: int, words: str) -> None:
         self._ranks[rank] = replace(self._ranks[rank], problem=words)
         self._problems.append(f"rank {rank}: {words}")
+        self._hub.publish_ranks(
+            tuple(self._ranks)
+        )  # first: whoever reads the notice finds it in the list, too
         self._hub.notify(RankReported(self._ranks[rank].step, rank, words))

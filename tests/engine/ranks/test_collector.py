@@ -18,7 +18,7 @@ from tests.waiting import until
 
 from vgrad.errors import ConfigError
 from vgrad.events.hub import Hub
-from vgrad.events.notices import RankReported
+from vgrad.events.notices import Notice, NoticeBody, RankReported
 from vgrad.events.rank_stats import RankStats, write_ranks
 from vgrad.ranks import collector, meeting
 from vgrad.ranks.collector import RankCollector
@@ -27,12 +27,30 @@ from vgrad.ranks.meeting import require_all_ranks
 from vgrad.ranks.report import end_key, report_key
 
 
+class ObservedHub(Hub):
+    """A hub that remembers which problems its readers could see as each notice came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visible: set[str] = set()
+        self.hidden: list[str] = []
+
+    def publish_ranks(self, ranks: tuple[RankStats, ...]) -> None:
+        super().publish_ranks(ranks)
+        self.visible = {each.problem for each in ranks}
+
+    def notify(self, body: NoticeBody, **how: Any) -> Notice:
+        if isinstance(body, RankReported) and body.what not in self.visible:
+            self.hidden.append(body.what)
+        return super().notify(body, **how)
+
+
 class Ranks:
     """A store with a collector that reads it."""
 
     def __init__(self, size: int) -> None:
         self.store: Any = dist.HashStore()  # type: ignore[attr-defined]
-        self.hub = Hub()
+        self.hub = ObservedHub()
         self.cursor = self.hub.cursor()
         self.said: list[RankReported] = []
         self.collector = RankCollector(
@@ -96,6 +114,7 @@ def test_a_rank_that_is_not_heard_of_and_one_whose_process_is_gone(monkeypatch: 
         (1, "its process ha"),
         (2, "it is not watc"),
     }
+    assert not group.hub.hidden, "whoever reads the notice finds the problem in the list of ranks, too"
 
 
 def test_who_is_behind_is_said_when_all_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import os
 import random
 import re
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.engine.store.recorded import STEP_S, ended, record, story
 from tests.tui.driving import line_with, screen_lines
+from tests.waiting import until
 
 from vgrad.controls.controls import Pause, Set
 from vgrad.errors import DataError
+from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded, VerdictChanged
+from vgrad.events.rank_stats import RankStats
 from vgrad.events.verdict import Verdict
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.run_history import RunHistory
+from vgrad.store.attached_run import AttachedRun
+from vgrad.store.database import open_to_write
 from vgrad.store.folder import RunFolder
 from vgrad.store.non_finite import where_non_finite_began
 from vgrad.store.reader import RunReader
 from vgrad.store.replayed_run import ReplayedRun
+from vgrad.store.writer import Writer
 from vgrad_tui.app.replay_app import ReplayApp
 
 STEPS = 3000
@@ -122,6 +129,19 @@ def test_a_killed_run_opens_at_its_last_step_and_says_what_is_known() -> None:
     assert history.step == 200 and history.phase == "failed" and not run.is_playing
     assert history.ended is not None and "without a word" in str(history.ended.error)
     assert history.ended.traceback_text == "Killed"
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_the_rank_whose_end_has_ended_the_others_is_named(is_attached: bool) -> None:
+    folder = record(RunFolder.create("killed"), 200, LAYERS)
+    unwatched = RankStats(1, problem="it is not watched")  # no reason for an end
+    ranks = (RankStats(0, "here", 10), unwatched, RankStats(2, "here", 12, problem="gone"))
+    with closing(open_to_write(folder.database)) as connection:
+        Writer(connection).write(Batch(ranks=ranks))
+    history = RunHistory()
+    with closing(AttachedRun(folder)) if is_attached else nullcontext(ReplayedRun(folder)) as run:
+        until(lambda: history.take(run.drain()) or history.ended is not None)
+    assert history.ended is not None and history.ended.error == "rank 2: gone"
 
 
 def test_where_non_finite_values_began_is_said(folder: RunFolder) -> None:

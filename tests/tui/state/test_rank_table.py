@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vgrad.events.rank_stats import RankStats
-from vgrad_tui.state.rank_table import rank_rows, slowest_rank
+from vgrad_tui.state.rank_table import rank_findings, rank_table, slowest_rank
 
 
 def rank(number: int, **known: object) -> RankStats:
@@ -12,7 +12,9 @@ def rank(number: int, **known: object) -> RankStats:
 
 
 def text(ranks: list[RankStats]) -> str:
-    return "\n".join("".join(piece for piece, _ in row) for row in rank_rows(ranks))
+    return "\n".join(
+        "".join(piece for piece, _ in row) for row in [*rank_findings(ranks), *rank_table(ranks)]
+    )
 
 
 def test_the_rank_that_waits_least_is_the_slowest_if_that_is_clear() -> None:

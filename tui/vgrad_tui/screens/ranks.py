@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from vgrad_tui.draw.runs import wrapped
 from vgrad_tui.screens.dialog import Dialog
-from vgrad_tui.state.rank_table import rank_rows
+from vgrad_tui.state.rank_table import rank_findings, rank_table
 from vgrad_tui.state.run_state import State
 from vgrad_tui.widgets.lines import ROLE_CLASSES, Lines
 
@@ -40,9 +40,9 @@ class RanksScreen(Dialog[bool]):
 
     def refresh_view(self) -> None:
         """Show what is new."""
-        rows = rank_rows(self._state.ranks)
         lines = self.query_one(Lines)
-        if not self._state.ranks:  # words that say so, no table
-            rows = [line for row in rows for line in wrapped(row, lines.size.width)]
+        ranks, width = self._state.ranks, lines.size.width
+        findings = [line for row in rank_findings(ranks) for line in wrapped(row, width)]
+        rows = [*findings, *rank_table(ranks)]
         lines.styles.height = len(rows)
         lines.show(rows)

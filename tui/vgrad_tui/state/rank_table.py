@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vgrad_tui.draw.numbers import count, number, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vgrad.events.rank_stats import RankStats
+
+Row = Sequence[tuple[str, str]]
 
 _CLEARLY = 0.1  # of a step, by which waits must differ before one rank is called the slowest
 _MARKS_WIDTH = 24
+_ONE_PROCESS = (
+    "this run has one process; of several, each has a row here from its first step on",
+    "to watch several: vgrad-tui watch --nproc-per-node 2 train.py",
+)
 _HEAD = f"{'rank':<6}{'step':>9}{'a step':>9}{'waits':>9}{'own ‖g‖':>10}{'loss':>9}  not finite"
 
 
-def rank_rows(ranks: Sequence[RankStats]) -> list[Sequence[tuple[str, str]]]:
-    """What is to be said of all ranks, then a row for each, in pieces of text with their roles."""
+def rank_findings(ranks: Sequence[RankStats]) -> list[Row]:
+    """What is to be said of all ranks, a row for each sentence, in pieces of text with their roles."""
     if not ranks:
-        return [
-            [("this run has one process; of several, each has a row here from its first step on", "dim")],
-            [("to watch several: vgrad-tui watch --nproc-per-node 2 train.py", "dim")],
-        ]
+        return [[(words, "dim")] for words in _ONE_PROCESS]
+    return [[finding] for finding in _findings(ranks, slowest_rank(ranks))]
+
+
+def rank_table(ranks: Sequence[RankStats]) -> list[Row]:
+    """A row for each rank, below one with their names; none where there are no ranks."""
+    if not ranks:
+        return []
     slowest = slowest_rank(ranks)
-    rows: list[Sequence[tuple[str, str]]] = [[(words, role)] for words, role in _findings(ranks, slowest)]
     several_hosts = len({each.host for each in ranks if each.pid}) > 1
-    rows += [[("", "text")], [(_HEAD, "title")]]
+    rows: list[Row] = [[("", "text")], [(_HEAD, "title")]]
     for each in ranks:
         marks = _marks(each, slowest)
         gap = " " * max(1, _MARKS_WIDTH - sum(len(text) for text, _ in marks))
