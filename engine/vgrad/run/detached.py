@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vgrad.errors import ConfigError, DataError
+from vgrad.errors import ConfigError, DataError, VgradError
 from vgrad.events.notices import RunEnded, RunStarted
 from vgrad.store.folder import RunFolder, cannot_be_kept
 from vgrad.store.reader import RunReader
@@ -122,5 +122,14 @@ def _origin(folder: RunFolder) -> Resumption | None:
     return Resumption.of(RunFolder.find(origin.pop("run")), **origin)
 
 
+def _main(*paths: str) -> int:
+    """Train, and print why where that makes no sense: the words are for whoever asked for the run."""
+    try:
+        return train_in_folder(*map(Path, paths))
+    except VgradError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+
+
 if __name__ == "__main__":
-    sys.exit(train_in_folder(*map(Path, sys.argv[1:])))
+    sys.exit(_main(*sys.argv[1:]))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
 from vgrad.controls.controls import Pause
+from vgrad.errors import ConfigError
 from vgrad.events.run_info import Parent
 from vgrad.run.attached_screen import AttachedScreen
 from vgrad.run.recording import recorded
@@ -56,6 +57,7 @@ class RewindableRun:
         self._session = session
         self._title = title
         self._records = record
+        self._keeps_refused = folder is not None  # whoever made that folder looks there for the reason
         self._on_problem = on_problem
         self._lock = threading.Lock()
         self._is_stopping = False
@@ -126,9 +128,19 @@ class RewindableRun:
             self._recording.close()
             if self.folder is not None:
                 self.folder = self.folder.settled()
+            if session.was_refused and not self._keeps_refused:
+                self._remove_folder()
             if not self._go_on_from(session):
                 return
+            self._keeps_refused = True  # the run before has its name as that of its successor
             self._record()
+
+    def _remove_folder(self) -> None:
+        """Leave no run behind where the settings made no sense: none has begun, and the error says why."""
+        if self.folder is not None:
+            with suppress(OSError, ConfigError):
+                self.folder.remove()
+            self.folder = None
 
     def _record(self) -> None:
         """Enter the folder of the newest session."""

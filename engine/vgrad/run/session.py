@@ -79,6 +79,7 @@ class Session:
 
     Attributes:
         exception: What ended the training, once it has failed.
+        was_refused: Whether it failed before its trainer was built, for what was asked for makes no sense.
         rewound_to: The step that somebody has rewound it to, which ended it; None where nobody has.
         was_paused: Whether it was paused then.
         prepare_rewind: Called before it is rewound; where it raises `OSError` or `VgradError`, the rewind
@@ -102,6 +103,7 @@ class Session:
         self._ending = threading.Lock()
         self._has_reported_end = False
         self.exception: BaseException | None = None
+        self.was_refused = False
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
@@ -194,6 +196,7 @@ class Session:
             reason = self._train(trainer)
         except BaseException as error:  # noqa: BLE001  # it is reported, not hidden
             self.exception = error
+            self.was_refused = isinstance(error, VgradError) and callable(trainer)
             if isinstance(error, VgradError):  # its message says all that there is to say
                 self._report_end(self._totals.ended("failed", str(error)))
             else:

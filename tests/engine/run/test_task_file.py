@@ -14,8 +14,12 @@ import vgrad
 from vgrad.config import RunConfig
 from vgrad.errors import ConfigError, RecipeError
 from vgrad.events.notices import CommandApplied
+from vgrad.run.detached import start
+from vgrad.run.headless import run_headless
 from vgrad.run.session import Session
 from vgrad.run.task_file import require_source, traceback_of
+from vgrad.store.folder import all_runs
+from vgrad.store.listing import look
 from vgrad.train.state import TrainerState
 
 TASK = '''
@@ -178,6 +182,18 @@ def test_a_file_that_is_not_there_is_told_apart_from_a_recipe(
         with pytest.raises(RecipeError, match=message):
             require_source(RunConfig.make(recipe=recipe))
     require_source(RunConfig.make(recipe="my_task.py:build"))
+
+
+def test_what_makes_no_sense_leaves_no_run_behind_and_what_fails_does(path: Path) -> None:
+    config = RunConfig(recipe=str(path), steps=2, options={"widht": 8})
+    with pytest.raises(ConfigError, match="no option 'widht'; did you mean 'width'"):
+        run_headless(config, stdout=None, stderr=None)
+    with pytest.raises(ConfigError, match="no option 'widht'; did you mean 'width'") as caught:
+        start(config)
+    assert "Traceback" not in str(caught.value)
+    assert not all_runs()
+    assert run_headless(RunConfig(recipe=f"{path}:fails", steps=2), stdout=None, stderr=None) == 1
+    assert [look(run).status for run in all_runs()] == ["failed"]
 
 
 def test_a_training_script_is_refused_before_it_runs(tmp_path: Path) -> None:
