@@ -77,6 +77,7 @@ def test_a_script_is_watched_steered_left_found_again_and_interrupted(script: Pa
         terminal.wait_for(r"● training +step [\d,]+")
         terminal.press("Q")
         terminal.wait_for("End it")
+        terminal.wait_for("interrupt it, as Ctrl-C would")
         terminal.press("y")
         terminal.wait_for("stopped")
         until(lambda: folder.pid() is None)

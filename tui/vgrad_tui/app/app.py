@@ -309,12 +309,19 @@ class VgradApp(TypeAhead):
         if not self._source.outlives_screen:
             self.action_ask_quit()
         elif self._can_steer():
-            self.push_screen(StopScreen(self.state.step), self._stop)
+            self.push_screen(StopScreen(self.state.step, is_interrupted=self._interrupts), self._stop)
+
+    @property
+    def _interrupts(self) -> bool:
+        """Whether the run is a loop that is not vgrad's: it knows no stop, and gets a signal."""
+        return self.state.info is not None and bool(self.state.info.capabilities.why_not("stop"))
 
     def _stop(self, confirmed: bool | None) -> None:
         if confirmed:
             self._source.stop()
-            self.notify("stopping after this step", timeout=5)
+            self.notify(
+                "it is being interrupted" if self._interrupts else "stopping after this step", timeout=5
+            )
 
     def action_detach(self) -> None:
         """Leave, and let the run go on: in its own process, or from this state in a new one."""

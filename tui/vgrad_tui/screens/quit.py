@@ -43,15 +43,24 @@ class QuitScreen(Dialog[bool]):
 
 
 class StopScreen(QuitScreen):
-    """Asks before a run of another process is ended, for everybody who watches it."""
+    """Asks before a run of another process is ended, for everybody who watches it.
+
+    Args:
+        step: Steps that have been done.
+        is_interrupted: Whether it is a loop that knows no stop and is interrupted, wherever it is.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("Q", "dismiss(True)", "stop", show=False)]
+
+    def __init__(self, step: int, *, is_interrupted: bool) -> None:
+        super().__init__(step)
+        self._how = "interrupt it, as Ctrl-C would" if is_interrupted else "end it after this step"
 
     def compose(self) -> ComposeResult:
         """Ask."""
         text = Text.assemble(
             (f"Training runs in another process, at step {self._step:,}. End it?\n\n", ""),
-            ("y", "bold"), " or ", ("Q", "bold"), "  end it after this step\n",
+            ("y", "bold"), " or ", ("Q", "bold"), f"  {self._how}\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  let it run; q at the screen leaves it running",
         )  # fmt: skip
         with Vertical(classes="box"):
