@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.command_line import SMALL
+from tests.engine.store.recorded import record
+
+from vgrad.store.folder import RunFolder
 
 PROGRAM = str(Path(sys.executable).with_name("vgrad-tui"))
 
@@ -97,3 +100,14 @@ def test_a_command_whose_purpose_is_its_output_says_that_it_failed() -> None:
     result = shell('"$VGRAD" recipes >/dev/full')
     assert result.returncode == 1
     assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_following_a_run_ends_at_once_where_nothing_can_be_printed() -> None:
+    folder = record(RunFolder.create("alive"), 20, ("a",))
+    folder.lock()
+    try:
+        done = shell(f'"$VGRAD" tail {folder.name} --follow >&-')
+    finally:
+        folder.unlock()
+    assert done.returncode == 2
+    assert "stdout is closed" in done.stderr

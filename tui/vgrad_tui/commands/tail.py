@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
+from vgrad.errors import ConfigError
 from vgrad.printable import printable
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
     What happened before, in the runs that it goes on from, comes first. Where it is rewound, --follow goes on
     with the run that follows.
     """
+    if sys.stdout is None:  # closed: it would follow the run, in silence, to its end
+        raise ConfigError(
+            "nothing can be printed, for stdout is closed: give tail a terminal, a file or a pipe"
+        )
+
     from vgrad.store.ancestry import with_ancestors
     from vgrad.store.listing import find_run
     from vgrad.store.reader import RunReader
