@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_DIGITS = 18
-_ALONE: dict[str, Command] = {
+ALONE: dict[str, Command] = {
     "pause": Pause(),
     "resume": Resume(),
     "step": StepOnce(),
@@ -34,7 +34,8 @@ _ALONE: dict[str, Command] = {
     "undo-reinit": UndoReinit(),
     "checkpoint": SaveCheckpoint(),
 }
-WORDS = (*_ALONE, "reinit", "rewind", *(name.replace("_", "-") for name in CONTROLS))
+"""The commands without a value, by the word that says them."""
+WORDS = (*ALONE, "reinit", "rewind", *(name.replace("_", "-") for name in CONTROLS))
 """What a spoken command may begin with."""
 
 
@@ -47,10 +48,10 @@ def read_command(words: Sequence[str]) -> Command:
     if not words:
         raise ConfigError(f"say what to do: {', '.join(WORDS)}")
     first, rest = words[0].replace("_", "-"), words[1:]
-    if first in _ALONE:
+    if first in ALONE:
         if rest:
             raise ConfigError(f"{first} stands alone, got {brief(' '.join(rest))} after it")
-        return _ALONE[first]
+        return ALONE[first]
     if first not in WORDS:
         meant = did_you_mean(first, dict.fromkeys(WORDS))
         raise ConfigError(f"no command is called {brief(first)}{meant} (commands: {', '.join(WORDS)})")

@@ -15,6 +15,7 @@ from vgrad.controls.controls import (
     Stop,
     UndoReinit,
 )
+from vgrad.controls.spoken import ALONE
 from vgrad.errors import ConfigError
 from vgrad.printable import printable
 from vgrad.validation import brief
@@ -51,7 +52,8 @@ def describe(command: object) -> str:
 def describe_refusal(command: object, reason: str) -> str:
     """Name a command, once, and say why it was refused; some reasons begin with the command."""
     words = describe(command)
-    return reason if reason.startswith(f"{words}: ") else f"{words}: {reason}"
+    names = (words, *(word for word, alone in ALONE.items() if alone == command))
+    return reason if reason.startswith(tuple(f"{name}: " for name in names)) else f"{words}: {reason}"
 
 
 def _setting(name: object, value: object) -> str:

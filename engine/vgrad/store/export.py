@@ -12,7 +12,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from vgrad.controls.wording import describe
+from vgrad.controls.wording import describe, describe_refusal
 from vgrad.events.codec import notice_to_data
 from vgrad.events.notices import CommandApplied, CommandRejected, LayersChanged, RunStarted, VerdictChanged
 from vgrad.printable import printable
@@ -111,7 +111,7 @@ def _event(notice: Notice) -> Row:
         case CommandApplied(command=command):
             text = describe(command)
         case CommandRejected(command=command, reason=reason):
-            text = f"{describe(command)}: {reason}"
+            text = describe_refusal(command, reason)
         case VerdictChanged(verdict=verdict):
             text = f"{verdict.kind}: {verdict.evidence}"
         case _:

@@ -6,7 +6,8 @@ import pytest
 
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.controls import COMMANDS, Reinit, Rewind, Set
-from vgrad.controls.spoken import WORDS, read_command
+from vgrad.controls.spoken import ALONE, WORDS, read_command
+from vgrad.controls.wording import describe, describe_refusal
 from vgrad.errors import ConfigError
 
 
@@ -47,3 +48,11 @@ def test_every_control_can_be_set_by_its_text(name: str) -> None:
 def test_what_makes_no_sense_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_command(words)
+
+
+@pytest.mark.parametrize("word", ALONE)
+def test_a_refusal_names_its_command_once(word: str) -> None:
+    command = ALONE[word]
+    assert describe_refusal(command, f"{word}: not here") == f"{word}: not here"
+    assert describe_refusal(command, f"{describe(command)}: not here") == f"{describe(command)}: not here"
+    assert describe_refusal(command, "not here") == f"{describe(command)}: not here"
