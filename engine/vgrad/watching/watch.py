@@ -89,6 +89,7 @@ class Watch:
             joins_midway=joins_midway,
         )
         self._parts: tuple[Callable[[], WatchedPart | None], ...] = ()
+        self._most_steps = 0  # of the parts that are watched no more
         self._totals: list[Totals] = []
         self._adding = threading.RLock()  # several threads may train
         self._late: deque[Sequence[StepRecord]] = deque()  # steps of parts that are gone
@@ -136,6 +137,7 @@ class Watch:
             self._report(wait=True)
             self._guard.call(part.publish)
         with self._adding:
+            self._most_steps = max(self._most_steps, part.step)
             self._parts = tuple(ref for ref in self._parts if ref() is not part)
 
     def on_close(self, function: Callable[[], None]) -> None:
@@ -164,8 +166,11 @@ class Watch:
 
     @property
     def step(self) -> int:
-        """Number of optimizer steps so far; of several optimizers, of the one with the most."""
-        return max((part.step for part in self.parts), default=0)
+        """Number of optimizer steps so far; of several optimizers, of the one with the most.
+
+        It never falls; an optimizer that another watch was given meanwhile counts from 0, as a new part.
+        """
+        return max((self._most_steps, *(part.step for part in self.parts)))
 
     @property
     def verdict(self) -> Verdict:

@@ -156,6 +156,21 @@ def test_what_needs_vgrads_own_loop_is_refused_and_changes_nothing(command: Comm
         assert watch.controls == vgrad.Controls()
 
 
+def test_the_number_of_steps_never_falls_though_another_watch_is_given_the_optimizer() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as first:
+        plain(model, optimizer, batches(5))
+        with vgrad.watch(model, optimizer) as second:
+            assert (first.step, second.step) == (5, 0)
+            plain(model, optimizer, batches(3))
+            assert (first.step, second.step) == (5, 3)
+        assert (first.step, second.step) == (5, 3)
+        plain(model, optimizer, batches(6))
+        assert (first.step, second.step) == (6, 3)
+    assert first.step == 6
+
+
 def test_a_command_of_another_thread_is_answered_by_its_id_at_the_next_step() -> None:
     model = make_model()
     optimizer = SGD(model.parameters())
