@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -51,47 +52,77 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
             "nothing can be printed, for stdout is closed: give tail a terminal, a file or a pipe"
         )
 
+    from vgrad.events.batch import Batch
     from vgrad.store.ancestry import with_ancestors
     from vgrad.store.listing import find_run
     from vgrad.store.reader import RunReader
 
-    def show(batch: Batch) -> None:
-        _print(list(_lines(batch, steps=steps, as_json=as_json)))
+    def lines_of(batch: Batch) -> list[str]:
+        return list(_lines(batch, steps=steps, as_json=as_json))
 
     folder = find_run(run).newest()
+    if follow:
+        _wait_for_record(folder)
+    is_alive = folder.pid() is not None  # asked before the look: the last words are not missed
     with RunReader(folder) as reader:
         batch = with_ancestors(reader.take())
-        both = [batch] if batch.before is None else [batch.before, batch]
-        so_far = [line for part in both for line in _lines(part, steps=steps, as_json=as_json)]
+        own = batch if is_alive else _with_its_end(batch, folder)
+        so_far = [line for part in (own.before, own) if part is not None for line in lines_of(part)]
         _print(so_far if lines is None else so_far[len(so_far) - min(lines, len(so_far)) :])
-        if follow:
-            _follow(reader, show)
+        if follow and is_alive:
+            _follow(reader, batch, lambda batch: _print(lines_of(batch)))
     while follow and (following := _that_follows(folder)) is not None:
         folder = following
         with RunReader(folder) as reader:
-            _follow(reader, show)
+            _follow(reader, Batch(), lambda batch: _print(lines_of(batch)))
     return 0
 
 
-def _follow(reader: RunReader, show: Callable[[Batch], None]) -> None:
-    """Show what is new until no process trains the run any more."""
-    is_alive = True
+def _follow(reader: RunReader, so_far: Batch, show: Callable[[Batch], None]) -> None:
+    """Show what is new until no process trains the run any more; ``so_far`` has been shown."""
+    from vgrad.events.batch import Batch
+
+    seen, is_alive = so_far, True
     while is_alive:
         is_alive = reader.folder.pid() is not None  # asked before the look: the last words are not missed
-        show(reader.take())
+        new = reader.take()
+        seen = Batch(new.blocks or seen.blocks, new.notices or seen.notices, ranks=new.ranks or seen.ranks)
+        show(new)
         if is_alive:
             time.sleep(_LOOK_S)
+    ended = _with_its_end(seen, reader.folder)
+    show(Batch(notices=ended.notices[len(seen.notices) :]))
+
+
+def _with_its_end(batch: Batch, folder: RunFolder) -> Batch:
+    """What is known of a run whose process is gone, with its end, which a killed one could not record."""
+    from vgrad.events.notices import RunEnded
+    from vgrad.store.ending import cause_of_death, ended_by, last_words
+
+    if any(isinstance(notice.body, RunEnded) for notice in batch.notices):
+        return batch
+    step = max((int(block.step[-1]) for block in batch.blocks), default=0)
+    number = batch.notices[-1].sequence + 1 if batch.notices else 0
+    folder = folder.settled()
+    cause, printed = cause_of_death(batch.ranks), last_words(folder)
+    end = ended_by(folder, cause, step=step, sequence=number, printed=printed)
+    return replace(batch, notices=(*batch.notices, end))
+
+
+def _wait_for_record(folder: RunFolder) -> None:
+    """Wait a moment for a run that is just being started."""
+    end = time.monotonic() + _PATIENCE_S
+    while not folder.database.exists() and time.monotonic() < end:
+        time.sleep(_LOOK_S)
 
 
 def _that_follows(folder: RunFolder) -> RunFolder | None:
     """The folder in which a rewound run goes on, once it has a record; None where there is none."""
     following = folder.successor()
-    end = time.monotonic() + _PATIENCE_S
-    while following is not None and not following.database.exists():
-        if time.monotonic() > end:  # its process was killed at that moment
-            return None
-        time.sleep(_LOOK_S)
-    return following
+    if following is None:
+        return None
+    _wait_for_record(following)
+    return following if following.database.exists() else None  # its process was killed at that moment
 
 
 def _print(lines: Sequence[str]) -> None:
