@@ -150,7 +150,7 @@ def test_no_color_writes_no_colour() -> None:
 
 
 def test_a_run_that_is_lost_to_nan_waits_for_its_remedy_and_then_learns() -> None:
-    lost = ("charlm-rnn", "--set", "model.activation=relu", "--lr", "1")
+    lost = ("charlm-rnn", "--set", "model.activation=relu", "--lr", "3")
     with open_run(*lost, columns=80, lines=24) as terminal:
         terminal.wait_for("NON-FINITE  paused  r clip norm 1 . re-initialise torch . resume")
         screen = terminal.wait_for("‖ paused")
@@ -235,6 +235,29 @@ def test_a_signal_at_any_moment_of_the_start_gives_the_terminal_back(
         assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l")  # the cursor
         assert termios.tcgetattr(terminal._fd) == before
+
+
+def test_a_signal_whose_exception_python_drops_is_obeyed_all_the_same(tmp_path: Path) -> None:
+    """Python drops what is raised in a destructor, such as by a handler that happens to run there."""
+    script = tmp_path / "in_a_destructor.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "class Signals:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "class Finder:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'vgrad_tui.app.app':\n"
+        "            Signals()\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        "from vgrad_tui.cli import main\n"
+        "sys.exit(main(['run', 'charlm-rnn', '--set', 'hidden=16']))\n"
+    )
+    with Terminal([sys.executable, script], columns=80, lines=24) as terminal:
+        terminal.keep_raw = True
+        assert terminal.wait() == 130
+        assert b"Exception ignored" in terminal.raw
+        assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
 
 
 def test_leaving_while_it_prepares_waits_for_nothing() -> None:

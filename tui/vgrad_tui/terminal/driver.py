@@ -108,9 +108,10 @@ class TerminalDriver(LinuxDriver):
 
         for number in SIGNALS:
             signal.signal(number, ask)
-        if self.first_frame is not None:
-            self.first_frame.hand_over()
+        pending = None if self.first_frame is None else self.first_frame.hand_over()
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's is not annotated
+        if pending is not None:
+            ask(pending, None)
 
     def run_input_thread(self) -> None:
         """Read keys until the end. Where reading fails there is no terminal any more, which is no crash."""

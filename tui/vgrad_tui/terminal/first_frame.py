@@ -23,10 +23,27 @@ class FirstFrame:
 
     def __init__(self) -> None:
         self._has_terminal = True
+        self._interrupted_by: int | None = None
 
-    def hand_over(self) -> None:
-        """The app takes the terminal now, and will restore it."""
+    def interrupt(self, number: int, _: object) -> NoReturn:
+        """Handle a signal that asks the program to leave.
+
+        Python's own handler of SIGINT does this, but asyncio would put another in its place.
+        """
+        self._interrupted_by = number
+        raise KeyboardInterrupt
+
+    def hand_over(self) -> int | None:
+        """The app takes the terminal now, and will restore it.
+
+        Returns:
+            The signal that has asked the program to leave, which is still to be obeyed; None if none has.
+            Python drops an exception that is raised in a destructor or in the callback of a weak reference,
+            and importing a module calls some.
+        """
         self._has_terminal = False
+        number, self._interrupted_by = self._interrupted_by, None
+        return number
 
     def close(self) -> None:
         """Give the terminal back as it was, if the app has not taken it."""
@@ -44,8 +61,8 @@ def first_frame(words: str) -> Iterator[FirstFrame]:
     Args:
         words: What is being done; ASCII.
     """
-    former = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     taken = FirstFrame()
+    former = {number: signal.signal(number, taken.interrupt) for number in SIGNALS}
     try:
         _write(f"{_ENTER}... {words}")
         yield taken
@@ -54,11 +71,6 @@ def first_frame(words: str) -> Iterator[FirstFrame]:
         for number, handler in former.items():
             if signal.getsignal(number) is not signal.SIG_IGN:  # what is ignored by now stays ignored
                 signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    """Python's own handler of SIGINT does this, but asyncio would put another in its place."""
-    raise KeyboardInterrupt
 
 
 def _write(text: str) -> None:
