@@ -66,7 +66,11 @@ class Listener:
             self.stats = snapshot.stats or self.stats
 
     def wait_for(self, done: Callable[[], bool]) -> None:
-        until(done, look=self.drain, shown=lambda: self.notices)
+        try:
+            until(done, look=self.drain, shown=lambda: self.notices)
+        except AssertionError:
+            self.session.stop()  # else it trains on, and is seen by the tests that follow
+            raise
 
     def wait_for_step(self, step: int) -> None:
         self.wait_for(lambda: bool(self.records) and self.records[-1].step >= step)
@@ -295,7 +299,7 @@ def test_a_stop_before_the_start_ends_the_run_at_once() -> None:
 
 def test_a_run_that_is_lost_to_nan_takes_its_remedy_and_learns() -> None:
     """A ReLU network that is NaN after a few steps; somebody pauses it, and applies what is offered."""
-    config = RunConfig.make(recipe="charlm-rnn", lr=1.0, options={"model.activation": "relu"})
+    config = RunConfig.make(recipe="charlm-rnn", lr=3.0, options={"model.activation": "relu"})
     session = Session.from_config(config)
     listener = started(session)
 
