@@ -18,7 +18,7 @@ KILLED = "the process ended without a word: it was killed, ran out of memory, or
 _LAST_LINES = 40
 
 
-def cause_of_death(ranks: Sequence[RankStats] | None) -> str:
+def likely_reason(ranks: Sequence[RankStats] | None) -> str:
     """Why a run ended whose process did not say so: a launcher ends all ranks where one has failed."""
     failed = (each for each in ranks or () if each.pid and each.problem)  # without pid: it is not watched
     return next((f"rank {each.rank}: {each.problem}" for each in failed), KILLED)

@@ -9,7 +9,7 @@ from vgrad.errors import DataError
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded
 from vgrad.store.ancestry import with_ancestors
-from vgrad.store.ending import cause_of_death, ended_by, last_words
+from vgrad.store.ending import ended_by, last_words, likely_reason
 from vgrad.store.reader import RunReader
 from vgrad.store.timeline import Event, Timeline
 
@@ -59,8 +59,8 @@ class ReplayedRun:
         if not has_end and not is_alive:
             step = max((int(block.step[-1]) for block in whole.blocks), default=0)
             number = whole.notices[-1].sequence + 1 if whole.notices else 0
-            cause = cause_of_death(whole.ranks)
-            killed = ended_by(folder, cause, step=step, sequence=number, printed=last_words(folder))
+            reason = likely_reason(whole.ranks)
+            killed = ended_by(folder, reason, step=step, sequence=number, printed=last_words(folder))
             whole = Batch(
                 whole.blocks,
                 (*whole.notices, killed),

@@ -97,15 +97,15 @@ def _follow(reader: RunReader, so_far: Batch, show: Callable[[Batch], None]) -> 
 def _with_its_end(batch: Batch, folder: RunFolder) -> Batch:
     """What is known of a run whose process is gone, with its end, which a killed one could not record."""
     from vgrad.events.notices import RunEnded
-    from vgrad.store.ending import cause_of_death, ended_by, last_words
+    from vgrad.store.ending import ended_by, last_words, likely_reason
 
     if any(isinstance(notice.body, RunEnded) for notice in batch.notices):
         return batch
     step = max((int(block.step[-1]) for block in batch.blocks), default=0)
     number = batch.notices[-1].sequence + 1 if batch.notices else 0
     folder = folder.settled()
-    cause, printed = cause_of_death(batch.ranks), last_words(folder)
-    end = ended_by(folder, cause, step=step, sequence=number, printed=printed)
+    reason, printed = likely_reason(batch.ranks), last_words(folder)
+    end = ended_by(folder, reason, step=step, sequence=number, printed=printed)
     return replace(batch, notices=(*batch.notices, end))
 
 

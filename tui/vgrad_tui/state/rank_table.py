@@ -10,7 +10,7 @@ from vgrad_tui.draw.numbers import count, number, safe
 if TYPE_CHECKING:
     from vgrad.events.rank_stats import RankStats
 
-Row = Sequence[tuple[str, str]]
+StyledLine = Sequence[tuple[str, str]]
 
 _CLEARLY = 0.1  # of a step, by which waits must differ before one rank is called the slowest
 _MARKS_WIDTH = 24
@@ -21,20 +21,20 @@ _ONE_PROCESS = (
 _HEAD = f"{'rank':<6}{'step':>9}{'a step':>9}{'waits':>9}{'own ‖g‖':>10}{'loss':>9}  not finite"
 
 
-def rank_findings(ranks: Sequence[RankStats]) -> list[Row]:
+def rank_findings(ranks: Sequence[RankStats]) -> list[StyledLine]:
     """What is to be said of all ranks, a row for each sentence, in pieces of text with their roles."""
     if not ranks:
         return [[(words, "dim")] for words in _ONE_PROCESS]
     return [[finding] for finding in _findings(ranks, slowest_rank(ranks))]
 
 
-def rank_table(ranks: Sequence[RankStats]) -> list[Row]:
+def rank_table(ranks: Sequence[RankStats]) -> list[StyledLine]:
     """A row for each rank, below one with their names; none where there are no ranks."""
     if not ranks:
         return []
     slowest = slowest_rank(ranks)
     several_hosts = len({each.host for each in ranks if each.pid}) > 1
-    rows: list[Row] = [[("", "text")], [(_HEAD, "title")]]
+    rows: list[StyledLine] = [[("", "text")], [(_HEAD, "title")]]
     for each in ranks:
         marks = _marks(each, slowest)
         gap = " " * max(1, _MARKS_WIDTH - sum(len(text) for text, _ in marks))
