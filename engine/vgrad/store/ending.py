@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vgrad.events.notices import Notice, RunEnded
@@ -11,6 +12,7 @@ from vgrad.store.log import LogTail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vgrad.events.batch import Batch
     from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
 
@@ -37,6 +39,18 @@ def ended_by(
     time_s = max((each.st_mtime for each in found if each.st_size), default=time.time())
     body = RunEnded(step, "failed", None, None, None, 0.0, error=error, traceback_text=printed)
     return Notice(sequence, time_s, step, 0, body)
+
+
+def with_end(batch: Batch, folder: RunFolder) -> Batch:
+    """``batch``, all that is recorded of a run whose process is gone, with the end that it may lack."""
+    if any(isinstance(notice.body, RunEnded) for notice in batch.notices):
+        return batch
+    step = max((int(block.step[-1]) for block in batch.blocks), default=0)
+    number = batch.notices[-1].sequence + 1 if batch.notices else 0
+    folder = folder.settled()
+    reason, printed = likely_reason(batch.ranks), last_words(folder)
+    end = ended_by(folder, reason, step=step, sequence=number, printed=printed)
+    return replace(batch, notices=(*batch.notices, end))
 
 
 def last_words(folder: RunFolder) -> str | None:

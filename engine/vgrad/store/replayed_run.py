@@ -9,7 +9,7 @@ from vgrad.errors import DataError
 from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded
 from vgrad.store.ancestry import with_ancestors
-from vgrad.store.ending import ended_by, last_words, likely_reason
+from vgrad.store.ending import with_end
 from vgrad.store.reader import RunReader
 from vgrad.store.timeline import Event, Timeline
 
@@ -55,19 +55,8 @@ class ReplayedRun:
             own = reader.overview(rows_per_level=_ROWS_PER_LEVEL)
             whole = with_ancestors(own, rows_per_level=_ROWS_PER_LEVEL).flattened()
             is_alive = reader.status()["status"] == "alive"
-        has_end = any(isinstance(notice.body, RunEnded) for notice in whole.notices)
-        if not has_end and not is_alive:
-            step = max((int(block.step[-1]) for block in whole.blocks), default=0)
-            number = whole.notices[-1].sequence + 1 if whole.notices else 0
-            reason = likely_reason(whole.ranks)
-            killed = ended_by(folder, reason, step=step, sequence=number, printed=last_words(folder))
-            whole = Batch(
-                whole.blocks,
-                (*whole.notices, killed),
-                whole.snapshots,
-                layer_norms=whole.layer_norms,
-                ranks=whole.ranks,
-            )
+        if not is_alive:
+            whole = with_end(whole, folder)
         self.timeline = Timeline(whole)
         self._clock_s = clock_s
         self._log = folder.log

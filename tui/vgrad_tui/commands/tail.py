@@ -6,7 +6,6 @@ import json
 import math
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -54,6 +53,7 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
 
     from vgrad.events.batch import Batch
     from vgrad.store.ancestry import with_ancestors
+    from vgrad.store.ending import with_end
     from vgrad.store.listing import find_run
     from vgrad.store.reader import RunReader
 
@@ -66,7 +66,7 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
     is_alive = folder.pid() is not None  # asked before the look: the last words are not missed
     with RunReader(folder) as reader:
         batch = with_ancestors(reader.take())
-        own = batch if is_alive else _with_its_end(batch, folder)
+        own = batch if is_alive else with_end(batch, folder)
         so_far = [line for part in (own.before, own) if part is not None for line in lines_of(part)]
         _print(so_far if lines is None else so_far[len(so_far) - min(lines, len(so_far)) :])
         if follow and is_alive:
@@ -81,6 +81,7 @@ def tail(run: str | None, follow: bool, steps: bool, as_json: bool, lines: int |
 def _follow(reader: RunReader, so_far: Batch, show: Callable[[Batch], None]) -> None:
     """Show what is new until no process trains the run any more; ``so_far`` has been shown."""
     from vgrad.events.batch import Batch
+    from vgrad.store.ending import with_end
 
     seen, is_alive = so_far, True
     while is_alive:
@@ -90,23 +91,8 @@ def _follow(reader: RunReader, so_far: Batch, show: Callable[[Batch], None]) -> 
         show(new)
         if is_alive:
             time.sleep(_LOOK_S)
-    ended = _with_its_end(seen, reader.folder)
+    ended = with_end(seen, reader.folder)
     show(Batch(notices=ended.notices[len(seen.notices) :]))
-
-
-def _with_its_end(batch: Batch, folder: RunFolder) -> Batch:
-    """What is known of a run whose process is gone, with its end, which a killed one could not record."""
-    from vgrad.events.notices import RunEnded
-    from vgrad.store.ending import ended_by, last_words, likely_reason
-
-    if any(isinstance(notice.body, RunEnded) for notice in batch.notices):
-        return batch
-    step = max((int(block.step[-1]) for block in batch.blocks), default=0)
-    number = batch.notices[-1].sequence + 1 if batch.notices else 0
-    folder = folder.settled()
-    reason, printed = likely_reason(batch.ranks), last_words(folder)
-    end = ended_by(folder, reason, step=step, sequence=number, printed=printed)
-    return replace(batch, notices=(*batch.notices, end))
 
 
 def _wait_for_record(folder: RunFolder) -> None:
