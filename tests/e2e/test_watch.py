@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -84,6 +86,23 @@ def test_a_script_is_watched_steered_left_found_again_and_interrupted(script: Pa
         terminal.press("q")
         assert terminal.wait() == 0
     until(lambda: "KeyboardInterrupt" in folder.log.read_text())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process ignores")
+def test_a_script_that_ignores_ctrl_c_is_terminated_and_the_question_says_so(script: Path) -> None:
+    ignore = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    deaf = [sys.executable, "-c", f"{ignore}os.execv(sys.argv[1], sys.argv[1:])"]
+    command = [*deaf, str(VGRAD_TUI), "watch", "--detach", str(script), "1000000"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    [folder] = all_runs()
+    with Terminal([VGRAD_TUI, "attach"], columns=80, lines=24) as terminal:
+        terminal.wait_for(r"training +step [\d,]+")
+        terminal.press("Q")
+        terminal.wait_for("terminate it \\(SIGTERM\\), for it ignores Ctrl-C")
+        terminal.press("y")
+        until(lambda: folder.pid() is None)
+        terminal.wait_for("FAILED|failed|stopped")
+        leave(terminal)
 
 
 def test_the_exit_code_is_the_scripts_own(script: Path) -> None:

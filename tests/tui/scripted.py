@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,7 @@ class ScriptedSource:
     ) -> None:
         self.outlives_screen = outlives_screen
         self.log = log
+        self.stop_signal: signal.Signals | None = None
         self.submitted: list[Command] = []
         self.exception: BaseException | None = None
         self.closed = False

@@ -72,6 +72,11 @@ class AttachedScreen:
         """The session trains in this very process, and ends with it."""
         return False
 
+    @property
+    def stop_signal(self) -> None:
+        """None: a session knows how to stop."""
+        return None
+
     def start(self) -> None:
         """Start training."""
         self._session.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,8 +19,11 @@ from vgrad.store import inbox
 from vgrad.store.ancestry import with_ancestors
 from vgrad.store.ending import ended_by, last_words, likely_reason
 from vgrad.store.reader import RunReader
+from vgrad.store.stop_signal import signal_that_ends
 
 if TYPE_CHECKING:
+    import signal
+
     from vgrad.controls.controls import Command
     from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
@@ -150,8 +152,14 @@ class AttachedRun:
             wait([self._reading])
         self._reader.close()
 
+    @property
+    def stop_signal(self) -> signal.Signals | None:
+        """What `stop` sends to a loop that is not vgrad's; None for a run that knows the command."""
+        pid = None if self._takes_stop else self.folder.pid()
+        return None if pid is None else signal_that_ends(pid)
+
     def stop(self) -> None:
-        """Ask for the end of the run. A loop that is not vgrad's knows no such command: it is interrupted."""
+        """Ask for the end of the run. A loop that is not vgrad's knows no such command: it gets a signal."""
         pid = self.folder.pid()
         if pid is None:
             return
@@ -160,7 +168,7 @@ class AttachedRun:
         else:
             for each in (pid, *self._other_ranks(pid)):
                 with suppress(ProcessLookupError):  # it has just ended
-                    os.kill(each, signal.SIGINT)
+                    os.kill(each, signal_that_ends(each))
 
     def _other_ranks(self, pid: int) -> list[int]:
         """The processes on this machine that train with process ``pid``: those that its launcher has started.

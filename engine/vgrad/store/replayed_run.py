@@ -137,6 +137,11 @@ class ReplayedRun:
         """The record stays as it is."""
         return True
 
+    @property
+    def stop_signal(self) -> None:
+        """None: nothing runs."""
+        return None
+
     def start(self) -> None:
         """The first second begins now."""
         self._move(self._at_s)

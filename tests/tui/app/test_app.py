@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,40 @@ async def test_quitting_asks_while_training_runs_and_stops_it_then() -> None:
         assert source.stopped
         await pull(pilot, source, make_batch(notices=(ended(300, reason="stopped"),)))
         assert not app.is_running or app._exit
+
+
+async def test_the_question_whether_to_quit_follows_the_run() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("q")
+        assert "at step 300." in line_with(app, "Training is running")
+        await pull(pilot, source, make_batch(records(301, 307)))
+        assert "at step 307." in line_with(app, "Training is running")
+
+
+@pytest.mark.parametrize(
+    ("by", "words", "then"),
+    [
+        (None, "end it after this step", "stopping after this step"),
+        (signal.SIGINT, "interrupt it, as Ctrl-C would", "it is being interrupted"),
+        (signal.SIGTERM, "terminate it (SIGTERM), for it ignores Ctrl-C", "SIGTERM is sent to it"),
+    ],
+)
+async def test_the_question_whether_to_stop_a_run_elsewhere_says_how(
+    by: signal.Signals | None, words: str, then: str
+) -> None:
+    source = ScriptedSource(outlives_screen=True)
+    source.stop_signal = by
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await play(pilot, source)
+        await pilot.press("Q")
+        assert words in line_with(app, "y or Q")
+        await pilot.press("y")
+        assert source.stopped
+        assert [toast.message for toast in app._notifications] == [then]
 
 
 async def test_quitting_after_the_end_does_not_ask() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from vgrad.controls.choices import ControlValue
     from vgrad_tui.screens.controls import ControlsScreen
+    from vgrad_tui.screens.quit import StopRequest
     from vgrad_tui.terminal.driver import Interrupted
 
 
@@ -300,28 +302,22 @@ class VgradApp(TypeAhead):
             self.exit()
         else:
             is_saved = self.can_detach and not self._why_not_saved
-            self.push_screen(QuitScreen(self.state.step, is_saved=is_saved), self._leave)
+            self.push_screen(QuitScreen(self.state, is_saved=is_saved), self._leave)
 
     def action_ask_stop(self) -> None:
         """End the run; ask first. A screen on a run of another process stays, to show how it ends."""
-        from vgrad_tui.screens.quit import StopScreen
+        from vgrad_tui.screens.quit import StopRequest, StopScreen
 
         if not self._source.outlives_screen:
             self.action_ask_quit()
         elif self._can_steer():
-            self.push_screen(StopScreen(self.state.step, is_interrupted=self._interrupts), self._stop)
+            how = StopRequest(self._source.stop_signal)
+            self.push_screen(StopScreen(self.state, how), partial(self._stop, how))
 
-    @property
-    def _interrupts(self) -> bool:
-        """Whether the run is a loop that is not vgrad's: it knows no stop, and gets a signal."""
-        return self.state.info is not None and bool(self.state.info.capabilities.why_not("stop"))
-
-    def _stop(self, confirmed: bool | None) -> None:
+    def _stop(self, how: StopRequest, confirmed: bool | None) -> None:
         if confirmed:
             self._source.stop()
-            self.notify(
-                "it is being interrupted" if self._interrupts else "stopping after this step", timeout=5
-            )
+            self.notify(how.done, timeout=5)
 
     def action_detach(self) -> None:
         """Leave, and let the run go on: in its own process, or from this state in a new one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,10 @@ class Source(Protocol):
     @property
     def outlives_screen(self) -> bool:
         """Whether the run goes on when this program ends: a process of its own trains it."""
+
+    @property
+    def stop_signal(self) -> signal.Signals | None:
+        """The signal by which `stop` ends the run; None where the run is asked to end after its step."""
 
     def start(self) -> None:
         """Begin; `drain` returns batches from then on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import signal
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,12 +13,36 @@ from textual.widgets import Static
 
 from vgrad_tui.screens.dialog import Dialog
 
+if TYPE_CHECKING:
+    from vgrad_tui.state.run_state import State
+
+
+class StopRequest:
+    """How a run of another process is asked to end, in words.
+
+    Args:
+        by: The signal that its process gets; None where the run is asked to end after its step.
+
+    Attributes:
+        asked: What is asked for.
+        done: What happens after that.
+    """
+
+    def __init__(self, by: signal.Signals | None) -> None:
+        if by is None:
+            self.asked, self.done = "end it after this step", "stopping after this step"
+        elif by is signal.SIGINT:
+            self.asked, self.done = "interrupt it, as Ctrl-C would", "it is being interrupted"
+        else:
+            self.asked = f"terminate it ({by.name}), for it ignores Ctrl-C"
+            self.done = f"{by.name} is sent to it"
+
 
 class QuitScreen(Dialog[bool]):
     """Asks whether to stop training and quit.
 
     Args:
-        step: Steps that have been done.
+        state: The run, whose step is shown as it goes on.
         is_saved: Whether the run's state is saved as it ends.
     """
 
@@ -26,42 +51,45 @@ class QuitScreen(Dialog[bool]):
         Binding("n,escape", "dismiss(False)", "stay", id="quit.no"),
     ]
 
-    def __init__(self, step: int, *, is_saved: bool = False) -> None:
+    def __init__(self, state: State, *, is_saved: bool = False) -> None:
         super().__init__()
+        self._state = state
         self._cost = "Quit? Its state is saved." if is_saved else "Quit and lose the weights?"
-        self._step = step
 
     def compose(self) -> ComposeResult:
         """Ask."""
-        text = Text.assemble(
-            (f"Training is running, at step {self._step:,}. {self._cost}\n\n", ""),
+        with Vertical(classes="box"):
+            yield Static(self._question())
+
+    def refresh_view(self) -> None:
+        """Show how far training is meanwhile."""
+        self.query_one(Static).update(self._question())
+
+    def _question(self) -> Text:
+        return Text.assemble(
+            (f"Training is running, at step {self._state.step:,}. {self._cost}\n\n", ""),
             ("y", "bold"), " or ", ("q", "bold"), "  stop after this step and quit\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  stay",
         )  # fmt: skip
-        with Vertical(classes="box"):
-            yield Static(text)
 
 
 class StopScreen(QuitScreen):
     """Asks before a run of another process is ended, for everybody who watches it.
 
     Args:
-        step: Steps that have been done.
-        is_interrupted: Whether it is a loop that knows no stop and is interrupted, wherever it is.
+        state: The run, whose step is shown as it goes on.
+        how: How it is asked to end.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("Q", "dismiss(True)", "stop", show=False)]
 
-    def __init__(self, step: int, *, is_interrupted: bool) -> None:
-        super().__init__(step)
-        self._how = "interrupt it, as Ctrl-C would" if is_interrupted else "end it after this step"
+    def __init__(self, state: State, how: StopRequest) -> None:
+        super().__init__(state)
+        self._how = how
 
-    def compose(self) -> ComposeResult:
-        """Ask."""
-        text = Text.assemble(
-            (f"Training runs in another process, at step {self._step:,}. End it?\n\n", ""),
-            ("y", "bold"), " or ", ("Q", "bold"), f"  {self._how}\n",
+    def _question(self) -> Text:
+        return Text.assemble(
+            (f"Training runs in another process, at step {self._state.step:,}. End it?\n\n", ""),
+            ("y", "bold"), " or ", ("Q", "bold"), f"  {self._how.asked}\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  let it run; q at the screen leaves it running",
         )  # fmt: skip
-        with Vertical(classes="box"):
-            yield Static(text)
