@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from vgrad.controls.controls import (
     Command,
@@ -114,7 +115,16 @@ def test_nothing_but_print_gets_through(text: str) -> None:
     shown = safe(text)
     assert shown.isprintable()
     assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    assert shown == (text if text.isprintable() else shown)
+    assert shown == ("".join(each for each in text if not _selects(each)) if text.isprintable() else shown)
+
+
+def _selects(char: str) -> bool:
+    return unicodedata.name(char, "").startswith("VARIATION SELECTOR-") and ord(char) < 0x10000
+
+
+def test_an_emoji_is_as_wide_as_every_terminal_shows_it() -> None:
+    assert safe("GLHF! \U0001f3d6\ufe0f") == "GLHF! \U0001f3d6"
+    assert cell_len(safe("\U0001f3d6\ufe0f")) == 1
 
 
 def test_what_was_hidden_can_be_read() -> None:

@@ -7,6 +7,7 @@ import math
 from vgrad.printable import printable
 
 SCI_WIDTH = 7
+_VARIATION_SELECTORS = dict.fromkeys(range(0xFE00, 0xFE10))
 
 
 def sci(value: float) -> str:
@@ -88,6 +89,7 @@ def safe(text: str) -> str:
     r"""Return outside text (a layer's name, an error) as something that can only be read.
 
     Control characters, escape sequences, bidirectional overrides and line breaks come out as
-    ``\x1b``, ``\u202e`` and ``\n``: in one line, and never as an order to the terminal.
+    ``\x1b``, ``\u202e`` and ``\n``: in one line, and never as an order to the terminal. Variation selectors
+    are left out: terminals disagree on the width of an emoji with one, and the rest of the line would shift.
     """
-    return printable(text)
+    return printable(text).translate(_VARIATION_SELECTORS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.cells import chop_cells
 
 from vgrad.store.log import LogTail
+from vgrad_tui.draw.numbers import safe
 from vgrad_tui.draw.runs import Field, Runs
 from vgrad_tui.state.layer_order import LayerOrder
 from vgrad_tui.state.run_state import State
@@ -71,7 +72,7 @@ class OutputView(View):
         lines, width = self._log.lines(), self.scrollable_content_region.width
         if width and (lines != self._lines or width != self._width):
             self._lines, self._width = lines, width
-            self._wrapped = [row for line in lines for row in _wrap(line, width)]
+            self._wrapped = [row for line in lines for row in _wrap(safe(line), width)]
         is_at_end = self._is_at_end  # more rows, or another height, may move what is shown
         self._measure()
         if is_at_end:
