@@ -22,7 +22,7 @@ since. What was found when they were counted, at the end of each run:
     11    18 of 18           0 of 44
     12    30 of 32           0 of 86
 
-The tenth set and the two after it are of trainings as people write them every day. The last six sets are the
+The tenth set and those after it are of trainings as people write them every day. The last seven sets are the
 held-out ones until others are chosen. Rules had been fitted to each of them before the next one was written.
 What is counted on them stands in ``data/foreign.json`` as it was counted, whatever rules are fitted to them
 afterwards.
@@ -46,9 +46,10 @@ from vgrad.lab.accuracy.foreign.set_9.kinds import KINDS as SET_9
 from vgrad.lab.accuracy.foreign.set_10.kinds import KINDS as SET_10
 from vgrad.lab.accuracy.foreign.set_11.kinds import KINDS as SET_11
 from vgrad.lab.accuracy.foreign.set_12.kinds import KINDS as SET_12
+from vgrad.lab.accuracy.foreign.set_13.kinds import KINDS as SET_13
 
 FITTED_KINDS: tuple[ForeignKind, ...] = (*SET_1, *SET_2, *SET_3, *SET_4, *SET_5, *SET_6)
-HELD_OUT_KINDS: tuple[ForeignKind, ...] = (*SET_7, *SET_8, *SET_9, *SET_10, *SET_11, *SET_12)
+HELD_OUT_KINDS: tuple[ForeignKind, ...] = (*SET_7, *SET_8, *SET_9, *SET_10, *SET_11, *SET_12, *SET_13)
 FOREIGN_KINDS: tuple[ForeignKind, ...] = (*FITTED_KINDS, *HELD_OUT_KINDS)
 
 PART_OF: Mapping[str, Part] = {

@@ -29,13 +29,14 @@ from vgrad.lab.accuracy.foreign.set_9.loops import LOOPS as SET_9
 from vgrad.lab.accuracy.foreign.set_10.loops import LOOPS as SET_10
 from vgrad.lab.accuracy.foreign.set_11.loops import LOOPS as SET_11
 from vgrad.lab.accuracy.foreign.set_12.loops import LOOPS as SET_12
+from vgrad.lab.accuracy.foreign.set_13.loops import LOOPS as SET_13
 from vgrad.lab.accuracy.labels import Label
 from vgrad.lab.accuracy.matrix import SICK
 from vgrad.run.watched_loop import watch
 from vgrad.watching.watch import Watch
 
 LOOPS: Mapping[str, tuple[Loop, float]] = (
-    SET_1 | SET_2 | SET_3 | SET_4 | SET_5 | SET_6 | SET_7 | SET_8 | SET_9 | SET_10 | SET_11 | SET_12
+    SET_1 | SET_2 | SET_3 | SET_4 | SET_5 | SET_6 | SET_7 | SET_8 | SET_9 | SET_10 | SET_11 | SET_12 | SET_13
 )
 """Each kind's loop, and the number that a run which learnt comes below."""
 

@@ -1,0 +1,1 @@
+"""The thirteenth set of kinds, counted once before any rule was changed."""
