@@ -25,7 +25,7 @@ _PLAIN_WORDS: dict[type, str] = {
     Resume: "resume",
     StepOnce: "one step",
     Stop: "stop",
-    UndoReinit: "old weights",
+    UndoReinit: "undo re-initialise",
     CheckGradients: "gradient check",
     SaveCheckpoint: "checkpoint",
 }

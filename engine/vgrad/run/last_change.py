@@ -1,4 +1,4 @@
-"""What the last command did to the loss, found once enough steps have followed it."""
+"""What the last change did to the loss, found once enough steps have followed it."""
 
 from __future__ import annotations
 
@@ -23,29 +23,36 @@ class LastChange:
     """
 
     def __init__(self) -> None:
-        self._of: tuple[int, str] | None = None
+        self._step: int | None = None
+        self._labels: dict[str, str] = {}  # by topic
         self._from = 1
         self._effect: Effect | None = None
         self._num_after = 0  # steps that it was found after
 
-    def restart(self, step: int, label: str) -> None:
-        """A command took effect at ``step``; what takes effect at the same step is one change with it."""
-        self._effect = None
-        if self._of is not None and self._of[0] == step:
-            self._of = (step, f"{self._of[1]} + {label}")
-            return
-        self._from = self._of[0] if self._of else 1
-        self._of = (step, label)
+    def restart(self, step: int, topic: str, label: str) -> None:
+        """A command took effect at ``step``; what takes effect at the same step is one change with it.
 
-    def effect(self, losses: Losses, last: int) -> tuple[str, Effect] | None:
-        """The command's label and what it did to the loss up to step ``last``; None before any command."""
-        if self._of is None:
+        Of several commands about one topic at the same step, only the last one changed a step.
+        """
+        self._effect = None
+        if self._step != step:
+            self._from = self._step or 1
+            self._step, self._labels = step, {}
+        self._labels.pop(topic, None)  # the order is that of the commands that count
+        self._labels[topic] = label
+
+    def effect(self, losses: Losses, last: int) -> tuple[tuple[str, ...], Effect] | None:
+        """What the change consists of, and what it did to the loss up to step ``last``.
+
+        None before any command.
+        """
+        if self._step is None:
             return None
-        step, label = self._of
+        step = self._step
         num_after = max(0, last - step + 1)
         num_after = max((horizon for horizon in HORIZONS if horizon <= num_after), default=num_after)
         if self._effect is None or num_after != self._num_after:
             length = min(_STEPS_BEFORE, step - self._from)
             self._effect = judge_effect(losses(step - length, step), losses(step, step + num_after))
             self._num_after = num_after
-        return label, self._effect
+        return tuple(self._labels.values()), self._effect

@@ -137,7 +137,7 @@ class PartHistory:
             self._noise.restart(step)
         if changes_training(command):
             self.marks.append((step, describe(command)))
-            self._last_change.restart(step, describe(command))
+            self._last_change.restart(step, topic(command), describe(command))
 
     def clipping(self) -> tuple[float, float, float]:
         """Share of recent steps that were clipped, and the median norm before and after it; NaN at first."""
@@ -147,8 +147,8 @@ class PartHistory:
         """The gradient noise scale in samples, and where it is NaN, why it is undetermined."""
         return self._noise.value(accumulation_steps)
 
-    def effect(self) -> tuple[str, Effect] | None:
-        """The last command and what it did to the loss, or None if there was none."""
+    def effect(self) -> tuple[tuple[str, ...], Effect] | None:
+        """The commands of the last change and what they did to the loss, or None if there were none."""
         return self._last_change.effect(self._losses, 0 if self.record is None else self.record.step)
 
     def layer_marks(self) -> NDArray[np.uint8]:

@@ -304,8 +304,8 @@ class RunHistory:
         """The gradient noise scale in samples, and where it is NaN, why it is undetermined."""
         return self.part.noise_scale(self.controls.accumulation_steps)
 
-    def effect(self) -> tuple[str, Effect] | None:
-        """The last command and what it did to the loss, or None if there was none."""
+    def effect(self) -> tuple[tuple[str, ...], Effect] | None:
+        """The commands of the last change and what they did to the loss, or None if there were none."""
         return self.part.effect()
 
     def layer_marks(self) -> NDArray[np.uint8]:

@@ -112,8 +112,18 @@ def test_the_effect_of_a_command_is_that_of_the_losses_on_both_sides() -> None:
     history = history_of(make_batch(before), make_batch(after, notices=(CLIP,)))
     found = history.effect()
     assert found is not None
-    label, effect = found
-    assert (label, effect.num_before, effect.num_after, effect.difference) == ("clip norm 1", 50, 50, -1.0)
+    labels, effect = found
+    assert labels == ("clip norm 1",)
+    assert (effect.num_before, effect.num_after, effect.difference) == (50, 50, -1.0)
+
+
+def test_of_commands_at_one_step_the_effect_names_the_last_one_about_each_control() -> None:
+    asked = (CLIP, *(CommandApplied(51, Set("lr_scale", scale), CLIP.controls) for scale in (0.5, 2.0)))
+    twice = CommandApplied(51, Set("clip", ClipGradNorm(3.0)), CLIP.controls)
+    history = history_of(make_batch(step_records(50, loss=2.0)), make_batch(notices=(*asked, twice)))
+    found = history.effect()
+    assert found is not None
+    assert found[0] == ("lr × 2", "clip norm 3")
 
 
 def test_a_command_for_several_parts_is_one_and_each_part_has_its_own_steps_and_losses() -> None:
@@ -134,7 +144,7 @@ def test_a_command_for_several_parts_is_one_and_each_part_has_its_own_steps_and_
         assert (list(history.marks), history.applied_at) == ([(step, "clip norm 1")], {"clip": step})
         found = history.effect()
         assert found is not None
-        assert (found[0], found[1].difference) == ("clip norm 1", -1.0)
+        assert (found[0], found[1].difference) == (("clip norm 1",), -1.0)
     halved = CommandApplied(99, Set("lr_scale", 0.5), dataclasses.replace(CLIP.controls, lr_scale=0.5))
     history.take(make_batch(notices=[make_notice(halved, "another", part=part) for part in (0, 1)]))
     assert [entry.line for entry in history.journal][2:] == ["lr × 0.5  @ 99"]

@@ -121,7 +121,7 @@ def test_the_effect_stands_from_a_hundred_steps_to_the_next_horizon() -> None:
     found = state.effect()
     assert found is not None
     label, effect = found
-    assert label == "clip norm 1"
+    assert label == ("clip norm 1",)
     assert "3" in effect.words() and "1" in effect.words()
     state.take(make_batch(records=tuple(make_record(step, loss=9.0) for step in range(260, 400))))
     assert state.effect() == found
@@ -180,5 +180,5 @@ def test_an_effect_does_not_look_back_beyond_the_change_before() -> None:
     take(141, 200)
     found = state.effect()
     assert found is not None
-    assert found[0] == "lr × 0.5"
+    assert found[0] == ("lr × 0.5",)
     assert "no more than noise" in found[1].words()

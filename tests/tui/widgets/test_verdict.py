@@ -220,12 +220,29 @@ async def test_e_shows_all_of_what_the_last_command_did() -> None:
         await play(pilot, source, [*batches, make_batch(notices=(clipped,)), make_batch(tuple(after))])
         found = app.state.effect()
         assert found is not None
-        sentence = f"{found[0]}: {found[1].words()}"
+        sentence = f"{found[0][0]}: {found[1].words()}"
         assert len(sentence) > 80
         assert not any(sentence in line for line in screen_lines(app))
         await pilot.press("e")
         await pilot.pause()
         assert sentence in str(app.screen.query_one("#verdict-words", Static).content)
+
+
+async def test_what_several_commands_did_is_shown_although_their_names_do_not_fit() -> None:
+    source = ScriptedSource()
+    app = VgradApp(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        before = [make_record(step, loss=3 + step % 7 / 50) for step in range(1, 150)]
+        after = [make_record(step, loss=1 + step % 7 / 50) for step in range(150, 260)]
+        commands = (CLIP, Set("accumulate", "mean:2"), Set("lr_scale", 0.5), Set("noise", "gaussian"))
+        notices = tuple(CommandApplied(150, command, Controls()) for command in commands)
+        batches = [make_batch(notices=(RunStarted(make_info()),)), make_batch(tuple(before))]
+        await play(pilot, source, [*batches, make_batch(notices=notices), make_batch(tuple(after))])
+        await pilot.press("l")  # which draws again
+        assert line_with(app, "clip norm 1 + 3 more: 3.06 → 1.06: more than noise; only a twin run tells why")
+        await pilot.press("e")
+        words = str(app.screen.query_one("#verdict-words", Static).content)
+        assert "clip norm 1 + accumulate 2 + lr × 0.5 + " in words
 
 
 async def test_the_remedy_of_a_lost_run_trains_on_as_it_says() -> None:
@@ -246,7 +263,7 @@ async def test_the_remedy_of_a_lost_run_trains_on_as_it_says() -> None:
         await pull(pilot, source, make_batch(notices=answers, verdict=Verdict("starting", "")))
         assert app.state.phase == "training"
         effect = app.state.effect()
-        assert effect is not None and effect[0] == "clip norm 1 + re-initialise torch"
+        assert effect is not None and effect[0] == ("clip norm 1", "re-initialise torch")
 
 
 async def test_a_remedy_of_a_run_that_lives_does_not_end_a_pause() -> None:

@@ -71,7 +71,7 @@ def _words(state: State) -> Text:
         text.append(f"refused: {safe(state.rejected.reason)}\n", "")
     effect = state.effect()
     if effect is not None:
-        text.append(f"\n{safe(effect[0])}", "bold")
+        text.append(f"\n{safe(' + '.join(effect[0]))}", "bold")
         text.append(f": {effect[1].words()}\n", "")
     for tag in verdict.tags:
         text.append(f"\n{tag}", "bold")

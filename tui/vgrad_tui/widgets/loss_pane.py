@@ -177,7 +177,10 @@ class EffectLine(Lines):
                 hint = []
             self.show([hint])
             return
-        label, effect = found
+        labels, effect = found
+        label = " + ".join(labels)
+        if len(label) + 2 + len(effect.words(0)) > self.size.width and len(labels) > 1:
+            label = f"{labels[0]} + {len(labels) - 1} more"  # what it did is worth more than all the names
         words = effect.words(self.size.width - len(label) - 2)
         runs = [(label, "mark"), (": ", "dim"), (words, "text")]
         self.show([cut_short(runs, self.size.width)])
