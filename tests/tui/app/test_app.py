@@ -276,6 +276,11 @@ async def test_the_question_whether_to_quit_follows_the_run() -> None:
         assert "at step 300." in line_with(app, "Training is running")
         await pull(pilot, source, make_batch(records(301, 307)))
         assert "at step 307." in line_with(app, "Training is running")
+        pause = CommandApplied(308, Pause(), Controls(paused=True))
+        await pull(pilot, source, make_batch(notices=(pause,)))
+        assert line_with(app, "Training is paused, at step 307.")
+        await pull(pilot, source, make_batch(notices=(ended(307),)))
+        assert line_with(app, "Training has ended, at step 307.")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class QuitScreen(Dialog[bool]):
     """Asks whether to stop training and quit.
 
     Args:
-        state: The run, whose step is shown as it goes on.
+        state: The run; how it stands is shown while the question is open.
         is_saved: Whether the run's state is saved as it ends.
     """
 
@@ -62,12 +62,12 @@ class QuitScreen(Dialog[bool]):
             yield Static(self._question())
 
     def refresh_view(self) -> None:
-        """Show how far training is meanwhile."""
+        """Show how the run stands meanwhile."""
         self.query_one(Static).update(self._question())
 
     def _question(self) -> Text:
         return Text.assemble(
-            (f"Training is running, at step {self._state.step:,}. {self._cost}\n\n", ""),
+            (f"{_standing(self._state)}. {self._cost}\n\n", ""),
             ("y", "bold"), " or ", ("q", "bold"), "  stop after this step and quit\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  stay",
         )  # fmt: skip
@@ -77,7 +77,7 @@ class StopScreen(QuitScreen):
     """Asks before a run of another process is ended, for everybody who watches it.
 
     Args:
-        state: The run, whose step is shown as it goes on.
+        state: The run; how it stands is shown while the question is open.
         how: How it is asked to end.
     """
 
@@ -89,7 +89,12 @@ class StopScreen(QuitScreen):
 
     def _question(self) -> Text:
         return Text.assemble(
-            (f"Training runs in another process, at step {self._state.step:,}. End it?\n\n", ""),
+            (f"{_standing(self._state)}, in another process. End it?\n\n", ""),
             ("y", "bold"), " or ", ("Q", "bold"), f"  {self._how.asked}\n",
             ("n", "bold"), " or ", ("esc", "bold"), "  let it run; q at the screen leaves it running",
         )  # fmt: skip
+
+
+def _standing(state: State) -> str:
+    how = {"training": "is running", "paused": "is paused"}.get(state.phase, "has ended")
+    return f"Training {how}, at step {state.step:,}"
