@@ -52,7 +52,7 @@ def main() -> None:
         _wait_for_threads()
     except SystemExit as leaving:
         is_own_failure = leaving.code not in {None, 0}
-        if watched.finish(leaving if is_own_failure else None) and not is_own_failure:
+        if watched.finish(leaving if is_own_failure else None):
             sys.exit(BAD_VERDICT)
         raise
     except BaseException as error:

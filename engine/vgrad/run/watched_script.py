@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vgrad.errors import ConfigError
@@ -45,6 +46,7 @@ class WatchedScript:
         self._is_first_rank = True  # of several processes under torchrun, which all run this
         self._is_recording = False
         self._is_finishing = False
+        self._evidence: dict[str, str] = {}  # of the verdicts so far, by kind
 
     @property
     def has_begun(self) -> bool:
@@ -77,7 +79,8 @@ class WatchedScript:
             error: What ended it, if something did.
 
         Returns:
-            Whether the verdict is one of those that make the process fail; of several ranks, the first fails.
+            Whether the verdict makes the process fail, which stderr then says. It never does where an
+            error has ended the script; of several ranks, the first fails.
         """
         self._is_finishing = True
         self._is_first_rank = self._is_first_rank and this_rank() == 0
@@ -93,7 +96,10 @@ class WatchedScript:
             summary = self._sum_up(error)
             if self.options.summary is not None:
                 summary.write(self.options.summary)
-            return summary.verdict in self.options.fail_on
+            if error is not None or summary.verdict not in self.options.fail_on:
+                return False
+            self._say_why(summary.verdict)
+            return True
         except Exception:  # noqa: BLE001  # likewise
             _log.exception("vgrad could not sum up this script, which ran to its end")
             return False
@@ -174,10 +180,18 @@ class WatchedScript:
         self.finish(None if is_success else error)
 
     def _judged(self, verdict: Verdict) -> None:
+        self._evidence[verdict.kind] = verdict.evidence
         is_early = self.options.fail_now and self._is_first_rank and not self._is_finishing
         if is_early and verdict.kind in self.options.fail_on:
-            sys.stderr.write(f"vgrad: {verdict.kind}: {verdict.evidence}\n")
+            self._say_why(verdict.kind)
             raise SystemExit(BAD_VERDICT)
+
+    def _say_why(self, kind: str) -> None:
+        """Say why the exit code is not the script's own; where stderr cannot be written, nothing is lost."""
+        evidence = self._evidence.get(kind, "the last loss is not finite")
+        with suppress(OSError, ValueError, AttributeError):  # full, closed, None
+            sys.stderr.write(f"vgrad: {kind}: {evidence}; exit code {BAD_VERDICT}, as --fail-on asks\n")
+            sys.stderr.flush()
 
     def _sum_up(self, error: BaseException | None) -> RunSummary:
         from dataclasses import replace

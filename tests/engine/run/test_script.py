@@ -69,9 +69,10 @@ def test_a_script_may_change_its_directory(folder: Path, at: int) -> None:
 
 def test_a_verdict_can_fail_the_process_at_the_end_or_at_once(folder: Path) -> None:
     healthy = vgrad("--fail-on", "exploding,non-finite", "train.py", "0.01", cwd=folder)
-    assert (healthy.returncode, healthy.stdout) == (0, "steps 80\n")
+    assert (healthy.returncode, healthy.stdout, healthy.stderr) == (0, "steps 80\n", "")
     broken = vgrad("--fail-on", "exploding,non-finite", "train.py", "1e8", cwd=folder)
     assert (broken.returncode, broken.stdout) == (3, "steps 80\n")
+    assert broken.stderr.startswith("vgrad: non-finite: ") and "exit code 3" in broken.stderr
     at_once = vgrad("--fail-on", "exploding,non-finite", "--fail-now", "train.py", "1e8", cwd=folder)
     assert (at_once.returncode, at_once.stdout) == (3, "")
     assert "vgrad: " in at_once.stderr and "Traceback" not in at_once.stderr
@@ -79,7 +80,17 @@ def test_a_verdict_can_fail_the_process_at_the_end_or_at_once(folder: Path) -> N
 
 def test_the_scripts_own_failure_wins(folder: Path) -> None:
     (folder / "train.py").write_text(TRAINS + "sys.exit(9)\n")
-    assert vgrad("--fail-on", "non-finite,exploding", "train.py", "1e8", cwd=folder).returncode == 9
+    failed = vgrad("--fail-on", "non-finite,exploding", "train.py", "1e8", cwd=folder)
+    assert (failed.returncode, failed.stderr) == (9, "")
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("flags", ["--fail-on", "--fail-now --fail-on"])
+def test_a_verdict_fails_the_process_where_stderr_cannot_be_written(
+    folder: Path, flags: str, redirect: str
+) -> None:
+    command = f"{sys.executable} -m vgrad {flags} non-finite,exploding train.py 1e8 {redirect}"
+    assert subprocess.run(command, shell=True, cwd=folder, timeout=300, check=False).returncode == 3
 
 
 def test_a_control_acts_from_the_first_step_on(folder: Path) -> None:
