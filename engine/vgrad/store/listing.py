@@ -127,7 +127,7 @@ def find_run(name: str | None) -> RunFolder:
         found = [folder for folder in found if folder.pid() is not None] or found
     if len(found) > 1:
         names = ", ".join(folder.name for folder in found[:5])
-        raise ConfigError(f"several runs have a name that begins with {name!r}: {names}")
+        raise ConfigError(f"several runs have a name that begins with {name!r}, name one: {names}")
     if found:
         return found[0]
     for other, pointer in runs_elsewhere().items():

@@ -85,12 +85,15 @@ def test_the_scripts_own_failure_wins(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
-@pytest.mark.parametrize("flags", ["--fail-on", "--fail-now --fail-on"])
+@pytest.mark.parametrize(("flags", "stdout"), [("--fail-on", "steps 80\n"), ("--fail-now --fail-on", "")])
 def test_a_verdict_fails_the_process_where_stderr_cannot_be_written(
-    folder: Path, flags: str, redirect: str
+    folder: Path, flags: str, stdout: str, redirect: str
 ) -> None:
     command = f"{sys.executable} -m vgrad {flags} non-finite,exploding train.py 1e8 {redirect}"
-    assert subprocess.run(command, shell=True, cwd=folder, timeout=300, check=False).returncode == 3
+    done = subprocess.run(
+        command, shell=True, cwd=folder, timeout=300, check=False, stdout=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stdout) == (3, stdout)
 
 
 def test_a_control_acts_from_the_first_step_on(folder: Path) -> None:
