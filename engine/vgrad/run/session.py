@@ -42,7 +42,7 @@ from vgrad.run.checkpointing import Checkpointing
 from vgrad.run.output import Output
 from vgrad.run.task_file import traceback_of
 from vgrad.store.run_record import first_loss
-from vgrad.watching.safe_point import Asked, SafePoint
+from vgrad.watching.safe_point import MOST_PER_STEP, Asked, SafePoint
 
 if TYPE_CHECKING:
     from vgrad.config import RunConfig
@@ -211,10 +211,13 @@ class Session:
             atexit.unregister(self._end_at_exit)  # which would keep the session alive
 
     def _report_end(self, ended: RunEnded) -> None:
-        """Report the end, which is reported once."""
+        """Report the end, which is reported once, and before it answer the commands that still wait."""
         with self._ending:
             if not self._has_reported_end:
                 self._has_reported_end = True
+                for asked in self._safe_point.take_waiting():
+                    refused = CommandRejected(ended.step + 1, asked.command, "the run has ended")
+                    self._hub.notify(refused, command_id=asked.command_id)
                 self._hub.notify(ended)
 
     def _say(self, what: str) -> None:
@@ -268,8 +271,13 @@ class Session:
             self._validate(trainer)
 
     def _apply_pending(self, trainer: Trainer) -> bool:
-        """Apply what was asked for, between two optimizer steps. False means stop."""
-        while not self._safe_point.is_empty or trainer.controls.paused:
+        """Apply what was asked for, between two optimizer steps. False means stop.
+
+        Who asks without end does not hold up the steps: each is preceded by a bounded number of commands.
+        """
+        num_applied = 0
+        while trainer.controls.paused or (not self._safe_point.is_empty and num_applied < MOST_PER_STEP):
+            num_applied += 1
             # What comes next may take long, and concerns none of the steps so far.
             self._report(trainer.finish())
             asked = self._safe_point.take()

@@ -43,6 +43,7 @@ from vgrad.events.verdict import Verdict
 from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.run.session import Session
+from vgrad.watching.safe_point import MOST_PER_STEP
 
 
 class Listener:
@@ -295,6 +296,33 @@ def test_a_stop_before_the_start_ends_the_run_at_once() -> None:
     session = toy_session()
     session.submit(Stop())
     assert started(session).finish().step == 0
+
+
+def test_commands_that_wait_behind_the_end_are_refused_before_it_is_reported() -> None:
+    session = Session(toy_trainer())
+    cursor = session.cursor()
+    ids = [session.submit(command) for command in (Set("clip", "norm:1"), Stop(), Set("clip", "off"))]
+    session.start()
+    assert session.join(PATIENCE_S)
+    notices = cursor.take().notices
+    answers = [notice for notice in notices if notice.command_id is not None]
+    assert [answer.command_id for answer in answers] == ids
+    assert isinstance(answers[-1].body, CommandRejected)
+    assert answers[-1].body.reason == "the run has ended"
+    assert isinstance(notices[-1].body, RunEnded)
+
+
+def test_a_client_that_asks_without_end_does_not_hold_up_the_steps() -> None:
+    session = Session(toy_trainer())
+    commands = [Set("lr_scale", 1.0)] * (4 * MOST_PER_STEP)
+    ids = [session.submit(command) for command in (*commands, Stop())]
+    cursor = session.cursor()
+    session.start()
+    assert session.join(PATIENCE_S)
+    batch = cursor.take()
+    steps = {notice.body.step for notice in batch.notices if isinstance(notice.body, CommandApplied)}
+    assert steps == {1, 2, 3, 4, 5}, "each step is preceded by so many of them"
+    assert [notice.command_id for notice in batch.notices if notice.command_id is not None] == ids
 
 
 def test_a_run_that_is_lost_to_nan_takes_its_remedy_and_learns() -> None:
