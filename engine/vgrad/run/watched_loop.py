@@ -77,6 +77,10 @@ def watch(
     optimizers = [unwrap_optimizer(each) for each in given]
     if not optimizers:
         raise ConfigError("there is no optimizer to watch")
+    if len(set(map(id, optimizers))) < len(optimizers):  # each part would scale rates that the other has set
+        raise ConfigError("an optimizer is given twice: each makes a part of its own")
+    if not isinstance(name, str | None):
+        raise ConfigError(f"name must be text, got {brief(name)}")
     joined = joinable_watch(optimizers)
     make = partial(Watch, name or class_name(module)) if joined is None else partial(JoinedWatch, joined)
     watch: Watch = make(loss=loss, controls=controls, watch_budget=watch_budget, on_verdict=on_verdict)

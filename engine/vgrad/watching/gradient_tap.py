@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from vgrad.watching.loss_source import LossSource
     from vgrad.watching.step_rates import StepRates
 
+EVALUATED_AGAIN = (
+    "the optimizer evaluates the loss several times in one step, each time on the microbatch at hand, so it"
+    " would compare the gradient of a whole window with that of one microbatch"
+)
+
 
 class GradientTap:
     """The gradients of some layers, measured and steered. `OptimizerTap` says when.
@@ -234,8 +239,14 @@ class GradientTap:
         finally:
             torch.set_grad_enabled(is_recording)
 
-    def _steer_again(self) -> None:
+    def _steer_again(self, scaling: FusedScaling) -> None:
         """Run the chain on the gradients of a later evaluation within the same step, as in a line search."""
+        if self._controls.accumulation_steps > 1:
+            self._drop("accumulate", EVALUATED_AGAIN)
+            if self._window.is_aside:  # the step goes on with what it has evaluated last
+                self._window.clear()
+                self._steer(scaling)
+                return
         if self._grads is None or not self._chain.links:
             return
         with torch.no_grad():

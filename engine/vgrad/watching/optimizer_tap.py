@@ -158,7 +158,7 @@ class OptimizerTap(GradientTap):
         """The closure of ``step(closure)`` has run: the gradients are there now."""
         try:
             if self._is_stepping and self._is_read:
-                self._steer_again()
+                self._steer_again(self._scaling)
             elif self._is_stepping:
                 if (
                     self._losses is None

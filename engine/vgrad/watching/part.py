@@ -17,6 +17,7 @@ from vgrad.gradients.sharded import is_sharded
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
 from vgrad.watching.by_hand import UpdatesByHand, without_updates
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.gradient_tap import EVALUATED_AGAIN
 from vgrad.watching.held_params import HeldParams
 from vgrad.watching.loop_clipping import LoopClipping
 from vgrad.watching.loop_remarks import LoopRemarks
@@ -380,4 +381,6 @@ class WatchedPart:
         """The tap has switched off what it cannot carry out: it cannot be asked for again either."""
         if why_not_dense(self.tap.layers.params) in reason:
             self._possible.refuse_dense(self.tap.layers.params)
+        if reason == EVALUATED_AGAIN:
+            self._possible.refuse_accumulation()
         self._reporter.control_dropped(control, reason)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch.optim import LBFGS
+
 from vgrad.controls.capabilities import Refusal, in_any_loop, without_dense
 from vgrad.controls.catalog import CONTROLS
 from vgrad.gradients.gradient_reader import has_sparse_module
 from vgrad.gradients.sharded import is_sharded
 from vgrad.watching.by_hand import UpdatesByHand, refusals_by_hand
 from vgrad.watching.chain import why_not_dense
+from vgrad.watching.gradient_tap import EVALUATED_AGAIN
 from vgrad.watching.sharded_part import refusals_if_sharded
 from vgrad.watching.step_rates import refusals_without_rate
 from vgrad.watching.stepped_in_backward import NEVER_TOGETHER
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
 
 
 class PartCapabilities:
-    """What can be used on some parameters. It becomes less where their gradients turn out not to be dense.
+    """What can be used on some parameters.
+
+    It becomes less where their gradients turn out not to be dense, or a step to evaluate its loss again.
 
     Args:
         model: The model.
@@ -48,6 +53,8 @@ class PartCapabilities:
             self.known = self.known.without(*_refusals_of_single_params())
         if isinstance(optimizers[0], UpdatesByHand):
             self.known = self.known.without(*refusals_by_hand())
+        if isinstance(optimizers[0], LBFGS):
+            self.refuse_accumulation()
         self.known = self.known.without(*refusals_without_rate(optimizers))
 
     def refuse_dense(self, params: Sequence[nn.Parameter]) -> None:
@@ -55,6 +62,11 @@ class PartCapabilities:
         if not self._is_dense_refused:
             self._is_dense_refused = True
             self.known = self.known.without(*without_dense(why_not_dense(params)))
+
+    def refuse_accumulation(self) -> None:
+        """Refuse accumulation from now on: steps evaluate their loss several times. Twice is as once."""
+        if not self.known.why_not("accumulate"):
+            self.known = self.known.without(Refusal("accumulate", "", EVALUATED_AGAIN))
 
 
 def _refusals_of_single_params() -> Iterator[Refusal]:

@@ -137,6 +137,37 @@ def test_accumulation_works_in_a_loop_that_knows_nothing_of_it() -> None:
         torch.testing.assert_close(mine, theirs)
 
 
+def test_lbfgs_does_not_accumulate_for_it_evaluates_its_loss_several_times_a_step() -> None:
+    model = make_model()
+    with vgrad.watch(model, torch.optim.LBFGS(model.parameters())) as watch:
+        answer = watch.apply(Set("accumulate", 2))
+        assert isinstance(answer, CommandRejected)
+        assert "several times in one step" in answer.reason
+
+
+class EvaluatesTwice(torch.optim.SGD):
+    """Takes the second of two gradients, both at the same weights."""
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        closure()
+        return super().step(closure)
+
+
+def test_accumulation_ends_where_an_optimizer_turns_out_to_evaluate_its_loss_twice_a_step() -> None:
+    bare, watched = make_model(), make_model()
+    torch.manual_seed(1)
+    with_closure(bare, EvaluatesTwice(bare.parameters(), lr=0.1), batches(4))
+    optimizer = EvaluatesTwice(watched.parameters(), lr=0.1)
+    torch.manual_seed(1)
+    with vgrad.watch(watched, optimizer) as watch:
+        assert isinstance(watch.apply(Set("accumulate", 2)), CommandApplied)
+        with_closure(watched, optimizer, batches(4))
+        assert watch.controls == vgrad.Controls()
+        assert [record.num_microbatches for record in watch.records()] == [1] * 4
+        assert isinstance(watch.apply(Set("accumulate", 2)), CommandRejected)
+    assert_same_bits(watched, bare)
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -501,6 +532,11 @@ def test_what_cannot_be_watched_is_refused_with_the_reason() -> None:
         vgrad.watch(model, object())
     with pytest.raises(vgrad.ConfigError, match="no optimizer"):
         vgrad.watch(model, [])
+    optimizer = SGD(model.parameters())
+    with pytest.raises(vgrad.ConfigError, match="given twice"):
+        vgrad.watch(model, [optimizer, optimizer])
+    with pytest.raises(vgrad.ConfigError, match="name must be text"):
+        vgrad.watch(model, optimizer, name=3)  # type: ignore[arg-type]
     with pytest.raises(vgrad.ConfigError, match="must be a torch module"):
         vgrad.watch([3], SGD(model.parameters()))  # type: ignore[list-item]
     with pytest.raises(vgrad.ConfigError, match="needs vgrad's own training loop"):
