@@ -39,7 +39,8 @@ _ahead: set[int] = set()  # ids of optimizers that a global hook has met, see `a
 class StepHooks:
     """Calls ``before`` and ``after`` around every step of ``optimizer``, until `remove`.
 
-    Dynamo is kept out of both: in a compiled step they run as ordinary Python.
+    Dynamo is kept out of both: in a compiled step they run as ordinary Python. Where the ``step`` of a class
+    calls that of its base class, torch may call the hooks for either: here the outer one alone counts.
 
     Args:
         optimizer: A torch optimizer.
@@ -57,6 +58,8 @@ class StepHooks:
         self._after: Hook | None = after
         self._before_state_dict = before_state_dict
         self._handles: tuple[RemovableHandle, ...] = ()
+        self._is_inside = False  # a step has begun; it may have raised since
+        self._has_inner = False  # that step has called the one of its base class
         when_no_step_runs(self._add, of=optimizer)
 
     def remove(self) -> None:
@@ -87,9 +90,16 @@ class StepHooks:
         self._handles = ()
 
     def _call_before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        if self._is_inside and _is_inner_step(self._optimizer):
+            self._has_inner = True
+            return None
+        self._is_inside, self._has_inner = True, False
         return None if self._before is None else self._before(optimizer, args, kwargs)
 
     def _call_after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self._has_inner and _is_inner_step(self._optimizer):
+            return
+        self._is_inside = self._has_inner = False
         if self._after is not None:
             self._after(optimizer, args, kwargs)
 
@@ -199,6 +209,18 @@ def is_inside_a_step(of: Optimizer | None = None) -> bool:
             for stack in stacks()
             for frame in stack
         )
+
+
+def _is_inner_step(optimizer: Optimizer) -> bool:
+    """Whether the innermost step of this thread was called by another step of the same optimizer."""
+    steps = (frame for frame in stack_of_this_thread() if _is_of_step(frame) and not _is_resumed(frame))
+    stepped = (next(iter(frame.f_locals.get("args") or ()), None) for frame in steps)
+    return sum(each is optimizer for each in stepped) > 1
+
+
+def _is_resumed(frame: FrameType) -> bool:
+    """Whether it is what Dynamo runs after a break of the graph: a further frame of the same step."""
+    return frame.f_code.co_name != "wrapper"
 
 
 def this_thread_is_inside_a_step() -> bool:

@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from tests.engine.watching.loops import (
     OPTIMIZERS,
+    Loop,
     assert_same_bits,
     batches,
     loss_of,
     make_model,
     plain,
     run_bare,
+    with_closure,
 )
 from torch import Tensor, nn
 
@@ -569,6 +571,49 @@ def test_once_there_was_a_gradient_a_step_without_one_is_no_step() -> None:
             loss_of(other, rows).backward()
             optimizer.step()
         assert [record.loss for record in watch.records()] == losses
+
+
+class CallsItsBase(torch.optim.SGD):
+    """Torch wraps the step of its base class, too, once there was an optimizer of that class."""
+
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("loop", [plain, with_closure])
+@pytest.mark.parametrize(
+    "command", [Set("noise", "gaussian"), Set("accumulate", 2), Set("clip", "norm:0.1"), Set("lr_scale", 0.5)]
+)
+def test_a_step_that_calls_the_one_of_its_base_class_is_steered_once(loop: Loop, command: Set) -> None:
+    def steered(kind: type[torch.optim.SGD]) -> tuple[nn.Module, list[tuple[float | None, float, float]]]:
+        model = make_model().eval()
+        optimizer = kind(model.parameters(), lr=0.1)
+        with vgrad.watch(model, optimizer) as watch:
+            watch.apply(command)
+            loop(model, optimizer, batches(4))
+            assert optimizer.param_groups[0]["lr"] == 0.1
+            rows = [(record.loss, record.grad_norm, record.applied_norm) for record in watch.records()]
+        return model, rows
+
+    one, expected = steered(torch.optim.SGD)
+    other, rows = steered(CallsItsBase)
+    assert_same_bits(other, one)
+    assert rows == expected
+
+
+def test_the_rate_of_optimizers_stepped_in_backward_is_scaled_once_though_they_call_their_base() -> None:
+    torch.optim.SGD(make_model().parameters())
+    model = make_model()
+    optimizers = [CallsItsBase([param], lr=0.1) for param in model.parameters()]
+    for optimizer, param in zip(optimizers, model.parameters(), strict=True):
+        param.register_post_accumulate_grad_hook(lambda _, optimizer=optimizer: optimizer.step())
+    with vgrad.watch(model, optimizers) as watch:
+        watch.apply(Set("lr_scale", 0.5))
+        for each in batches(3):
+            model.zero_grad()
+            loss_of(model, each).backward()
+        assert [record.lr for record in watch.records()] == [0.05] * 3
+    assert {optimizer.param_groups[0]["lr"] for optimizer in optimizers} == {0.1}
 
 
 class Raises(torch.optim.SGD):
