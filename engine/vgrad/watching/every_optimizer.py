@@ -1,8 +1,9 @@
 """Watches every optimizer of a process, whenever it is made, without a change to the script.
 
 An optimizer is noticed when it is made. It is watched from its first use on: when a backward pass begins or
-it steps: only then do all optimizers of a step exist, and is the model complete. In a script that makes
-no optimizer the parameters are updated by hand; they are read when its backward passes end. They may be
+it steps: only then do all optimizers of a step exist, and is the model complete. One whose parameters are
+all frozen then, as those of a GAN's other net may be, waits until one of them is trainable. In a script that
+makes no optimizer the parameters are updated by hand; they are read when its backward passes end. They may be
 tensors that no module holds.
 """
 
@@ -74,6 +75,7 @@ class EveryOptimizer:
         self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         # By id, in the order in which they were made; each stays here until its hooks are on.
         self._new: dict[int, weakref.ref[Optimizer]] = {}
+        self._frozen: dict[int, weakref.ref[Optimizer]] = {}  # likewise: were used, and train nothing so far
         self._adding = threading.RLock()
         self._by_hand: list[UpdatesByHand] = []
         self._loose: dict[int, weakref.ref[Tensor]] = {}  # as of the last look
@@ -118,6 +120,7 @@ class EveryOptimizer:
         self._known.update(theirs)
         for key in map(id, theirs):
             self._new.pop(key, None)
+            self._frozen.pop(key, None)
         for part in self.watch.parts:
             if not theirs.isdisjoint(part.optimizers):
                 self.watch.remove(part)
@@ -134,6 +137,8 @@ class EveryOptimizer:
 
     def before_backward(self) -> None:
         """A backward pass begins: watch what has been made since the last one."""
+        if self._frozen:
+            self._look_for_unfrozen()
         if self._new and not this_thread_is_inside_a_step():
             gc.collect()  # a part whose optimizer is gone holds the memory of a model
             self._watch_new()
@@ -173,13 +178,25 @@ class EveryOptimizer:
         if optimizer not in self._known:  # unpickled, or made before we came
             self._known.add(optimizer)
             self._put_new(optimizer)
+        if self._frozen:
+            self.guard.call(self._look_for_unfrozen)
         if (self._new and id(optimizer) in self._new) or waits_for(optimizer):
             with ahead_of_own_hooks(optimizer):
                 self.guard.call(self._watch_new)
 
     def _put_new(self, optimizer: Optimizer) -> None:
-        self._new.pop(id(optimizer), None)  # of one that is gone
+        for waiting in (self._new, self._frozen):
+            waiting.pop(id(optimizer), None)  # of one that is gone
         self._new[id(optimizer)] = weakref.ref(optimizer)
+
+    def _look_for_unfrozen(self) -> None:
+        """Put those of the frozen ones that train something now among the new ones."""
+        for key, ref in list(self._frozen.items()):
+            optimizer = ref()
+            if optimizer is None or _trains_something(optimizer):
+                self._frozen.pop(key, None)
+            if optimizer is not None and _trains_something(optimizer):
+                self._new[key] = ref
 
     def _watch_new(self) -> None:
         """Watch what has been made; another thread that comes here waits until its own are watched.
@@ -199,8 +216,11 @@ class EveryOptimizer:
     def _watch_those(self, new: Sequence[tuple[int, weakref.ref[Optimizer]]]) -> None:
         ready = [(key, ref()) for key, ref in new]
         ready = [(key, each) for key, each in ready if each is None or may_be_hooked(each)]
+        frozen = {key for key, each in ready if each is not None and not _trains_something(each)}
+        self._frozen.update((key, ref) for key, ref in new if key in frozen)
+        used = [each for key, each in ready if each is not None and key not in frozen]
         try:
-            for group in parts_of(self._own_steps([each for _, each in ready if each is not None])):
+            for group in parts_of(self._own_steps(used)):
                 params = [param for each in group for one in each.param_groups for param in one["params"]]
                 self._add(params, group, is_kept=False)
         finally:
@@ -286,6 +306,11 @@ def _with_gradients() -> list[nn.Parameter]:
             if param is not None and param.grad is not None:
                 found[id(param)] = param
     return list(found.values())
+
+
+def _trains_something(optimizer: Optimizer) -> bool:
+    """Whether one of its parameters needs a gradient now."""
+    return any(param.requires_grad for group in optimizer.param_groups for param in group["params"])
 
 
 def _instances(kind: type[_Kind]) -> list[_Kind]:

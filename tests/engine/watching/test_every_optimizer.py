@@ -125,6 +125,31 @@ def test_a_model_that_nobody_holds_any_more_goes_and_its_steps_stay(watch: Watch
     assert steps == [(part, step) for part in range(3) for step in (1, 2, 3, 4, 5)]
 
 
+def test_an_optimizer_whose_parameters_are_frozen_at_first_is_seen_once_they_are_not(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = nn.ModuleList([make_model(), make_model()])
+    optimizers = [torch.optim.Adam(model.parameters()) for model in pair]
+    unused = make_model().requires_grad_(False)
+    never = torch.optim.Adam(unused.parameters())
+    for _ in range(3):
+        for model, optimizer in zip(reversed(pair), reversed(optimizers), strict=True):
+            pair.requires_grad_(False)  # as Lightning's `toggle_optimizer` does
+            model.requires_grad_(True)
+            train(model, optimizer, 2)
+    steps = {part: 0 for part in (0, 1)}
+    for record in watch.records():
+        steps[record.part] += 1
+        assert record.loss is not None
+    assert steps == {0: 6, 1: 6}
+    assert {part.layers for part in watch.parts} == {("0.0", "0.2"), ("1.0", "1.2")}
+    never.step()
+    unused.requires_grad_(True)
+    train(unused, never, 2)
+    assert [part.step for part in watch.parts] == [6, 6, 2]
+    assert not caplog.records, "nothing was refused on the way"
+
+
 def test_optimizers_are_parts_in_the_order_in_which_they_were_made(watch: Watch) -> None:
     models = [make_model() for _ in range(4)]
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1 * n) for n, model in enumerate(models, 1)]
