@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vgrad.gradients.grads import Grads, entries
+from vgrad.gradients.module_tree import modules_of
 from vgrad.gradients.rank_sums import RankSums
 from vgrad.gradients.sharded import is_sharded, local_piece
 from vgrad.gradients.sharded_norms import plan_norms
@@ -145,7 +146,7 @@ def _entries_of(grad: Tensor, param: nn.Parameter, *, will_change: bool) -> Tens
 
 def has_sparse_module(model: nn.Module) -> bool:
     """Whether some module of ``model`` is made to give a sparse gradient."""
-    return any(getattr(module, "sparse", False) is True for module in model.modules())
+    return any(vars(module).get("sparse") is True for module in modules_of(model))
 
 
 def readable(grad: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vgrad.errors import ConfigError
+from vgrad.gradients.module_tree import modules_of, named_modules, own_params, params_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,17 +82,17 @@ def find_layers(
         ConfigError: If none of them is trainable, one is a tensor of a kind that cannot be read, or the model
             has lazy layers without weights.
     """
-    require_initialised(model.parameters())
+    require_initialised(params_of(model))
     wanted = None if params is None else {id(param): param for param in params}
     names: list[str] = []
     found: list[nn.Parameter] = []
     param_names: list[str] = []
     starts: list[int] = []
     seen: set[int] = set()
-    for registered_name, module in model.named_modules():
+    for registered_name, module in named_modules(model):
         module_name = name_of(registered_name)
         own = []
-        for name, param in module.named_parameters(recurse=False):
+        for name, param in own_params(module):
             is_wanted = wanted is None or id(param) in wanted
             if is_wanted and id(param) not in seen and _is_trainable(param):
                 seen.add(id(param))
@@ -103,11 +104,11 @@ def find_layers(
                 names.append(module_name if together else f"{module_name}.{name}".lstrip("."))
             found.append(param)
             param_names.append(f"{module_name}.{name}".lstrip("."))
-    for index, param in enumerate((wanted or {}).values()):
-        if id(param) not in seen and _is_trainable(param):
+    for index, loose in enumerate((wanted or {}).values()):
+        if id(loose) not in seen and _is_trainable(loose):
             starts.append(len(found))
             names.append(f"params.{index}")
-            found.append(cast("nn.Parameter", param))
+            found.append(cast("nn.Parameter", loose))
             param_names.append(f"params.{index}")
     if not found:
         raise ConfigError("the model has no trainable parameters: none requires a gradient and has entries")
@@ -161,8 +162,8 @@ def _last_linear(model: nn.Module) -> frozenset[nn.Parameter]:
     from torch import nn
 
     last: frozenset[nn.Parameter] = frozenset()
-    for module in model.modules():
-        own = list(module.parameters(recurse=False))
+    for module in modules_of(model):
+        own = [param for _, param in own_params(module)]
         if sum(param.dim() == 2 for param in own) == 1 and not isinstance(module, nn.Embedding):
             last = frozenset(own)
     return last

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vgrad.gradients.module_tree import named_modules, own_params
 from vgrad.measure.unroll import Hiddens
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ def recurrent_matrices(model: nn.Module) -> list[tuple[str, Tensor]]:
     """
     found: list[tuple[str, Tensor]] = []
     seen: set[int] = set()
-    for prefix, module in model.named_modules():
+    for prefix, module in named_modules(model):
         if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
             continue
-        for name, param in module.named_parameters(recurse=False):
+        for name, param in own_params(module):
             is_square = param.dim() == 2 and param.shape[1] == module.hidden_size
             if not name.startswith("weight_hh") or not is_square or id(param) in seen:
                 continue

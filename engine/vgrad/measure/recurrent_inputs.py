@@ -26,6 +26,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.utils.rnn import PackedSequence
 
 from vgrad.events.time_stats import TimeStats
+from vgrad.gradients.module_tree import modules_of, params_of
 from vgrad.measure.hidden_gradients import ratio, recurrent_matrices, time_slope
 from vgrad.measure.host_copy import HostCopy
 from vgrad.measure.stream_capture import is_capturing
@@ -77,8 +78,8 @@ class RecurrentInputsProbe:
         ours = {id(param) for param in params}
         self._modules = weakref.WeakSet(
             module
-            for module in model.modules()
-            if isinstance(module, _RECURRENT) and any(id(param) in ours for param in module.parameters())
+            for module in modules_of(model)
+            if isinstance(module, _RECURRENT) and any(id(param) in ours for param in params_of(module))
         )
         can_listen = share > 0 and bool(self._modules) and not _is_any_compiled()
         self.every = math.ceil(_COST_IN_STEPS / share) if can_listen else None

@@ -8,6 +8,7 @@ from vgrad.controls.capabilities import Refusal
 from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
 from vgrad.errors import ConfigError
+from vgrad.gradients.module_tree import modules_of
 from vgrad.ranks.group import find_group
 from vgrad.ranks.meeting import require_all_ranks
 
@@ -85,7 +86,7 @@ def require_own_gradients(model: nn.Module) -> None:
     Raises:
         ConfigError: If a library keeps them elsewhere.
     """
-    for module in model.modules():
+    for module in modules_of(model):
         for kind in type(module).__mro__:
             if kind.__name__ == "DeepSpeedEngine":
                 raise ConfigError(DEEPSPEED)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vgrad.errors import ConfigError
+from vgrad.gradients.module_tree import named_children, named_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,15 +96,15 @@ def as_module(model: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]) 
 def class_name(model: nn.Module) -> str:
     """The class of the model: its own, where it stands inside wrappers; of several in one module, of each."""
     if type(model) is nn.Module:  # several, see `as_module`
-        return "+".join(dict.fromkeys(map(class_name, model.children())))
+        return "+".join(dict.fromkeys(class_name(part) for _, part in named_children(model)))
     attributes = _WRAPPED | ({"module"} if _kinds(model) & _MODULE_WRAPPERS else set())
-    inner = next((part for name, part in model.named_children() if name in attributes), None)
+    inner = next((part for name, part in named_children(model) if name in attributes), None)
     return type(model).__name__ if inner is None else class_name(inner)
 
 
 def plain_names(model: nn.Module) -> Callable[[str], str]:
     """Return what turns a module's name into the one that it has without wrappers."""
-    wrappers = {name for name, module in model.named_modules() if _kinds(module) & _MODULE_WRAPPERS}
+    wrappers = {name for name, module in named_modules(model) if _kinds(module) & _MODULE_WRAPPERS}
 
     def plain(name: str) -> str:
         kept: list[str] = []
