@@ -17,8 +17,9 @@ controls and its verdict. The other modules, by what they are about:
   every rank at the `same_step`.
 - **Several processes:** `other_ranks`, `local_gradients`, `sharded_part`.
 - **A script that knows nothing of vgrad:** `every_optimizer` notices its optimizers, `discover` and
-  `loose_tensors` find what they train, `unwrap` looks into the wrappers of other libraries. A ``vgrad.watch``
-  within such a run joins it (`joinable`, `joined_watch`).
+  `loose_tensors` find what they train, `unwrap` looks into the wrappers of other libraries, `unused_parts`
+  frees what the script has dropped. A ``vgrad.watch`` within such a run joins it (`joinable`,
+  `joined_watch`).
 - **Never in the way:** `guard` keeps errors of ours out of the loop, `tracebacks` our frames out of its
   tracebacks, `outside_dynamo` our hooks out of what is compiled, `other_threads` looks at what else runs,
   `at_exit` reports the last steps.

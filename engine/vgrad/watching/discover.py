@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+import inspect
+import sys
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from types import FrameType
+
+_MOST_ENTRIES = 1_000  # of a list or dict that may hold models
 
 
 def find_models(params: Iterable[Tensor]) -> tuple[nn.Module, ...]:
@@ -28,9 +33,9 @@ def find_models(params: Iterable[Tensor]) -> tuple[nn.Module, ...]:
     # `type` asks the object nothing: a proxy's own `__class__` would be somebody's code.
     modules = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
     holdings = _Holdings(modules, wanted)
-    whole = [module for module in holdings.holders if holdings.of(module) == wanted]
-    if whole:
-        return (max(whole, key=holdings.size),)
+    whole = holdings.whole()
+    if whole is not None:
+        return (whole,)
     found: list[nn.Module] = []
     left = set(wanted)
     for module in sorted(
@@ -40,6 +45,52 @@ def find_models(params: Iterable[Tensor]) -> tuple[nn.Module, ...]:
             found.append(module)
             left -= holdings.of(module)
     return tuple(found)
+
+
+def find_model_of_this_thread(params: Iterable[Tensor]) -> nn.Module | None:
+    """Return the outermost module that holds all ``params`` among what the calling thread's variables name.
+
+    A model is found that a variable holds, or an attribute, list or dict of one. It takes about 1 ms, where
+    `find_models` looks through the whole process. A module around the model is missed where it is held
+    elsewhere: its part in the names of the layers is then missing.
+
+    Args:
+        params: Parameters of one optimizer, each of any shape.
+
+    Returns:
+        The module; None where no variable names one that holds all of them.
+    """
+    modules: dict[int, nn.Module] = {}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        variables = frame.f_locals
+        modules.update((id(module), module) for module in _modules_in(variables.values()))
+        if type(variables) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+            variables.clear()  # a copy that would keep what a function's variables held (before Python 3.13)
+        frame = frame.f_back
+    return _Holdings(list(modules.values()), {id(param) for param in params}).whole()
+
+
+def _modules_in(values: Iterable[object]) -> Iterator[nn.Module]:
+    """The modules among ``values``, among the attributes of each, and in each list, tuple and dict."""
+    for value in list(values):
+        if issubclass(type(value), nn.Module):
+            yield cast("nn.Module", value)
+        else:
+            held = _held_by(value)
+            found = held if len(held) <= _MOST_ENTRIES else ()
+            yield from (cast("nn.Module", each) for each in list(found) if issubclass(type(each), nn.Module))
+
+
+def _held_by(thing: object) -> Collection[object]:
+    """What a list, tuple or dict holds, or the attributes of an object; none of its own code is run."""
+    if type(thing) in {list, tuple}:
+        return cast("Sequence[object]", thing)
+    try:
+        found = thing if type(thing) is dict else object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return ()
+    return cast("dict[object, object]", found).values() if type(found) is dict else ()
 
 
 class _Holdings:
@@ -52,6 +103,11 @@ class _Holdings:
         for module in modules:
             self._measure(module, set())
         self.holders = [module for module in modules if self._held.get(id(module))]
+
+    def whole(self) -> nn.Module | None:
+        """The outermost module that holds all wanted parameters."""
+        whole = [module for module in self.holders if self.of(module) == self._wanted]
+        return max(whole, key=self.size) if whole else None
 
     def of(self, module: nn.Module) -> frozenset[int]:
         """Identities of the wanted parameters that ``module`` holds."""

@@ -23,7 +23,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from vgrad.errors import ConfigError
 from vgrad.watching.backward_hooks import is_in_backward, listen, stop_listening
 from vgrad.watching.by_hand import UpdatesByHand
-from vgrad.watching.discover import find_models
+from vgrad.watching.discover import find_model_of_this_thread, find_models
 from vgrad.watching.hooks import (
     ahead_of_own_hooks,
     is_inside_a_step,
@@ -37,6 +37,7 @@ from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.tracebacks import leave_out_this_frame
+from vgrad.watching.unused_parts import UnusedParts
 from vgrad.watching.unwrap import as_module, is_wrapper, shards_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _log = logging.getLogger("vgrad")
 _Kind = TypeVar("_Kind")
 
 _PATIENCE_S = 20.0  # for another thread that looks for models
+_MOST_LOOKS = 16  # through the whole process, for a model; in a search of settings they would cost the most
 _MOST_PARTS = 256  # of one run; what makes more, such as an inner loop of meta-learning, is watched so far
 
 
@@ -77,6 +79,7 @@ class EveryOptimizer:
         self._new: dict[int, weakref.ref[Optimizer]] = {}
         self._frozen: dict[int, weakref.ref[Optimizer]] = {}  # likewise: were used, and train nothing so far
         self._adding = threading.RLock()
+        self._unused = UnusedParts(watch)
         self._by_hand: list[UpdatesByHand] = []
         self._loose: dict[int, weakref.ref[Tensor]] = {}  # as of the last look
         self._num_passes = 0
@@ -140,7 +143,7 @@ class EveryOptimizer:
         if self._frozen:
             self._look_for_unfrozen()
         if self._new and not this_thread_is_inside_a_step():
-            gc.collect()  # a part whose optimizer is gone holds the memory of a model
+            self._unused.collect()
             self._watch_new()
 
     def after_backward(self) -> None:
@@ -273,6 +276,7 @@ class EveryOptimizer:
     ) -> None:
         if self._num_parts >= _MOST_PARTS:
             return
+        model = model or self._model_nearby(params)
         models = find_models(params) if model is None else (model,)
         if not models and "deepspeed" in sys.modules:  # they are its flat partitions
             _log.warning("%s is not watched: %s", type(optimizers[0]).__name__, DEEPSPEED)
@@ -288,6 +292,10 @@ class EveryOptimizer:
         if self._num_parts == _MOST_PARTS:
             _log.warning("%d optimizers are watched; those made later are not", _MOST_PARTS)
         self.part_added()
+
+    def _model_nearby(self, params: Sequence[Tensor]) -> nn.Module | None:
+        """The model that holds ``params``, if it need not be looked for in the whole process any more."""
+        return find_model_of_this_thread(params) if self._num_parts >= _MOST_LOOKS else None
 
 
 _running: list[EveryOptimizer] = []  # begun and not ended, the oldest first

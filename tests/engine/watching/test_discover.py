@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from vgrad.watching.discover import find_models
+from vgrad.watching.discover import find_model_of_this_thread, find_models
 
 
 class Pair(nn.Module):
@@ -82,3 +86,33 @@ def test_objects_that_lie_about_their_class_are_not_asked() -> None:
     model = nn.Linear(2, 2)
     assert find_models(model.parameters()) == (model,)
     assert len(liars) == 3
+
+
+@pytest.mark.parametrize(
+    "hold", [lambda m: m, lambda m: [m], lambda m: {"m": m}, lambda m: SimpleNamespace(m=m)]
+)
+def test_a_model_that_a_variable_holds_is_found_by_the_frames_of_the_thread(
+    hold: Callable[[nn.Module], object],
+) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    params, held = list(model.parameters()), hold(model)
+    outermost = nn.ModuleDict({"model": model}) if held is model else None
+    del model
+    found = find_model_of_this_thread(params)
+    assert found is not None
+    assert outermost is None or found is outermost
+    assert set(map(id, found.parameters())) == set(map(id, params))
+    assert held is not None
+
+
+def test_looking_through_variables_keeps_nothing_that_they_held() -> None:
+    model = nn.Linear(3, 4)
+    assert find_model_of_this_thread(model.parameters()) is model
+    ref = weakref.ref(model)
+    del model
+    gc.collect()
+    assert ref() is None
+
+
+def test_no_model_is_found_where_no_variable_names_one() -> None:
+    assert find_model_of_this_thread([torch.zeros(3, requires_grad=True)]) is None

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 
 from vgrad.controls.controls import Set
+from vgrad.watching import discover, every_optimizer
 from vgrad.watching.every_optimizer import EveryOptimizer
 from vgrad.watching.watch import Watch
 
@@ -137,7 +138,7 @@ def test_an_optimizer_whose_parameters_are_frozen_at_first_is_seen_once_they_are
             pair.requires_grad_(False)  # as Lightning's `toggle_optimizer` does
             model.requires_grad_(True)
             train(model, optimizer, 2)
-    steps = {part: 0 for part in (0, 1)}
+    steps = dict.fromkeys((0, 1), 0)
     for record in watch.records():
         steps[record.part] += 1
         assert record.loss is not None
@@ -148,6 +149,70 @@ def test_an_optimizer_whose_parameters_are_frozen_at_first_is_seen_once_they_are
     train(unused, never, 2)
     assert [part.step for part in watch.parts] == [6, 6, 2]
     assert not caplog.records, "nothing was refused on the way"
+
+
+class OfItsOwn(nn.Module):
+    """Calls things of its own by the names of torch's methods, as learners of MAML and ODEs do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = make_model()
+        self.modules = self.children = [self.net]
+        self.named_parameters = self.named_modules = self.named_children = "of its own"
+
+    def parameters(self) -> list[nn.Parameter]:  # type: ignore[override]
+        return [param for layer in self.net if isinstance(layer, nn.Linear) for param in layer.parameters()]
+
+    @property
+    def sparse(self) -> bool:
+        raise RuntimeError("asked for in training")
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.net(inputs)
+        return outputs
+
+
+def test_a_model_may_have_methods_of_its_own_by_the_names_of_torchs(watch: Watch) -> None:
+    model = OfItsOwn()
+    train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert [record.step for record in watch.records()] == [1, 2, 3, 4, 5]
+    assert watch.layers == ("net.0", "net.2")
+
+
+def numbers_of_collections() -> list[int]:
+    return [generation["collections"] for generation in gc.get_stats()]
+
+
+def test_many_small_models_one_after_the_other_are_neither_kept_nor_looked_for_everywhere(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    find = discover.find_models
+    monkeypatch.setattr(every_optimizer, "find_models", lambda params: (looks.append(1), find(params))[1])
+    gone = []
+
+    def fit() -> None:
+        net = make_model()
+        model = nn.Module()
+        model.net = net
+        train(net, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+        gone.append(weakref.ref(net))
+
+    before = numbers_of_collections()[2]
+    gc.disable()
+    try:
+        for _ in range(96):
+            fit()
+        num_alive = sum(model() is not None for model in gone)
+    finally:
+        gc.enable()
+    assert numbers_of_collections()[2] - before <= 16 + 5
+    assert num_alive <= 16
+    assert len(looks) == 16
+    records = watch.records()
+    assert [(record.part, record.step) for record in records] == [
+        (part, n) for part in range(96) for n in (1, 2)
+    ]
 
 
 def test_optimizers_are_parts_in_the_order_in_which_they_were_made(watch: Watch) -> None:
