@@ -92,6 +92,3 @@ class ClipEachTensor(GradTransform):
     def apply_(self, grads: Grads, memory: Any, *, step: int) -> None:
         """Rescale each of ``grads`` in place."""
         grads.scale_each_((self.max_norm / (grads.norms() + 1e-6)).clamp(max=1.0))
-
-
-Clip = ClipGradNorm | ClipGradValue

@@ -17,7 +17,7 @@ from vgrad.config import RunConfig
 from vgrad.controls.controls import Controls
 from vgrad.events.step_record import StepRecord
 from vgrad.methods.accumulate import MeanOver
-from vgrad.methods.clip import Clip, ClipGradNorm, ClipGradValue
+from vgrad.methods.clip import ClipGradNorm, ClipGradValue
 from vgrad.recipes.registry import RECIPES, build_task
 from vgrad.task import Task
 from vgrad.train.trainer import Trainer
@@ -115,7 +115,9 @@ def test_validation_changes_nothing_either() -> None:
 
 @pytest.mark.parametrize("clip", [ClipGradNorm(0.05), ClipGradValue(0.01)])
 @pytest.mark.parametrize("name", ["momentum", "adamw-foreach"])
-def test_clipping_mid_run_equals_torchs_own_from_that_step_on(clip: Clip, name: str) -> None:
+def test_clipping_mid_run_equals_torchs_own_from_that_step_on(
+    clip: ClipGradNorm | ClipGradValue, name: str
+) -> None:
     bare, watched = (toy_task(OPTIMIZERS[name]) for _ in range(2))
     trainer = toy_trainer(watched)
     bare_losses(bare, 5)
