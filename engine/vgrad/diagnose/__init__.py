@@ -3,8 +3,8 @@
 `judge` is asked about every step. It remembers a run in `parts`, and each `part` is one idea:
 
 - **The loss:** its level and its progress (`losses`, `slow_progress`), what the first steps did to it
-  (`first_steps`), what an answer costs that ignores the inputs (`baseline`, `beyond_constant`), and whether
-  only the training loss falls (`overfitting`).
+  (`first_steps`), what a constant prediction costs (`baseline`, `beyond_constant`), and whether only the
+  training loss falls (`overfitting`).
 - **Explosions:** `explosion_onset`, `explosions` until the run is back, `recovery` where it never is,
   `growth` where it is slow. `step_reach` asks whether the steps can have done it; `norm_watch` stands in
   where nobody knows the loss.

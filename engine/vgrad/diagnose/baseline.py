@@ -92,7 +92,7 @@ class BaselineWatch(JudgePart):
         """The numbers."""
         if math.isnan(self.baseline):
             return f"the loss is {self.loss:.3g}, where a uniform guess costs {self.uniform:.3g}"
-        return f"the loss is {self.loss:.3g}, where ignoring the inputs costs {self.baseline:.3g}"
+        return f"the loss is {self.loss:.3g}, where a constant prediction costs {self.baseline:.3g}"
 
     def peak_in_words(self) -> str:
         """The same, with how far the run was thrown off."""

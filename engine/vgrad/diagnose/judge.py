@@ -97,7 +97,7 @@ class Judge:
             stats: The newest statistics of the layers, or None while there are none.
             controls: The controls that the step was made with.
             time: The newest gradient through time, or None where there is none.
-            guesses: What answers that ignore the inputs cost, as far as the loss function shows it.
+            guesses: What constant predictions cost, as far as the loss function shows it.
 
         Returns:
             The new verdict if it is of another kind, else None.

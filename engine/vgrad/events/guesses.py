@@ -1,4 +1,4 @@
-"""What answers that ignore the inputs cost, as far as a loss function shows it."""
+"""What constant predictions cost, as far as a loss function shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Guesses(NamedTuple):
-    """What the loss function shows of answers that ignore the inputs. NaN is what is not known.
+    """What the loss function shows of constant predictions. NaN is what is not known.
 
     Attributes:
         uniform: Loss of a uniform guess.

@@ -1,4 +1,4 @@
-"""What answers that ignore the inputs cost, as the loss function itself shows.
+"""What constant predictions cost, as the loss function itself shows.
 
 Nobody tells vgrad what a constant prediction costs in a training loop of somebody's own. Two kinds of loss
 show something of it. Where the loss is a mean cross entropy over ``C`` classes, a guess that gives each class

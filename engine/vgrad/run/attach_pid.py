@@ -33,7 +33,7 @@ def attach_process(pid: int, tell: Callable[[str], None] = lambda _: None) -> Ru
 
     Args:
         pid: The process.
-        tell: Is told, in a sentence, when waiting for the step takes long.
+        tell: Called with a sentence when waiting for the step takes long.
 
     Returns:
         The folder that it records into.

@@ -32,7 +32,7 @@ class Checkpointing:
 
     Args:
         folder: The run's folder; None where nothing is recorded, and so nothing saved.
-        hub: Is told of each checkpoint.
+        hub: Each checkpoint is reported to it.
         every_s: Seconds between two automatic ones; more where capturing takes long.
         now_s: Clock in seconds.
 

@@ -35,12 +35,12 @@ class Recording:
 
     Args:
         cursor: Opens a reader of the run's stream.
-        on_command: Is given, in the recorder's thread, every command that somebody sent.
+        on_command: Called in the recorder's thread with every command that somebody sent.
         title: What the run is called; its folder is named after it.
         folder: The run's folder; a new one unless given.
-        on_problem: Is told in words why nothing is recorded, and None when recording goes on. It is
-            called from the recorder's thread.
-        on_look: Is called there, too, several times a second.
+        on_problem: Called there with the reason why nothing is recorded, in words, and with None when
+            recording goes on.
+        on_look: Called there, too, several times a second.
 
     Attributes:
         folder: The run's folder, or None where none can be made.

@@ -102,7 +102,7 @@ def rerun_(
         record: The record.
         begin: Where to begin.
         end: Where to end.
-        on_step: Is told each step that came out as it is recorded.
+        on_step: Called with each step that came out as it is recorded.
 
     Returns:
         The first difference; None if every loss is the same, bit for bit.

@@ -91,7 +91,7 @@ class Resumption:
             ConfigError: If that state cannot be reached bit for bit; says what differs.
         """
         say("importing torch")
-        import torch  # noqa: F401  # a few seconds, of which people are told why they wait
+        import torch  # noqa: F401  # it takes a few seconds, and `say` gives the reason
 
         say(f"building {self.config.name}")
         trainer, begin = trainer_near(self.folder, self.record, self.config, self.place)

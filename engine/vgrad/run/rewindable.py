@@ -38,7 +38,8 @@ class RewindableRun:
         title: What the run is called; its folders are named after it.
         record: Whether it is recorded; what is not recorded cannot be rewound.
         folder: Folder of the first session; a new one unless given.
-        on_problem: Is told in words why nothing is recorded, and None when recording goes on.
+        on_problem: Called with the reason why nothing is recorded, in words, and with None when
+            recording goes on.
 
     Attributes:
         folder: Folder of the newest session; None where it has none.

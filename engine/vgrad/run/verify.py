@@ -34,7 +34,7 @@ def verify(folder: RunFolder, on_progress: Callable[[int, int], None] = lambda d
 
     Args:
         folder: The run, alive, ended or crashed.
-        on_progress: Is told how many of how many steps have been compared.
+        on_progress: Called with how many steps have been compared, and of how many.
 
     Raises:
         ConfigError: If it cannot be run again: by whom its loop is, or because its data or code changed.

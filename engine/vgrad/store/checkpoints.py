@@ -105,8 +105,8 @@ class CheckpointWriter:
 
     Args:
         folder: The run's folder.
-        on_saved: Is given, in the writer's thread, each checkpoint, and what is kept now.
-        on_failed: Is told the step, and in words why no checkpoint could be written.
+        on_saved: Called in the writer's thread with each checkpoint, and with what is kept now.
+        on_failed: Called there with the step, and in words why no checkpoint could be written.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class CheckpointWriter:
             return bool(self._waiting)
 
     def put(self, state: TrainerState, *, num_commands: int, reason: str) -> None:
-        """Have a captured state written. Never waits; where too many are waiting, `on_failed` is told."""
+        """Have a captured state written. Never waits; where too many are waiting, `on_failed` is called."""
         step = state.step
         path = self._folder.checkpoints / f"{step}-{num_commands}-{reason}"
         with self._changed:

@@ -19,7 +19,7 @@ _PATIENCE_S = 1.0  # for a write; a fork is not to wait for a disk that hangs
 
 
 class _Recorders:
-    """Held by a recorder that works, and by a thread that forks."""
+    """The lock that a recorder holds while it writes, and a thread while it forks."""
 
     lock = threading.Lock()
 

@@ -50,10 +50,10 @@ class Recorder:
     Args:
         cursor: Opens a reader of the run's stream, from its start; see `vgrad.events.hub.Hub.cursor`.
         folder: The run's folder.
-        on_command: Is given, in the recorder's thread, every command that somebody sent to the inbox.
-        on_problem: Is told in words, in the recorder's thread, why recording has stopped, and None
-            when it goes on.
-        on_look: Is called in the recorder's thread at each look for commands.
+        on_command: Called in the recorder's thread with every command that somebody sent to the inbox.
+        on_problem: Called in the recorder's thread with the reason why recording has stopped, in words, and
+            with None when it goes on.
+        on_look: Called in the recorder's thread at each look for commands.
     """
 
     def __init__(

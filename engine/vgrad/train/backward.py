@@ -49,7 +49,7 @@ class Backward:
 
     @property
     def guesses(self) -> Guesses:
-        """What answers that ignore the inputs cost, where the task knows no baseline and its loss shows it.
+        """What constant predictions cost, where the task knows no baseline and its loss shows it.
 
         Looked up in one pass of twenty.
         """

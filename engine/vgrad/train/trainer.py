@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from vgrad.gradcheck.check import GradCheck
     from vgrad.task import Microbatch, Task
 
-KEEP_S = 0.1  # for which finished steps are kept back to be reported together: no eye sees it
+KEEP_S = 0.1  # for which finished steps are kept back to be reported together: nobody can see that
 # Of the budget, where a model is recurrent: its layers get the rest.
 _TIME_SHARE = 0.5
 
 
 class Trainer:
-    """Trains a task, and changes how when told to.
+    """Trains a task; commands change how.
 
     Use it from one thread. `vgrad.build` makes one from a recipe.
 
@@ -271,7 +271,7 @@ class Trainer:
 
     @property
     def guesses(self) -> Guesses:
-        """What answers that ignore the inputs cost; not known where the task knows its baseline."""
+        """What constant predictions cost; not known where the task knows its baseline."""
         return self._backward.guesses
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
@@ -340,7 +340,7 @@ class Trainer:
         """Compare autograd with central differences, on the newest microbatch; changes nothing.
 
         Args:
-            on_progress: Is told how many of how many entries have been compared.
+            on_progress: Called with how many entries have been compared, and of how many.
         """
         task, batch = self.task, self._batch or peek(self.task)
         return check_gradients(

@@ -45,7 +45,7 @@ class ClipCall:
 
 
 class ClipObserver(Protocol):
-    """Is told of the calls."""
+    """What is called before and after each call that clips."""
 
     guard: Guard
 

@@ -37,7 +37,7 @@ class JoinedWatch(Watch):
         loss: As in `Watch`.
         controls: As in `Watch`; unless given, the parts get those of the joined watch.
         watch_budget: As in `Watch`.
-        on_verdict: As in `Watch`. The joined watch is told as well.
+        on_verdict: As in `Watch`. The joined watch calls its own as well.
     """
 
     def __init__(

@@ -84,8 +84,8 @@ class OtherRanks:
         """This rank is not watched any more.
 
         Args:
-            error: What ended its training, if an error did. The first rank is told, and given a moment to
-                record it: its own process may be ended for it.
+            error: What ended its training, if an error did. It is reported to the first rank, which gets a
+                moment to record it: its own process may be ended for it.
 
         Returns:
             Commands that were never answered; and on the first rank, where an error has ended it, what was

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vgrad.events.time_stats import TimeStats
     from vgrad.events.verdict import Verdict
 
-# A snapshot copies the statistics of all layers: more often than this, no eye sees it.
+# A snapshot copies the statistics of all layers: a reader cannot see that it is newer than this.
 _PUBLISH_EVERY_S = 0.25
 
 
@@ -39,7 +39,7 @@ class Measured(Protocol):
 
     @property
     def guesses(self) -> Guesses:
-        """What answers that ignore the inputs cost, as far as the loss function shows it."""
+        """What constant predictions cost, as far as the loss function shows it."""
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts, on a schedule of steps, up to step number ``step``."""

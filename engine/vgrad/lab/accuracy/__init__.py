@@ -1,7 +1,7 @@
 """Runs whose ending is known, and how often the verdicts on them are right.
 
     cases      what a run is; fitting and held_out have them by families, and families has all of them
-    labels     what a run really had, told from its losses and those of its counterfactuals
+    labels     what a run really had, found from its losses and those of its counterfactuals
     runs       trains the cases and their counterfactuals
     store      keeps what a verdict sees of each run, so that new rules are tried in seconds
     matrix     replays the judge over the store and counts

@@ -1,4 +1,4 @@
-"""What a run really had, told from losses alone: its own, and those of its counterfactuals. Free of torch.
+"""What a run really had, found from losses alone: its own, and those of its counterfactuals. Free of torch.
 
 The rule, first match wins:
 
@@ -7,7 +7,7 @@ The rule, first match wins:
 3. It learnt (`Scale.learnt`): **healthy**.
 4. It learnt by half: **unclear**.
 5. Its loss, averaged over 10 steps, once stood at more than 1.5 times where it began (or where
-   ignoring the inputs would put it): it blew up. **exploding** if clipping by norm 1 or a lower
+   a constant prediction would put it): it blew up. **exploding** if clipping by norm 1 or a lower
    learning rate (a tenth, a hundredth), from the same weights and data, makes it learn; else unclear.
 6. It is stuck without ever having blown up. A ten times larger learning rate makes it learn: it
    was only slow, **unclear**. Else the kinds of cures are tried: against explosions, as above;

@@ -43,7 +43,7 @@ class Judged:
         why: Why it is labelled so.
         verdict: The verdict at its end.
         was_called: Kinds of all verdicts on the way, the first one first.
-        blind: The verdict at its end of a judge that does not know what ignoring the inputs costs.
+        blind: The verdict at its end of a judge that does not know what a constant prediction costs.
     """
 
     run: LabelledRun
