@@ -161,7 +161,7 @@ class Hub:
 class Cursor:
     """A reader's position in the stream of a hub. Made by `Hub.cursor`; use it from one thread.
 
-    It may be left without a word: nothing is kept for it. As a context manager it closes itself.
+    It need not be closed: nothing is kept for it. As a context manager it closes itself.
     """
 
     def __init__(self, hub: Hub, num_steps: int, num_notices: int, num_published: int) -> None:

@@ -31,7 +31,7 @@ _SILENT_S = 60.0
 _MANY_STEPS = 20  # where these take longer, so long
 _ENDING_S = 2.0  # in which the others end after the first rank has
 _KEPT_SLOTS = 512
-_GONE = "its process has ended without a word: it was killed, ran out of memory, or crashed"
+_GONE = "its process has ended without giving a reason: it was killed, ran out of memory, or crashed"
 
 
 class RankCollector:

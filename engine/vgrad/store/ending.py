@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vgrad.events.rank_stats import RankStats
     from vgrad.store.folder import RunFolder
 
-KILLED = "the process ended without a word: it was killed, ran out of memory, or crashed"
+KILLED = "the process ended without giving a reason: it was killed, ran out of memory, or crashed"
 _LAST_LINES = 40
 
 

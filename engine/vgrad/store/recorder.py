@@ -127,7 +127,7 @@ class Recorder:
                     closing(Inbox(folder.inbox, since_s=self._since_s)) as inbox,
                 ):
                     self._record(Writer(connection), inbox)
-            except Exception as error:  # noqa: BLE001  # a thread that ends without a word records nothing more
+            except Exception as error:  # noqa: BLE001  # a thread that ended unseen would record nothing more
                 if not isinstance(error, _OF_THE_DISK):
                     _log.exception("vgrad could not record into %s; it tries again", folder.path)
                 self._tell(_in_words(error, folder))

@@ -106,7 +106,7 @@ def test_a_rank_that_is_not_heard_of_and_one_whose_process_is_gone(monkeypatch: 
         group.say(alive(0))
         group.say(alive(1, pid=process.pid))
         group.wait_for("not watched")
-        group.wait_for("without a word")
+        group.wait_for("without giving a reason")
         group.say(alive(2))  # it has come after all
         found = group.collector._ranks
         until(lambda: found[2].pid and not found[2].problem)

@@ -103,7 +103,7 @@ def test_a_rank_that_is_killed_is_named_and_nothing_hangs(tmp_path: Path) -> Non
     cause = err.partition("Root Cause")[2]
     assert "rank      : 1" in cause and "SIGKILL" in cause, "torchrun's own report"
     if reported(batch):
-        assert_named(batch, "without a word")
+        assert_named(batch, "without giving a reason")
     else:  # torchrun has ended the first rank before that had looked
         assert look(all_runs()[0]).status == "crashed"
 
@@ -115,6 +115,6 @@ def test_a_rank_that_is_killed_is_named_at_once_though_the_first_rank_never_lear
     code, err, batch = train(tmp_path, "kill", "blocked", options=("--monitor-interval=4",))
     assert code != 0
     [body] = reported(batch)
-    assert body.rank == 1 and "without a word" in body.what
-    assert "rank 1: its process has ended without a word" in err
+    assert body.rank == 1 and "without giving a reason" in body.what
+    assert "rank 1: its process has ended without giving a reason" in err
     assert look(all_runs()[0]).status == "crashed", "the first rank was ended by a signal"

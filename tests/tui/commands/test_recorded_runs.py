@@ -83,7 +83,7 @@ def test_tail_says_that_a_run_was_killed_whether_it_watched_or_came_later() -> N
             alive.kill()
             alive.wait()
             printed = follow.stdout.read()
-    assert "step        20  run       failed: the process ended without a word" in printed
+    assert "step        20  run       failed: the process ended without giving a reason" in printed
     assert follow.returncode == 0
     later = vgrad_tui("tail", folder.name).stdout.splitlines()
     assert printed.splitlines() == later[1:]

@@ -11,7 +11,7 @@ from vgrad_tui.app.app import VgradApp
 
 
 async def test_what_is_wrong_with_a_rank_is_said_in_full_on_a_narrow_screen() -> None:
-    words = "its process has ended without a word: it was killed, ran out of memory, or crashed"
+    words = "its process has ended without giving a reason: it was killed, ran out of memory, or crashed"
     source = ScriptedSource()
     app = VgradApp(source)
     async with app.run_test(size=(80, 24)) as pilot:
