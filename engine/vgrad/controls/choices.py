@@ -160,7 +160,7 @@ class OneOf:
         return self.variant_of(value).format(value)
 
     def shown(self, value: object) -> str:
-        """The same for people: ``norm 1``, ``zclip 2.5 alpha=0.9``; the word alone where it says all."""
+        """``value`` for people: ``norm 1``, ``zclip 2.5 alpha=0.9``; the word alone where it says all."""
         variant = self.variant_of(value)
         given = [_short(text) for text in variant.given(value)]
         return " ".join(given if given and variant.word == self.shorthand else [variant.word, *given])
@@ -199,7 +199,7 @@ class Number:
         return repr(value)
 
     def shown(self, value: object) -> str:
-        """The same for people."""
+        """``value`` for people."""
         return f"{value:g}"
 
 
@@ -239,7 +239,7 @@ class Word:
         return "as-built" if value is None else str(value)
 
     def shown(self, value: object) -> str:
-        """The same for people."""
+        """``value`` for people."""
         return self.format(value).replace("-", " ")
 
 

@@ -197,7 +197,7 @@ COMMANDS: Mapping[str, type[Command]] = MappingProxyType(
 """The name of every command, in its plain-data form and in `Capabilities`."""
 
 NAMES: Mapping[type[Command], str] = MappingProxyType({kind: name for name, kind in COMMANDS.items()})
-"""The same, the other way round."""
+"""The name of every command, by its type."""
 
 _DEFAULTS = Controls()
 

@@ -72,7 +72,7 @@ class BaselineWatch(JudgePart):
 
     @property
     def has_learnt_nothing(self) -> bool:
-        """Whether it is not. Neither is true where the baseline is not known."""
+        """Whether the loss is not clearly below the baseline. Both are False where none is known."""
         return self.loss >= _LEARNT * self.baseline
 
     def _blew_up(self, step: int) -> bool:
@@ -89,11 +89,11 @@ class BaselineWatch(JudgePart):
         return self._num_seen >= _LATE and self.loss > _FAR_ABOVE * self.uniform
 
     def words(self) -> str:
-        """The numbers."""
+        """The loss and what it is compared with, in words."""
         if math.isnan(self.baseline):
             return f"the loss is {self.loss:.3g}, where a uniform guess costs {self.uniform:.3g}"
         return f"the loss is {self.loss:.3g}, where a constant prediction costs {self.baseline:.3g}"
 
     def peak_in_words(self) -> str:
-        """The same, with how far the run was thrown off."""
+        """How far the run was thrown off, and what `words` says."""
         return f"the loss came to {self._peak:.3g} by step {self._peak_step:,}; {self.words()}"

@@ -143,7 +143,7 @@ class Effect:
         return next((form for form in forms if width is None or len(form) <= width), forms[-1])
 
     def _forms(self) -> tuple[str, ...]:
-        """The same in words, with less and less detail."""
+        """The comparison in words, with less and less detail."""
         if not self.finite:
             return (f"loss {self._in_words(self.before)} → {self._in_words(self._newest)}",)
         if self.num_before < MIN_STEPS:  # there will never be more

@@ -125,5 +125,5 @@ def _join(entries: list[_Entry]) -> _Entry:
 
 
 def _compact(entry: _Entry) -> _Entry:
-    """The same with arrays of its own, for a view keeps all of its base in memory."""
+    """``entry`` with arrays of its own, for a view keeps all of its base in memory."""
     return _Entry(entry.numbers.copy(), entry.block.copy())

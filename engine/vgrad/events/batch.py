@@ -78,7 +78,7 @@ class Batch:
     before: Batch | None = None
 
     def flattened(self) -> Batch:
-        """The same with ``before`` as a part of it, right after the notice that the run has begun."""
+        """This batch with ``before`` as a part of it, right after the notice that the run has begun."""
         before = self.before
         if before is None:
             return self

@@ -54,7 +54,7 @@ class Buckets:
     count: Int64s
 
     def rows(self, which: slice | NDArray[np.bool_]) -> Buckets:
-        """The same, for some of the buckets."""
+        """The buckets that ``which`` selects."""
         return Buckets(
             self.first_step[which],
             self.steps_per_bucket,

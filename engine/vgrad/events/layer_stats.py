@@ -66,7 +66,7 @@ class LayerStats:
         return (self.entries_step >= 0) & ~np.isnan(self.num_non_finite)
 
     def with_newer(self, other: LayerStats) -> LayerStats:
-        """The same statistics, and those of another measurement where it is newer and has them."""
+        """These statistics, with those of ``other`` for the layers that it has measured later."""
         is_newer = other.measured_step > self.measured_step
         columns = {
             name: np.where(is_newer, getattr(other, name), getattr(self, name))

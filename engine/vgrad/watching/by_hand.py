@@ -38,7 +38,7 @@ class UpdatesByHand(torch.optim.Optimizer):
 
 
 def without_updates(stats: LayerStats) -> LayerStats:
-    """The same statistics, without the updates: the loop moves its weights when nobody looks."""
+    """``stats`` without the updates: the loop moves its weights where no hook sees it."""
     return replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
 
 

@@ -22,7 +22,7 @@ def with_closure(
     closure: Callable[[], Any],
     after: Callable[[object], None],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments, with ``after`` called with what ``closure`` returned, each time that it did."""
+    """The arguments of a step whose closure also calls ``after`` with what it returns, at each return."""
 
     def wrapped() -> Any:
         try:

@@ -231,7 +231,7 @@ class EveryOptimizer:
                 self._new.pop(key, None)
 
     def _own_steps(self, optimizers: Sequence[Optimizer]) -> Sequence[Optimizer]:
-        """Those whose steps are not steps of another one, which they may be since they were noticed."""
+        """The optimizers whose steps are not steps of another one; since they were noticed, they may be."""
         watched = [each for part in self.watch.parts for each in part.optimizers]
         shards = {id(shard) for each in (*watched, *optimizers) for shard in shards_of(each)}
         return [each for each in optimizers if not is_wrapper(each) and id(each) not in shards]
@@ -261,7 +261,7 @@ class EveryOptimizer:
             self._add(params, [optimizer], is_kept=True, model=model)
 
     def _loose_tensors(self) -> list[Tensor]:
-        """Those that had a gradient at the look before, too: not what a loop makes in each pass again."""
+        """The tensors that had a gradient at the look before, too: a loop makes others in each pass again."""
         found, before = loose_tensors(), self._loose
         self._loose = {id(tensor): weakref.ref(tensor) for tensor in found}
         return [tensor for tensor in found if (ref := before.get(id(tensor))) is not None and ref() is tensor]

@@ -68,7 +68,7 @@ class OwnWatch:
 
     @property
     def watch(self) -> Watch:
-        """The same."""
+        """The watch, which is open."""
         watch = self._watch()
         assert watch is not None  # who asks has found it among those that are open
         return watch

@@ -112,7 +112,7 @@ class _SinceLastStep:
         return any(param.grad is not ref() for param, ref, _ in self.marks)
 
     def clip(self) -> LoopClip | None:
-        """The same as the step sees it; None where the norm before cannot be had."""
+        """The clipping as the step sees it; None where the norm before cannot be had."""
         if not self.is_known:
             return None
         link = ChainLink(LOOP_CLIP, f"loop: {self.words}")

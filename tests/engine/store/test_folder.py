@@ -169,6 +169,7 @@ def test_a_killed_run_is_not_alive(folder: RunFolder, holder: subprocess.Popen[s
 
 def test_a_stopped_run_is_alive(folder: RunFolder, holder: subprocess.Popen[str]) -> None:
     os.kill(holder.pid, signal.SIGSTOP)
+    os.waitpid(holder.pid, os.WUNTRACED)  # until it has stopped
     assert folder.pid() == holder.pid
 
 

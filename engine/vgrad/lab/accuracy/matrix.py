@@ -184,7 +184,7 @@ def share_of_healthy_called_sick(judged: Iterable[Judged], *, ever: bool = False
 
 
 def of_part(judged: Iterable[Judged], part: Part) -> list[Judged]:
-    """Those whose family belongs to ``part``."""
+    """The runs whose family belongs to ``part``."""
     return [one for one in judged if one.run.case.part == part]
 
 

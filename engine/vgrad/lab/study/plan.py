@@ -181,7 +181,7 @@ class Plan:
         return replace(self, experiments=tuple(found)) if names else self
 
     def with_seeds(self, num_seeds: int | None) -> Plan:
-        """The same with as many seeds in every experiment; None leaves them as they are.
+        """This plan with as many seeds in every experiment; None leaves them as they are.
 
         Raises:
             ConfigError: If it is no such number.

@@ -59,7 +59,7 @@ class Study:
 
     @property
     def num_done(self) -> int:
-        """Those that are finished."""
+        """Runs of the plan that are finished."""
         return len(self._results.done)
 
     def go_on(self, *, jobs: int = 1) -> Generator[Progress, None, None]:

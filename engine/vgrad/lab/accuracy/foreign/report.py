@@ -53,7 +53,7 @@ def foreign_shares(runs: Sequence[ForeignRun]) -> dict[str, Share]:
 
 
 def of_foreign_part(runs: Sequence[ForeignRun], part: Part) -> list[ForeignRun]:
-    """Those whose kind belongs to ``part``."""
+    """The runs whose kind belongs to ``part``."""
     return [run for run in runs if PART_OF[run.kind] == part]
 
 
