@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vgrad.controls.codec import command_from_data, command_to_data
+from vgrad.controls.controls import NAMES
 from vgrad.ranks.slots import Slots
 from vgrad.watching.safe_point import MOST_PER_STEP, Asked
 
@@ -87,10 +88,12 @@ class SameStep:
         if missing:
             has_waited = time.monotonic() - self._began_s > _MEETING_S
             return _refused(list(waiting.take_waiting()), _about(missing, group.size)) if has_waited else []
-        asked = list(waiting.take_waiting(most=MOST_PER_STEP))
-        self._slots.propose(number // self._every + 1, _write(asked))
+        taken = list(waiting.take_waiting(most=MOST_PER_STEP))
+        asked = [each for each in taken if type(each.command) in NAMES]
+        if asked:
+            self._slots.propose(number // self._every + 1, _write(asked))
         self.unanswered += asked
-        return []
+        return [each for each in taken if type(each.command) not in NAMES]  # to be refused here, and now
 
 
 def _about(missing: Sequence[int], size: int) -> str:
@@ -110,9 +113,10 @@ def _write(asked: Sequence[Asked]) -> str:
 
 
 def _read(text: str) -> list[Asked]:
+    """What `_write` was given; a command that makes no sense will be refused as it is carried out."""
     entries: list[tuple[str, Any, list[int] | None]] = json.loads(text) if text else []
     return [
-        Asked(command_id, command_from_data(data), None if parts is None else tuple(parts))
+        Asked(command_id, command_from_data(data, refused=True), None if parts is None else tuple(parts))
         for command_id, data, parts in entries
     ]
 

@@ -96,6 +96,58 @@ def test_a_command_from_outside_takes_effect_at_one_step_on_both_ranks(tmp_path:
         torch.testing.assert_close(weight, alone[name], rtol=1e-3, atol=1e-5)
 
 
+NONSENSE = f"""
+import json, sys, threading
+import torch, torch.distributed as dist, torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+import vgrad
+from gloo_threads import wait_until_idle
+{BATCH}
+dist.init_process_group("gloo")
+torch.set_num_threads(1)
+rank = dist.get_rank()
+model = DistributedDataParallel(network())
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+nonsense = ["clip=norm:1", object(), vgrad.Set("clip", object()), vgrad.Set("freeze", "nowhere")]
+
+def ask():
+    for command in (*nonsense, vgrad.Set("clip", "norm:0.05")):
+        watch.apply(command)
+
+with vgrad.watch(model, optimizer, record=False) as watch:
+    step = 0
+    while watch.controls.clip is None and not watch.is_closed:
+        if rank == 0 and step == 3:
+            asking = threading.Thread(target=ask)
+            asking.start()
+            asking.join()
+        inputs, targets = batch(step, rank)
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+        step += 1
+    cursor = watch.cursor()
+answers = [n.body for n in cursor.take().notices if n.command_id is not None]
+with open(f"rank{{rank}}.json", "w") as file:
+    json.dump([getattr(answer, "reason", "") for answer in answers], file)
+wait_until_idle()
+dist.destroy_process_group()
+"""
+
+
+def test_what_makes_no_sense_is_refused_on_both_ranks_and_watching_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(NONSENSE)
+    process = torchrun("train.py", cwd=tmp_path)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    asking, other = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert [reason.startswith("not a command: ") for reason in asking] == [True, True, False, False, False]
+    assert asking[2:] == other, "what could be a command is answered by every rank"
+    assert other[0].startswith("clip must be one of")
+    assert other[1:] == ["no layer matches 'nowhere'; layers are: 0, 2", ""]
+
+
 HALF_WATCHED = """
 import os, time
 import torch, torch.distributed as dist
