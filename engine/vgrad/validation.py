@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 def brief(value: object) -> str:
     """``repr(value)``, cut to a length that fits in a message.
 
-    Never raises: an int beyond Python's digit limit has no repr.
+    Never raises: an int beyond Python's digit limit has no repr, nor has an object whose class has a fault.
     """
     try:
         text = repr(value)
     except ValueError:
         return "a number with thousands of digits"
+    except Exception:  # noqa: BLE001  # it is somebody's own class
+        return f"an object of type {type(value).__name__}"
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

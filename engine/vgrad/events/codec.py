@@ -47,7 +47,7 @@ def notice_to_data(notice: Notice) -> dict[str, object]:
         "command_id": notice.command_id,
         "sender": notice.sender,
         "kind": type(body).__name__,
-        "body": plain(body),
+        "body": _refused(body) if isinstance(body, CommandRejected) else plain(body),
     }
 
 
@@ -69,7 +69,8 @@ def notice_from_data(data: object) -> Notice:
     try:
         if kind is CommandRejected:  # what was refused may be nonsense, and is kept as it was
             table = _table(body, "body")
-            table["command"] = command_from_data(table.get("command"), refused=True)
+            if not isinstance(table.get("command"), str):  # the text of what is no command
+                table["command"] = command_from_data(table.get("command"), refused=True)
             step, reason = (
                 read_plain(table.get("step"), int, "step"),
                 read_plain(table.get("reason"), str, "reason"),
@@ -78,6 +79,14 @@ def notice_from_data(data: object) -> Notice:
         return _notice(values, read_plain(body, kind, "body"))
     except (ConfigError, RecursionError, OverflowError) as error:
         raise DataError(f"a notice cannot be read: {error}") from None
+
+
+def _refused(body: CommandRejected) -> dict[str, object]:
+    """A refusal; of what is no command, as a script may pass it by mistake, only the text is kept."""
+    given: object = body.command
+    is_command = isinstance(given, get_args(Command))
+    text = given if isinstance(given, str) else brief(given)
+    return {"step": body.step, "command": plain(given) if is_command else text, "reason": body.reason}
 
 
 def _notice(values: Mapping[str, object], body: NoticeBody) -> Notice:

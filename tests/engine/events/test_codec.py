@@ -200,6 +200,22 @@ def test_a_refused_command_is_kept_with_its_nonsense(command: Set | Reinit) -> N
     assert notice_from_data(json.loads(json.dumps(notice_to_data(notice)))) == notice
 
 
+class WithoutRepr:
+    def __repr__(self) -> str:
+        raise LookupError("made to fail")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("clip=norm:1", "clip=norm:1"), (None, "None"), (WithoutRepr(), "an object of type WithoutRepr")],
+)
+def test_of_a_refused_thing_that_is_no_command_the_text_is_kept(given: Any, kept: Any) -> None:
+    def notice(command: Any) -> Notice:
+        return Notice(0, 1.0, 3, 0, CommandRejected(3, command, "not a command"), "id")
+
+    assert notice_from_data(json.loads(json.dumps(notice_to_data(notice(given))))) == notice(kept)
+
+
 def mutations(data: Any, generator: random.Random) -> Any:
     """``data`` with one thing in it replaced, dropped, or added."""
     if isinstance(data, dict) and data and generator.random() < 0.8:
