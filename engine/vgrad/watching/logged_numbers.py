@@ -19,11 +19,13 @@ class LoggedNumbers:
 
     def read(self, name: str, value: object) -> Tensor | float | None:
         """``value`` as a float; a tensor of one entry on an accelerator as it is. None if it is no number."""
-        if isinstance(value, Tensor) and not value.is_cpu and value.numel() == 1:
-            return value
+        if isinstance(value, Tensor):
+            value = value.detach()  # torch warns of a number with a graph
+            if not value.is_cpu and value.numel() == 1:
+                return value
         try:
             return float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RuntimeError):  # of several entries, complex, a text
+        except Exception:  # noqa: BLE001  # several entries, complex, a text, too large, somebody's own class
             if name not in self._said:
                 self._said.add(name)
                 what = (

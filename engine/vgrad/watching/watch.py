@@ -257,10 +257,10 @@ class Watch:
             self.log_metrics(metrics)
 
     def log_metrics(self, metrics: Mapping[str, Tensor | float]) -> None:
-        """Add numbers of your own to the step just done; their names may be any text."""
+        """Add numbers of your own to the step just done; their names may be any text, or what has one."""
         part = self._stepped_last()
         if part is not None:
-            read = ((name, self._logged.read(name, value)) for name, value in metrics.items())
+            read = ((str(name), self._logged.read(str(name), value)) for name, value in metrics.items())
             numbers = tuple((name, float(number)) for name, number in read if number is not None)
             self._hub.notify(MetricsLogged(part.step, numbers), part=part.id)
 

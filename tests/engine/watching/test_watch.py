@@ -28,6 +28,7 @@ from torch import nn
 
 import vgrad
 from vgrad.controls.controls import CheckGradients, Command, Pause, Reinit, Set, Stop
+from vgrad.events.codec import notice_from_data, notice_to_data
 from vgrad.events.notices import CommandApplied, CommandRejected, MetricsLogged, RunEnded
 from vgrad.events.verdict import Verdict
 from vgrad.watching import guard
@@ -265,15 +266,41 @@ def test_what_is_logged_and_is_no_number_is_left_out_with_one_warning(
     with vgrad.watch(model, optimizer) as watch:
         cursor = watch.cursor()
         losses = []
-        for value in ("three", [1.0], torch.ones(2), 1j):
+        for value in ("three", [1.0], torch.ones(2), 1j, 10**400):
             losses += plain(model, optimizer, batches(1))
             watch.log(loss=value, accuracy=value, epoch=3)  # type: ignore[arg-type]
         assert [record.loss for record in watch.records()] == losses
         logged = [each.body for each in cursor.take().notices if isinstance(each.body, MetricsLogged)]
-    assert [each.metrics for each in logged] == [(("epoch", 3.0),)] * 4
+    assert [each.metrics for each in logged] == [(("epoch", 3.0),)] * 5
     assert [record.getMessage() for record in caplog.records] == [
         f"{name} was logged as 'three', which is no number: it is left out" for name in ("loss", "accuracy")
     ]
+
+
+def test_names_of_logged_numbers_that_are_no_text_are_kept_as_their_text() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        plain(model, optimizer, batches(1))
+        cursor = watch.cursor(from_start=False)
+        watch.log_metrics({0: 0.5, 1: 0.25})  # type: ignore[dict-item]
+        [logged] = cursor.take().notices
+    assert notice_from_data(notice_to_data(logged)) == logged
+    assert isinstance(logged.body, MetricsLogged)
+    assert logged.body.metrics == (("0", 0.5), ("1", 0.25))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_with_its_graph_is_logged_without_a_warning() -> None:
+    model = make_model()
+    optimizer = SGD(model.parameters())
+    with vgrad.watch(model, optimizer) as watch:
+        loss = loss_of(model, batches(1)[0])
+        loss.backward()
+        optimizer.step()
+        watch.log(loss=loss)
+        [record] = watch.records()
+        assert record.loss == loss.detach()
 
 
 def test_a_loss_that_is_not_known_is_none() -> None:
