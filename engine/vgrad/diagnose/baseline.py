@@ -26,7 +26,7 @@ class BaselineWatch(JudgePart):
         baseline: Loss of a constant prediction; NaN where it is not known, and then no answer is given.
 
     Where it is not known, the loss function may show what a uniform guess costs, which is more. That speaks
-    of one side alone: who is above it has learnt nothing, and who is below may have learnt nothing either.
+    of one side alone: a run above it has learnt nothing, and one below may have learnt nothing either.
 
     Attributes:
         baseline: The same.

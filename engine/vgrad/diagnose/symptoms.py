@@ -18,7 +18,7 @@ RATIO_VANISHING = 1e-2
 RATIO_HOPELESS = 1e-5  # no optimizer makes up for it: such gradients are lost beside its epsilon
 UNDERFLOW_SHARE = 0.5
 NOTHING_LEARNT = 0.1  # of the loss that the first steps left
-LITTLE = 0.85  # of the baseline: who is not below has learnt next to nothing
+LITTLE = 0.85  # of the baseline: a run that is not below has learnt next to nothing
 NO_BETTER = 0.97  # of a uniform guess's loss
 COLD = 1e-4  # of the weights: a step that is shorter hardly learns anything
 

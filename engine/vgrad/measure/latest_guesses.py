@@ -1,4 +1,4 @@
-"""What guesses cost, as of the newest look at a loss whose numbers have come to the host."""
+"""What constant predictions cost, as of the newest look at a loss whose numbers have come to the host."""
 
 from __future__ import annotations
 

@@ -184,5 +184,5 @@ class RankCollector:
     def _report_problem(self, rank: int, words: str) -> None:
         self._ranks[rank] = replace(self._ranks[rank], problem=words)
         self._problems.append(f"rank {rank}: {words}")
-        self._hub.publish_ranks(tuple(self._ranks))  # first: who reads the notice finds it in the list, too
+        self._hub.publish_ranks(tuple(self._ranks))  # first: a reader of the notice finds the rank here, too
         self._hub.notify(RankReported(self._ranks[rank].step, rank, words))

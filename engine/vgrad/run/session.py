@@ -252,7 +252,7 @@ class Session:
                     self._report(trainer.finish())
                     self._validate(trainer)
             self._report(trainer.finish())
-            self._last_words(trainer)
+            self._save_and_validate(trainer)
             trainer.reporter.publish()
         except BaseException:
             self._report(trainer.finish())  # the steps before it were done
@@ -262,18 +262,20 @@ class Session:
             trainer.close()
         return reason
 
-    def _last_words(self, trainer: Trainer) -> None:
+    def _save_and_validate(self, trainer: Trainer) -> None:
         """The last checkpoint and the last validation; where Python exits, nobody waits for them."""
         if self._is_at_exit:
             return
-        self._checkpointing.save(trainer, "end")  # first: who ended the run may not wait for the other
+        self._checkpointing.save(
+            trainer, "end"
+        )  # first: the person who ended the run may not wait for the other
         if self.rewound_to is None and self._totals.validated_step < trainer.step:
             self._validate(trainer)
 
     def _apply_pending(self, trainer: Trainer) -> bool:
         """Apply what was asked for, between two optimizer steps. False means stop.
 
-        Who asks without end does not hold up the steps: each is preceded by a bounded number of commands.
+        A client that asks without end does not delay the steps: a bounded number of commands precedes each.
         """
         num_applied = 0
         while trainer.controls.paused or (not self._safe_point.is_empty and num_applied < MOST_PER_STEP):

@@ -68,7 +68,7 @@ class Backward:
             self._scale = LossScale(precision) if isinstance(precision, Float16) else None
 
     def capture(self) -> dict[str, Any]:
-        """Return the loss scale, None where there is none, the generator's state, and what guesses cost."""
+        """Return the loss scale or None, the generator's state, and what constant predictions cost."""
         return {
             "generator": self._generator.get_state(),
             "loss_scale": None if self._scale is None else self._scale.capture(),

@@ -32,7 +32,7 @@ class LossListener(Protocol):
     Attributes:
         guard: Takes errors of ours that must not reach the loop.
         is_open: Whether it still listens.
-        looks_up_guesses: Whether it wants to know what guesses would have cost.
+        looks_up_guesses: Whether it wants to know what constant predictions would have cost.
     """
 
     guard: Guard
@@ -51,7 +51,7 @@ class LossListener(Protocol):
     def after_backward(
         self, loss: Tensor | float | None, scale: Tensor | float | None, guesses: SeenGuesses
     ) -> None:
-        """It has ended: its loss, the scale of that, and what guesses would have cost."""
+        """It has ended: its loss, the scale of that, and what constant predictions would have cost."""
 
 
 def root_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

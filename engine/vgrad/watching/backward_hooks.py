@@ -201,7 +201,7 @@ def _begin(
     kwargs: dict[str, Any],
     scale: Tensor | float | None,
 ) -> tuple[Tensor | float | None, SeenGuesses]:
-    """Tell ``users`` that a pass begins; its loss, and what guesses would have cost."""
+    """Tell ``users`` that a pass begins; its loss, and what constant predictions would have cost."""
     loss, guesses = None, NOTHING_SEEN
     leaves = None
     try:

@@ -209,7 +209,7 @@ class EveryOptimizer:
         """
         lock = self._adding
         if not lock.acquire(timeout=_PATIENCE_S):
-            self._adding = threading.RLock()  # in a forked process, who holds it may not exist
+            self._adding = threading.RLock()  # in a forked process, the thread that holds it may not exist
             return
         try:
             self._watch_those(list(self._new.items()))

@@ -70,7 +70,7 @@ class OwnWatch:
     def watch(self) -> Watch:
         """The watch, which is open."""
         watch = self._watch()
-        assert watch is not None  # who asks has found it among those that are open
+        assert watch is not None  # the caller has found it among those that are open
         return watch
 
     def has_any(self, optimizers: Sequence[Optimizer]) -> bool:

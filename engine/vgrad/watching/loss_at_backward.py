@@ -33,7 +33,7 @@ class CaughtLoss:
             not known. Losses add up where their gradients do.
         scale: What a `GradScaler` multiplies it with, likewise; None where there is none.
         num_passes: Backward passes whose gradients add up; 0 where that is not known.
-        guesses: What guesses would have cost, see `vgrad.measure.loss_guesses`.
+        guesses: What constant predictions would have cost, see `vgrad.measure.loss_guesses`.
     """
 
     loss: Tensor | float | None = None
@@ -126,7 +126,7 @@ class LossAtBackward:
 
     @property
     def guesses(self) -> Guesses:
-        """What guesses cost, as of one of the last steps at which it was looked up.
+        """What constant predictions cost, as of one of the last steps at which it was looked up.
 
         That is one in twenty, for a loop may change its loss.
         """
@@ -178,7 +178,7 @@ class LossAtBackward:
         Args:
             loss: Its loss, as in `CaughtLoss`.
             scale: What the loss was multiplied with.
-            guesses: What guesses would have cost; unknown where it was not looked up.
+            guesses: What constant predictions would have cost; unknown where it was not looked up.
         """
         before, now = self._before, self._state()
         self._is_silent = self._is_silent and not any(now)

@@ -26,7 +26,7 @@ class LossSource(Protocol):
 
     @property
     def guesses(self) -> Guesses:
-        """What guesses cost, as far as the loss function shows it."""
+        """What constant predictions cost, as far as the loss function shows it."""
 
     def take(self) -> CaughtLoss:
         """The loss of the step about to be done."""

@@ -208,16 +208,15 @@ class WatchedPart:
 
     @property
     def guesses(self) -> Guesses:
-        """What guesses cost; not known where the loop reports its losses itself."""
+        """What constant predictions cost; not known where the loop reports its losses itself."""
         return UNKNOWN if self.is_loss_logged else self.losses.guesses
 
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""
         stats = self.tap.meter.judged_at(step)
         if self._is_by_hand and stats is not None:
-            if (
-                self._judged is None or self._judged[0] is not stats
-            ):  # the judge looks whether it is a new one
+            # One object for one measurement: the judge takes another object for a new measurement.
+            if self._judged is None or self._judged[0] is not stats:
                 self._judged = stats, without_updates(stats)
             stats = self._judged[1]
         return stats, self._through_time.stats_at(step)

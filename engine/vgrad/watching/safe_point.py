@@ -58,7 +58,8 @@ class SafePoint:
     def take_waiting(self, *, most: int | None = None) -> Iterator[Asked]:
         """Each command that waits now, the oldest first, in any thread and without waiting.
 
-        Those asked for meanwhile are left for the next time: who asks without end must not hold up a step.
+        Those asked for meanwhile are left for the next time: a thread that asks without end must not delay a
+        step.
 
         Args:
             most: Take this many at most; None for all.
