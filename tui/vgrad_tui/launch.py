@@ -98,7 +98,7 @@ def run_app(
             if app.state.info is not None and not app.leaves_at_once:  # while it prepares nothing is lost
                 run.join(None if app.detaches else _GRACE_S)
             run.leave()
-    # The last words; where the run was rewound meanwhile, those of each run that went on from it.
+    # What happened since the last look; where the run was rewound, in each run that went on from it, too.
     has_more = True
     while has_more:
         batch = screen.drain()
