@@ -127,7 +127,7 @@ def test_a_killed_run_opens_at_its_last_step_and_says_what_is_known() -> None:
     history = RunHistory()
     history.take(run.drain())
     assert history.step == 200 and history.phase == "failed" and not run.is_playing
-    assert history.ended is not None and "without a word" in str(history.ended.error)
+    assert history.ended is not None and "without giving a reason" in str(history.ended.error)
     assert history.ended.traceback_text == "Killed"
 
 

@@ -278,7 +278,7 @@ def test_a_screen_on_a_run_that_is_killed_says_so(tmp_path: Path) -> None:
     history = RunHistory()
     until(lambda: history.ended is not None, look=lambda: history.take(run.drain()))
     assert history.ended is not None and history.phase == "failed" and history.ended.step == 300
-    assert "without a word" in str(history.ended.error)
+    assert "without giving a reason" in str(history.ended.error)
     assert "Segmentation fault" in str(history.ended.traceback_text)
     assert run.drain().notices == ()
     run.close()
