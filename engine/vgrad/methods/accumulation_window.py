@@ -217,11 +217,12 @@ class AccumulationWindow:
         """Write the window's result into the gradients that are there, and set those that are not."""
         old: list[Tensor] = []
         new: list[Tensor] = []
+        there: list[nn.Parameter] = []
         for index, param in enumerate(self._params):
             grad, mean = param.grad, self._means[index]
             if mean is None:
                 if grad is not None and weight != 1.0:
-                    grad.mul_(weight)
+                    _write_([param], [grad], [grad * weight])
             elif grad is None:
                 param.grad = mean if keep == 1.0 else mean.mul_(keep)
             elif grad.is_sparse or mean.is_sparse:
@@ -229,9 +230,10 @@ class AccumulationWindow:
             else:
                 old.append(mean)
                 new.append(grad)
+                there.append(param)
         self._mix_(old, new, weight)
         if old:
-            torch._foreach_copy_(new, old)
+            _write_(there, new, old)
         self._means = []
 
     def _mix_(self, old: list[Tensor], new: list[Tensor], weight: float) -> None:
@@ -239,6 +241,18 @@ class AccumulationWindow:
             torch._foreach_add_(old, new)
         elif old:
             torch._foreach_lerp_(old, new, weight)
+
+
+def _write_(params: Sequence[nn.Parameter], grads: list[Tensor], values: list[Tensor]) -> None:
+    """Write values into gradients; one that cannot be written to, such as an expanded one, is replaced."""
+    try:
+        torch._foreach_copy_(grads, values)
+    except RuntimeError:
+        for param, grad, value in zip(params, grads, values, strict=True):
+            try:
+                grad.copy_(value)
+            except RuntimeError:
+                param.grad = value
 
 
 def _mixed(loss: LossValue | None, new: LossValue | None, share: float) -> LossValue | None:

@@ -15,6 +15,7 @@ from vgrad.controls.catalog import CONTROLS
 from vgrad.controls.choices import OneOf
 from vgrad.controls.controls import Controls
 from vgrad.events.notices import CommandRejected
+from vgrad.methods.accumulate import MeanOver
 from vgrad.methods.clip import ClipGradNorm
 from vgrad.watching.optimizer_tap import OptimizerTap
 
@@ -143,6 +144,24 @@ def test_a_gradient_that_cannot_be_written_to_switches_the_control_off_and_watch
         assert watch.controls == Controls()
         [refused] = [each.body for each in cursor.take().notices if isinstance(each.body, CommandRejected)]
     assert refused.reason.startswith("clip norm 0.001: ")
+
+
+@pytest.mark.parametrize("is_always_there", [True, False])
+def test_microbatches_of_a_gradient_that_cannot_be_written_to_are_averaged(is_always_there: bool) -> None:
+    model = Square(params((4, 3), (8,)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with vgrad.watch(model, optimizer, record=False, controls=Controls(accumulate=MeanOver(2))) as watch:
+        before = model.parts[1].detach().clone()
+        for microbatch in range(4):
+            optimizer.zero_grad()
+            model().backward()
+            is_there = is_always_there or microbatch % 2
+            model.parts[1].grad = torch.tensor([microbatch + 1.0]).expand(8) if is_there else None
+            optimizer.step()
+        assert len(watch.records()) == 2
+        assert watch.controls == Controls(accumulate=MeanOver(2))
+    means = 1.5 + 3.5 if is_always_there else 1.0 + 2.0
+    torch.testing.assert_close(before - model.parts[1].detach(), torch.full((8,), 0.1 * means))
 
 
 @pytest.mark.parametrize(("name", "word"), VARIANTS)
