@@ -149,6 +149,11 @@ def has_sparse_module(model: nn.Module) -> bool:
     return any(vars(module).get("sparse") is True for module in modules_of(model))
 
 
+def version_of(grad: Tensor) -> int:
+    """How often ``grad`` has been written to; 0 for one made in inference mode, which is not counted."""
+    return 0 if grad.is_inference() else grad._version
+
+
 def readable(grad: Tensor) -> Tensor:
     """``grad`` as a dense real tensor with the same norm."""
     grad = entries(grad)

@@ -50,7 +50,7 @@ class Layers:
 
     def reduce(self, norms: NDArray[np.floating]) -> NDArray[np.float32]:
         """Join L2 norms per parameter, ``(..., num_params)``, into norms per layer, ``(..., num_layers)``."""
-        with np.errstate(over="ignore"):  # norms of float64 may be infinite as float32
+        with np.errstate(all="ignore"):  # norms of float64 may be infinite, or 0, as float32
             if len(self.starts) == len(self.params):
                 return norms.astype(np.float32)
             squares = np.square(norms, dtype=np.float64)  # float32 squares would overflow from 2e19 on

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vgrad.errors import ConfigError
 from vgrad.methods.transform import GradTransform
 
 if TYPE_CHECKING:
@@ -25,11 +26,17 @@ class CentralizeGrads(GradTransform):
     """
 
     def apply_(self, grads: Grads, memory: Any, *, step: int) -> None:
-        """Centre ``grads`` in place."""
+        """Centre ``grads`` in place.
+
+        Raises:
+            ConfigError: If a gradient is sparse in more than its rows.
+        """
         import torch
 
         matrices, means = [], []
         for grad, param in zip(grads.tensors, grads.params, strict=True):
+            if grad.dim() < param.dim():
+                raise ConfigError("needs whole rows of a gradient, and single entries are not stored here")
             if param.dim() >= 2:  # its own: a complex weight's gradient has one more, for its two parts
                 matrices.append(grad)
                 means.append(grad.mean(dim=tuple(range(1, param.dim())), keepdim=True))

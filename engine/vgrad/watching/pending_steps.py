@@ -104,13 +104,14 @@ class PendingSteps:
         self._taken_s = time.perf_counter()
         records: list[partial[StepRecord]] = []
         norms: list[NDArray[np.floating]] = []
-        while pending and (wait or pending[0].copy.is_here or len(pending) > _NUM_LEFT):
-            record, of_params = self._read(pending.popleft())
-            records.append(record)
-            norms.append(of_params)
-        if not records:
-            return []
-        of_layers = self._layers.reduce(np.array(norms))  # of all steps at once: a third of the time
+        with np.errstate(all="ignore"):  # numpy may have been told to raise; what is 0 or inf is to be seen
+            while pending and (wait or pending[0].copy.is_here or len(pending) > _NUM_LEFT):
+                record, of_params = self._read(pending.popleft())
+                records.append(record)
+                norms.append(of_params)
+            if not records:
+                return []
+            of_layers = self._layers.reduce(np.array(norms))  # of all steps at once: a third of the time
         return [record(grad_norms=row) for record, row in zip(records, of_layers, strict=True)]
 
     def _arrived(self, copy: HostCopy) -> tuple[list[float], NDArray[np.floating]]:
@@ -164,5 +165,4 @@ def _before_loop_clip(
         return (after if is_mended else before), norms
     if not (math.isfinite(before) and 0 < after < math.inf):
         return before, norms
-    with np.errstate(over="ignore"):
-        return before, norms * (before / after)
+    return before, norms * (before / after)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -162,6 +164,49 @@ def test_microbatches_of_a_gradient_that_cannot_be_written_to_are_averaged(is_al
         assert watch.controls == Controls(accumulate=MeanOver(2))
     means = 1.5 + 3.5 if is_always_there else 1.0 + 2.0
     torch.testing.assert_close(before - model.parts[1].detach(), torch.full((8,), 0.1 * means))
+
+
+@pytest.mark.parametrize("scale", [1e-39, 3e38])
+def test_norms_that_are_no_float32_do_not_end_watching_where_numpy_is_told_to_raise(scale: float) -> None:
+    model = Square(params((4, 3), (8,)))
+    for part in model.parts:
+        part.data = part.double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    controls = Controls(clip=ClipGradNorm(1e30))
+    with np.errstate(all="raise"), vgrad.watch(model, optimizer, record=False, controls=controls) as watch:
+        for _ in range(3):
+            for part in model.parts:
+                part.grad = torch.full_like(part, scale)
+            optimizer.step()
+        records = watch.records()
+        assert not watch.is_closed
+    assert [record.grad_norm for record in records] == pytest.approx([scale * math.sqrt(20)] * 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["inference", "single entries"])
+def test_gradients_of_unusual_kinds_are_read_and_end_nothing(how: str) -> None:
+    model = Square(params((4, 3), (8, 2)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def grad_of(part: Tensor) -> Tensor:
+        if how == "inference":
+            with torch.inference_mode():
+                return torch.ones_like(part)
+        places = torch.arange(2).expand(2, 2)
+        return torch.sparse_coo_tensor(places, torch.ones(2), part.shape, check_invariants=True)
+
+    with vgrad.watch(model, optimizer, record=False) as watch:
+        cursor = watch.cursor()
+        assert isinstance(watch.apply(vgrad.Set("centralize", "on")), vgrad.CommandApplied)
+        for _ in range(3):
+            for part in model.parts:
+                part.grad = grad_of(part)
+            optimizer.step()
+        norm = math.sqrt(28 if how == "inference" else 4)
+        assert [record.grad_norm for record in watch.records()] == pytest.approx([norm] * 3)
+        assert watch.controls == Controls()
+        [refused] = [each.body for each in cursor.take().notices if isinstance(each.body, CommandRejected)]
+    assert refused.reason.startswith("centralise: ")
 
 
 @pytest.mark.parametrize(("name", "word"), VARIANTS)
