@@ -84,6 +84,8 @@ def test_the_commands_find_watch_and_release_a_process(training: Training) -> No
     released = vgrad_tui("release", name)
     assert released.returncode == 0, released.stderr
     assert folder_of(training.process.pid) is None
+    said = vgrad_tui("tail", name).stdout
+    assert "done: released: its process goes on without being watched" in said.splitlines()[-1]
     again = vgrad_tui("release", name)
     assert again.returncode == 2 and "is not alive" in again.stderr
     training.end()

@@ -182,7 +182,8 @@ class RunEnded:
         steps_per_s: Optimizer steps per second of training, pauses and validation left out.
         error: One line of what went wrong, for ``failed``.
         traceback_text: The traceback, for ``failed``; None where ``error`` says all there is.
-        message: One line of why it is done before all its steps, where it is: the data ended.
+        message: One line of why it ended without an error before all its steps: the data ended, it was
+            rewound, or the process that was attached to was released.
     """
 
     step: int

@@ -7,6 +7,7 @@ that thread. `release` runs in the main thread.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from vgrad.run.recording import record_watch, warn
@@ -16,6 +17,7 @@ from vgrad.watching.hooks import at_next_backward, when_no_step_runs
 from vgrad.watching.watch import Watch
 
 _watches: dict[str, Watch] = {}
+_RELEASED = "released: its process goes on without being watched"
 
 
 def begin(folder: str) -> None:
@@ -34,7 +36,8 @@ def release(folder: str) -> None:
     watch = _watches.pop(folder, None)
     if watch is None:
         return
+    close = partial(watch.close, message=_RELEASED)
     if watch.step and not watch.is_of_this_thread:
-        at_next_backward(watch.close)
+        at_next_backward(close)
     else:
-        when_no_step_runs(watch.close)
+        when_no_step_runs(close)

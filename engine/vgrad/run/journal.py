@@ -106,8 +106,8 @@ def entry_of(notice: Notice) -> Entry | None:
             text = _about_record(news)
         case RankReported() | LayersChanged() as news:
             text = _about_processes_or_layers(news)
-        case RunEnded(reason=ended, error=error):
-            text = f"{ended}: {error}" if error else ended
+        case RunEnded(reason=ended, error=error, message=message):
+            text = f"{ended}: {why}" if (why := error or message) else ended
         case _:
             return None
     is_by_time = isinstance(notice.body, CheckpointSaved) and notice.body.reason == "time"

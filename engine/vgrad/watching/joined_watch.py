@@ -92,8 +92,13 @@ class JoinedWatch(Watch):
         """Another reader of the whole run."""
         return self._whole.cursor(from_start=from_start)
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End watching these optimizers as the script has asked for it. Closing twice is harmless."""
+    def close(self, error: BaseException | None = None, *, message: str | None = None) -> None:
+        """End watching these optimizers as the script has asked for it. Closing twice is harmless.
+
+        Args:
+            error: As in `Watch.close`; the run goes on, so nothing of it is recorded.
+            message: Likewise.
+        """
         if self._is_closed:
             return
         self.discard()

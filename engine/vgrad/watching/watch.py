@@ -273,11 +273,12 @@ class Watch:
             return None
         return max(self.parts, key=lambda part: part.tap.meter.ended_s if part.step else 0.0)
 
-    def close(self, error: BaseException | None = None) -> None:
+    def close(self, error: BaseException | None = None, *, message: str | None = None) -> None:
         """End watching: the optimizer, and torch, are as if nobody had watched. Closing twice is harmless.
 
         Args:
             error: What ended the training, if an error did, for the record.
+            message: One line of why watching ends although no error did, likewise.
         """
         if self._is_closed:
             run_deferred()  # an error inside a step has ended it, and the hooks waited for the step to end
@@ -289,7 +290,7 @@ class Watch:
             call(part.publish)
         why = call(lambda: self._steering.leave_ranks(error or self._guard.error))
         call(self._steering.carry_out_waiting)  # each is answered, if only by that watching has ended
-        self._hub.notify(self._ended(error, why))
+        self._hub.notify(self._ended(error, why, message))
         for function in self._on_close:
             call(function)
         run_deferred()  # within a step, hooks go right after it: no backward pass is looked at any more
@@ -337,11 +338,11 @@ class Watch:
         except Exception:  # noqa: BLE001  # it runs inside the user's step
             _log.exception("on_verdict raised an error; training and watching go on")
 
-    def _ended(self, error: BaseException | None, why: str | None) -> RunEnded:
+    def _ended(self, error: BaseException | None, why: str | None, message: str | None) -> RunEnded:
         totals = max(self._totals, key=lambda each: each.step, default=Totals())
         error = error or self._guard.error
         if error is None:
-            return totals.ended("done")
+            return totals.ended("done", message=message)
         if isinstance(error, KeyboardInterrupt):
             return totals.ended("stopped")
         return totals.ended("failed", f"{type(error).__name__}: {error}", message=why)

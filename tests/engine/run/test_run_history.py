@@ -298,6 +298,12 @@ def test_the_end_says_how_it_ended() -> None:
     assert (summary.outcome, summary.error, summary.loss_first) == ("failed", "it broke", 1.0)
 
 
+def test_the_journal_says_why_a_run_ended_before_all_its_steps() -> None:
+    end = RunEnded(5, "done", 1.0, None, None, 2.0, message="the data ended")
+    history = history_of(make_batch(step_records(5), notices=(RunStarted(info()), end)))
+    assert history.journal[-1].text == "done: the data ended"
+
+
 def test_the_journal_says_nothing_of_a_seed_that_is_not_known() -> None:
     started = [make_batch(notices=(RunStarted(info(seed=seed)),)) for seed in (0, None)]
     assert [history_of(batch).journal[0].text for batch in started] == [
