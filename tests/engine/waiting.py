@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
+from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from vgrad.watching import backward_hooks, clip_calls, closures, guard, hooks
 
 aten = torch.ops.aten
 
@@ -28,11 +31,26 @@ def no_waiting() -> Iterator[None]:
 
 
 class CountReadBacks(TorchDispatchMode):
-    """Counts what leaves the `meta` device, and answers with made-up numbers: 1, 2, 3 … per copy."""
+    """Counts what leaves the `meta` device, and answers with made-up numbers: 1, 2, 3 … per copy.
+
+    It sees what watching computes, too, which no mode of a script does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: Counter[str] = Counter()
+        self._as_seen = ExitStack()
+
+    def __enter__(self) -> Self:
+        for module in (backward_hooks, clip_calls, closures, guard, hooks):
+            for name in ("num_dispatch_modes", "has_function_mode"):
+                self._as_seen.enter_context(patch.object(module, name, lambda: 0))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._as_seen.close()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -21,7 +21,8 @@ controls and its verdict. The other modules, by what they are about:
   frees what the script has dropped. A ``vgrad.watch`` within such a run joins it (`joinable`,
   `joined_watch`).
 - **Never in the way:** `guard` keeps errors of ours out of the loop, `tracebacks` our frames out of its
-  tracebacks, `outside_dynamo` our hooks out of what is compiled, `other_threads` looks at what else runs,
+  tracebacks, `outside_dynamo` our hooks out of what is compiled, `outside_modes` what we
+  compute out of what the loop's modes see, `other_threads` looks at what else runs,
   `at_exit` reports the last steps.
 - **Small values:** `held_params`, `part_capabilities`, `logged_numbers`.
 """

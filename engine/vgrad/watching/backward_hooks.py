@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 
@@ -20,6 +20,7 @@ from vgrad.watching.backward_call import leaves_of, loss_of, root_of
 from vgrad.watching.hooks import run_deferred
 from vgrad.watching.other_threads import threads_alive
 from vgrad.watching.outside_dynamo import outside_dynamo
+from vgrad.watching.outside_modes import has_function_mode, num_dispatch_modes, outside_modes
 from vgrad.watching.tracebacks import leave_out_this_frame
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ def _begin(
     scale: Tensor | float | None,
 ) -> tuple[Tensor | float | None, SeenGuesses]:
     """Tell ``users`` that a pass begins; its loss, and what constant predictions would have cost."""
+    if num_dispatch_modes() or has_function_mode():
+        return cast("tuple[Any, SeenGuesses]", outside_modes(_begin, users, thread, args, kwargs, scale))
     loss, guesses = None, NOTHING_SEEN
     leaves = None
     try:
@@ -230,6 +233,9 @@ def _end(
     guesses: SeenGuesses,
 ) -> None:
     """Tell ``users`` that the pass has ended, but those that were closed inside it."""
+    if num_dispatch_modes() or has_function_mode():
+        outside_modes(_end, users, thread, loss, scale, guesses)
+        return
     for user in users:
         try:
             if user.is_open and user.may_look(thread):

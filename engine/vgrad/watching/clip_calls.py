@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
+from vgrad.watching.outside_modes import has_function_mode, num_dispatch_modes, outside_modes
 from vgrad.watching.tracebacks import leave_out_this_frame
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _observed(original: Any, call_of: Callable[..., ClipCall | None]) -> Any:
 
 def _call(observers: list[ClipObserver], function: Callable[[], Any]) -> Any:
     try:
+        if num_dispatch_modes() or has_function_mode():
+            return outside_modes(function)
         return function()
     except Exception as error:  # noqa: BLE001  # none of ours may reach the user's loop
         for observer in observers:

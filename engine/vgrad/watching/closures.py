@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vgrad.watching.outside_modes import has_function_mode, num_dispatch_modes, outside_modes
 from vgrad.watching.tracebacks import leave_out_this_frame
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def with_closure(
         except BaseException as error:
             leave_out_this_frame(error)
             raise
-        after(loss)
+        if num_dispatch_modes() or has_function_mode():
+            outside_modes(after, loss)
+        else:
+            after(loss)
         return loss
 
     if len(args) > 1:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from vgrad.gradients.rank_sums import RankLeftError
+from vgrad.watching.outside_modes import has_function_mode, num_dispatch_modes, outside_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,13 @@ class Guard:
         self._end = end
 
     def call(self, function: Callable[[], _Result]) -> _Result | None:
-        """What ``function`` returns; None where it raises, which ends watching, see `caught`."""
+        """What ``function`` returns; None where it raises, which ends watching, see `caught`.
+
+        It is called outside the modes of the loop, see `outside_modes`.
+        """
         try:
+            if num_dispatch_modes() or has_function_mode():
+                return cast("_Result", outside_modes(function))
             return function()
         except Exception as error:  # noqa: BLE001  # none of ours may reach the loop
             self.caught(error)

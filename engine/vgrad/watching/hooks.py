@@ -19,6 +19,7 @@ import torch
 
 from vgrad.watching.other_threads import stack_of_this_thread, stacks, while_others_wait
 from vgrad.watching.outside_dynamo import outside_dynamo
+from vgrad.watching.outside_modes import has_function_mode, num_dispatch_modes, outside_modes
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,7 +40,8 @@ _ahead: set[int] = set()  # ids of optimizers that a global hook has met, see `a
 class StepHooks:
     """Calls ``before`` and ``after`` around every step of ``optimizer``, until `remove`.
 
-    Dynamo is kept out of both: in a compiled step they run as ordinary Python. Where the ``step`` of a class
+    Dynamo is kept out of both: in a compiled step they run as ordinary Python. Nor do the modes of the
+    loop see what they compute. Where the ``step`` of a class
     calls that of its base class, torch may call the hooks for either: here the outer one alone counts.
 
     Args:
@@ -94,13 +96,21 @@ class StepHooks:
             self._has_inner = True
             return None
         self._is_inside, self._has_inner = True, False
-        return None if self._before is None else self._before(optimizer, args, kwargs)
+        if self._before is None:
+            return None
+        if num_dispatch_modes() or has_function_mode():
+            return outside_modes(self._before, optimizer, args, kwargs)
+        return self._before(optimizer, args, kwargs)
 
     def _call_after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._has_inner and _is_inner_step(self._optimizer):
             return
         self._is_inside = self._has_inner = False
-        if self._after is not None:
+        if self._after is None:
+            return
+        if num_dispatch_modes() or has_function_mode():
+            outside_modes(self._after, optimizer, args, kwargs)
+        else:
             self._after(optimizer, args, kwargs)
 
     def _call_before_state_dict(self, _: Optimizer) -> None:
