@@ -15,6 +15,7 @@ LOOK_EVERY = 40  # steps between two looks: stalls take their time, and looking 
 WARM_UP = 20  # the first, steepest steps
 
 _LEAST_PROGRESS = 0.01
+_FAR_BELOW = 0.5  # of the loss that the first steps left, which may be below zero
 STANDS_STILL = f"has not fallen beyond its noise or {_LEAST_PROGRESS * 100:.0f} % in {STALL_STEPS} steps"
 
 
@@ -66,7 +67,7 @@ class LossTrend(JudgePart):
             # The first steps are steep: they find the mean answer. But not so if they explode.
             self.early = min(losses[0], float(np.median(losses[WARM_UP:])))
         self.is_still = self._stands_still()
-        self.is_stalled = self.is_still and self.now > 0.5 * self.early
+        self.is_stalled = self.is_still and self.now > self.early - _FAR_BELOW * abs(self.early)
         self._num_stalled = self._num_stalled + 1 if self.is_stalled else 0
 
     @property

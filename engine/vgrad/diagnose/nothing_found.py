@@ -63,4 +63,4 @@ def _has_learnt(losses: LossTrend) -> bool:
     """Whether the loss has fallen, or would by now be known to stand still."""
     if not 0 < losses.num_seen < STALL_STEPS:
         return True
-    return losses.recent < (1 - NOTHING_LEARNT) * losses.first
+    return losses.recent < losses.first - NOTHING_LEARNT * abs(losses.first)
