@@ -149,7 +149,7 @@ def has_sparse_module(model: nn.Module) -> bool:
     return any(vars(module).get("sparse") is True for module in modules_of(model))
 
 
-def version_of(grad: Tensor) -> int:
+def num_writes(grad: Tensor) -> int:
     """How often ``grad`` has been written to; 0 for one made in inference mode, which is not counted."""
     return 0 if grad.is_inference() else grad._version
 

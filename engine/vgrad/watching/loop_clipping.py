@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vgrad.events.step_record import LOOP_CLIP, ChainLink
-from vgrad.gradients.gradient_reader import version_of
+from vgrad.gradients.gradient_reader import num_writes
 from vgrad.watching.backward_hooks import num_backward_passes
 from vgrad.watching.clip_calls import ClipCall, observe, stop_observing
 
@@ -103,7 +103,7 @@ class _SinceLastStep:
         """
         is_later = num_backward_passes() != self.num_passes
         return any(
-            (grad := ref()) is None or param.grad is not grad or (is_later and version_of(grad) != version)
+            (grad := ref()) is None or param.grad is not grad or (is_later and num_writes(grad) != version)
             for param, ref, version in self.marks
         )
 
@@ -193,7 +193,7 @@ class LoopClipping:
         if looked_at:
             self._so_far.num_passes = num_backward_passes()
             self._so_far.marks = [
-                (param, weakref.ref(grad), version_of(grad))
+                (param, weakref.ref(grad), num_writes(grad))
                 for param in looked_at
                 if (grad := param.grad) is not None
             ]

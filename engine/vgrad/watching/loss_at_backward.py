@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vgrad.gradients.gradient_reader import version_of
+from vgrad.gradients.gradient_reader import num_writes
 from vgrad.measure.latest_guesses import LatestGuesses
 from vgrad.measure.loss_guesses import NOTHING_SEEN, SeenGuesses
 from vgrad.watching.backward_hooks import backward_threads, catch_losses, stop_catching
@@ -204,6 +204,6 @@ class LossAtBackward:
     def _state(self) -> list[int]:
         """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""
         return [
-            0 if (grad := param.grad) is None else (id(grad) << 32) + version_of(grad)
+            0 if (grad := param.grad) is None else (id(grad) << 32) + num_writes(grad)
             for param in self._looked_at
         ]
