@@ -17,7 +17,7 @@ from vgrad.events.batch import Batch
 from vgrad.events.notices import RunEnded, RunStarted
 from vgrad.store import inbox
 from vgrad.store.ancestry import with_ancestors
-from vgrad.store.ending import ended_by, last_lines, likely_reason
+from vgrad.store.ending import ended_by, last_printed, likely_reason
 from vgrad.store.reader import RunReader
 from vgrad.store.stop_signal import signal_that_ends
 
@@ -110,7 +110,7 @@ class AttachedRun:
             return self._end(Batch(), str(error))
         if is_alive or batch.blocks or batch.notices:
             return batch
-        return self._end(batch, likely_reason(self._ranks), last_lines(self.folder.settled()))
+        return self._end(batch, likely_reason(self._ranks), last_printed(self.folder.settled()))
 
     def _look(self) -> Batch:
         news = self._reader.take(with_layers=True) if self._has_overview else self._reader.overview()

@@ -48,11 +48,11 @@ def with_end(batch: Batch, folder: RunFolder) -> Batch:
     step = max((int(block.step[-1]) for block in batch.blocks), default=0)
     number = batch.notices[-1].sequence + 1 if batch.notices else 0
     folder = folder.settled()
-    reason, printed = likely_reason(batch.ranks), last_lines(folder)
+    reason, printed = likely_reason(batch.ranks), last_printed(folder)
     end = ended_by(folder, reason, step=step, sequence=number, printed=printed)
     return replace(batch, notices=(*batch.notices, end))
 
 
-def last_lines(folder: RunFolder) -> str | None:
+def last_printed(folder: RunFolder) -> str | None:
     """The last lines that the run's process printed, where they were kept; None where there are none."""
     return "\n".join(LogTail(folder.log).lines()[-_LAST_LINES:]) or None
