@@ -18,7 +18,8 @@ controls and its verdict. The other modules, by what they are about:
 - **Several processes:** `other_ranks`, `local_gradients`, `sharded_part`.
 - **A script that knows nothing of vgrad:** `every_optimizer` notices its optimizers, `discover` and
   `loose_tensors` find what they train, `unwrap` looks into the wrappers of other libraries, `unused_parts`
-  frees what the script has dropped. A ``vgrad.watch`` within such a run joins it (`joinable`,
+  frees what the script has dropped, and what is left of a part (`earlier_part`) lets another optimizer of the
+  same parameters go on with it. A ``vgrad.watch`` within such a run joins it (`joinable`,
   `joined_watch`).
 - **Never in the way:** `guard` keeps errors of ours out of the loop, `tracebacks` our frames out of its
   tracebacks, `outside_dynamo` our hooks out of what is compiled, `outside_modes` what we

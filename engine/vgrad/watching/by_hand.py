@@ -37,9 +37,31 @@ class UpdatesByHand(torch.optim.Optimizer):
         """Change nothing."""
 
 
-def without_updates(stats: LayerStats) -> LayerStats:
-    """``stats`` without the updates: the loop moves its weights where no hook sees it."""
-    return replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
+def what_steps(optimizer: torch.optim.Optimizer) -> str:
+    """What changes the weights, in words."""
+    is_by_hand = isinstance(optimizer, UpdatesByHand)
+    return "parameters updated by hand" if is_by_hand else type(optimizer).__name__
+
+
+def as_measured(stats: LayerStats) -> LayerStats:
+    """``stats``, of which all is known: those of an optimizer."""
+    return stats
+
+
+class WithoutUpdates:
+    """Leaves out of statistics what is not known of updates by hand: where the loop moves its weights.
+
+    For the same statistics it returns the same, so that a judge sees whether they are new.
+    """
+
+    def __init__(self) -> None:
+        self._newest: tuple[LayerStats, LayerStats] | None = None  # as measured, and as known
+
+    def __call__(self, stats: LayerStats) -> LayerStats:
+        """``stats`` without the updates."""
+        if self._newest is None or self._newest[0] is not stats:
+            self._newest = stats, replace(stats, update_ratio=np.full_like(stats.update_ratio, np.nan))
+        return self._newest[1]
 
 
 def refusals_by_hand() -> tuple[Refusal, ...]:

@@ -21,6 +21,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from vgrad.errors import ConfigError
+from vgrad.gradients.sharded import is_sharded
 from vgrad.watching.backward_hooks import is_in_backward, listen, stop_listening
 from vgrad.watching.by_hand import UpdatesByHand
 from vgrad.watching.discover import find_model_of_this_thread, find_models
@@ -33,6 +34,7 @@ from vgrad.watching.hooks import (
     when_no_step_runs,
 )
 from vgrad.watching.loose_tensors import loose_tensors, module_of
+from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
 from vgrad.watching.stepped_in_backward import parts_of
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.hooks import RemovableHandle
 
+    from vgrad.watching.earlier_part import EarlierPart
     from vgrad.watching.watch import Watch
 
 _log = logging.getLogger("vgrad")
@@ -78,6 +81,8 @@ class EveryOptimizer:
         # By id, in the order in which they were made; each stays here until its hooks are on.
         self._new: dict[int, weakref.ref[Optimizer]] = {}
         self._frozen: dict[int, weakref.ref[Optimizer]] = {}  # likewise: were used, and train nothing so far
+        self._ended: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # another goes on with their parameters
+        self._returned: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # those of them that stepped again
         self._adding = threading.RLock()
         self._unused = UnusedParts(watch)
         self._by_hand: list[UpdatesByHand] = []
@@ -178,6 +183,10 @@ class EveryOptimizer:
     def _before_any_step(self, optimizer: Optimizer, *_: Any) -> None:
         if self._has_ended or isinstance(optimizer, UpdatesByHand):
             return
+        if optimizer in self._ended:  # the loop uses both in turns
+            self._ended.discard(optimizer)
+            self._returned.add(optimizer)
+            self._put_new(optimizer)
         if optimizer not in self._known:  # unpickled, or made before we came
             self._known.add(optimizer)
             self._put_new(optimizer)
@@ -274,7 +283,8 @@ class EveryOptimizer:
         is_kept: bool,
         model: nn.Module | None = None,
     ) -> None:
-        if self._num_parts >= _MOST_PARTS:
+        earlier = self._earlier(params, optimizers)
+        if self._num_parts >= _MOST_PARTS and earlier is None:
             return
         model = model or self._model_nearby(params)
         models = find_models(params) if model is None else (model,)
@@ -283,15 +293,34 @@ class EveryOptimizer:
             return
         module = nn.Module() if not models else models[0] if len(models) == 1 else as_module(models)
         try:
-            self.watch.add(module, optimizers, is_kept=is_kept)
+            part = self.watch.add(module, optimizers, is_kept=is_kept, after=earlier)
         except ConfigError as error:
             kind = type(optimizers[0]).__name__
             _log.warning("%s is not watched: %s", kind, error)
+            return
+        if isinstance(part.tap, OptimizerTap):
+            part.tap.on_stepped = part.held.have_been_stepped
+        if earlier is not None:
             return
         self._num_parts += 1
         if self._num_parts == _MOST_PARTS:
             _log.warning("%d optimizers are watched; those made later are not", _MOST_PARTS)
         self.part_added()
+
+    def _earlier(self, params: Sequence[Tensor], optimizers: Sequence[Optimizer]) -> EarlierPart | None:
+        """The part that a new optimizer goes on from: of the same parameters, as that part left them."""
+        if len(optimizers) > 1 or optimizers[0] in self._returned or any(map(is_sharded, params)):
+            return None
+        gone = self.watch.take_earlier(params)
+        if gone is not None:
+            return gone
+        for part in reversed(self.watch.parts):
+            is_single = len(part.optimizers) == 1 and part.optimizers[0] not in self._returned
+            if is_single and part.step and part.held.trained().are_untouched(params):
+                self._ended.update(part.optimizers)
+                self.watch.remove(part)
+                return part.leave()
+        return None
 
     def _model_nearby(self, params: Sequence[Tensor]) -> nn.Module | None:
         """The model that holds ``params``, if it need not be looked for in the whole process any more."""

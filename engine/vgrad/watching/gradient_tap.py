@@ -61,6 +61,7 @@ class GradientTap:
         layers: The layers that records speak of, in their order.
         meter: Measures the steps.
         on_control_dropped: Called with a control that could not be carried out, and the reason; it is off.
+        on_stepped: Called when a step has ended.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class GradientTap:
         losses: LossSource | None,
     ) -> None:
         self.on_control_dropped: Callable[[str, str], None] | None = None
+        self.on_stepped: Callable[[], None] | None = None
         self._seed = seed
         self._losses = losses
         self.meter = StepMeter(layers, watch_budget=watch_budget, keep_s=keep_s, part=part)

@@ -6,6 +6,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from vgrad.gradients.layers import find_layers
+from vgrad.watching.earlier_part import TrainedParams, versions
 from vgrad.watching.unwrap import plain_names
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class HeldParams:
         self._optimizers = optimizers
         self._held: list[list[Tensor]] = []  # of each parameter group
         self._frozen: list[Tensor] = []
+        self._all: list[Tensor] = []
+        self._versions: tuple[int, ...] = ()  # of the parameters, as the newest step left them
 
     def find_layers(self) -> Layers:
         """The layers of those that are trainable now, under the names that the user gave the modules.
@@ -38,10 +41,19 @@ class HeldParams:
             ConfigError: If none of them is trainable.
         """
         self._held = [list(group["params"]) for group in self._groups()]
-        held = [param for group in self._held for param in group]
+        self._all = held = [param for group in self._held for param in group]
         layers = find_layers(self._model, held, name_of=plain_names(self._model))
+        self._versions = versions(held)
         self._frozen = [param for param in held if not param.requires_grad]
         return layers
+
+    def have_been_stepped(self) -> None:
+        """A step has ended. Called at every step where a later optimizer may go on from here."""
+        self._versions = versions(self._all)
+
+    def trained(self) -> TrainedParams:
+        """They, as the newest step left them."""
+        return TrainedParams(self._all, self._versions)
 
     @property
     def have_changed(self) -> bool:

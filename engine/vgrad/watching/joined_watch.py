@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vgrad.events.notices import CommandApplied, CommandRejected
     from vgrad.events.step_record import StepRecord
     from vgrad.events.verdict import Verdict
+    from vgrad.watching.earlier_part import EarlierPart
     from vgrad.watching.joinable import Joinable
     from vgrad.watching.part import WatchedPart
     from vgrad.watching.safe_point import Asked, CommandQueued
@@ -62,15 +63,23 @@ class JoinedWatch(Watch):
         self._ids: set[int] = set()
         self._begins_with = whole._controls_of_new_parts if controls is None else controls
         self._hub, self._guard, self._steering = whole._hub, whole._guard, whole._steering
-        self._totals, self._late, self._adding = whole._totals, whole._late, whole._adding
+        self._totals, self._adding = whole._totals, whole._adding
+        self._late, self._earlier = whole._late, whole._earlier
         self._cursor = whole.cursor(from_start=False)
 
-    def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
+    def add(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        *,
+        is_kept: bool = True,
+        after: EarlierPart | None = None,
+    ) -> WatchedPart:
         """Watch one more optimizer, as `Watch.add` does. A part of the joined watch that has it ends."""
         self._joined.leave(optimizers)
         try:
             with self._adding:
-                part = super().add(model, optimizers, is_kept=is_kept)
+                part = super().add(model, optimizers, is_kept=is_kept, after=after)
                 self._whole._parts = (*self._whole._parts, self._parts[-1])
         except BaseException:
             self._joined.take_back(optimizers)

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from vgrad.controls.controls import Controls
     from vgrad.watching.loop_clipping import LoopClipping
 
+CAPTURED = (
+    "the loop records its optimizer's step as a CUDA graph: replays of it run no Python, so their steps are"
+    " not seen"
+)
+
 _IDLE_CALLS = 10  # without effect, in a row, before it is said: one may be a slip at the start
 
 

@@ -62,6 +62,7 @@ class OptimizerTap(GradientTap):
         guard: Takes errors of ours that must not reach the loop; None lets them through.
         on_boundary: Called as a step begins, where no accumulation window is open.
         on_control_dropped: Called with a control that could not be carried out, and the reason; it is off.
+        on_stepped: Called when a step has ended.
         on_capture: Called as a step begins that becomes part of a CUDA graph. It is left alone: no Python
             runs where it is replayed.
 
@@ -179,6 +180,8 @@ class OptimizerTap(GradientTap):
             self._rates.put_back_()
             if self.meter.is_under_way:
                 self._finish(self._scaling, self._rates)
+            if self.on_stepped is not None:
+                self.on_stepped()
             self._is_stepping = False  # last: what a Ctrl-C has kept from being put back, `recover` puts back
         except Exception as error:  # noqa: BLE001  # as above
             self._failed(error)

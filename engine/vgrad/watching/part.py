@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vgrad.controls.controls import as_applied, reduce, require_usable
@@ -15,12 +16,11 @@ from vgrad.events.run_info import RunInfo
 from vgrad.events.totals import Totals
 from vgrad.gradients.sharded import is_sharded
 from vgrad.measure.recurrent_inputs import RecurrentInputsProbe
-from vgrad.watching.by_hand import UpdatesByHand, without_updates
-from vgrad.watching.chain import why_not_dense
-from vgrad.watching.gradient_tap import EVALUATED_AGAIN
+from vgrad.watching.by_hand import UpdatesByHand, WithoutUpdates, as_measured, what_steps
+from vgrad.watching.earlier_part import EarlierPart
 from vgrad.watching.held_params import HeldParams
 from vgrad.watching.loop_clipping import LoopClipping
-from vgrad.watching.loop_remarks import LoopRemarks
+from vgrad.watching.loop_remarks import CAPTURED, LoopRemarks
 from vgrad.watching.loss_source import losses_from
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.part_capabilities import PartCapabilities
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 # For which finished steps are kept back to be reported together: most of what that costs is paid once for all
 # of them. They are recorded as often.
 _KEEP_S = 0.25
-_CAPTURED = (
-    "the loop records its optimizer's step as a CUDA graph: replays of it run no Python, so their steps are"
-    " not seen"
-)
 
 
 class WatchedPart:
@@ -70,16 +66,18 @@ class WatchedPart:
         name: What the part is called.
         on_verdict: Is called with each verdict that differs in kind from the one before.
         require_ranks: Called where gradients are sharded; raises `ConfigError` if a rank is not watched.
+        after: The part that this one goes on from, with another optimizer of the same parameters.
 
     Attributes:
         id: The same.
         name: The same.
         tap: Reads and steers the gradients.
         totals: The first and the newest numbers.
+        held: The parameters of the optimizers.
         losses: Where the losses come from.
         on_records: Is given all steps that are reported; it may be assigned.
         is_loss_logged: Whether the loop reports its losses itself; it may be assigned.
-        on_gone: Is given the steps that were not reported when the part is gone; it may be assigned.
+        on_gone: Is given what the part leaves behind when it is gone; it may be assigned.
 
     Raises:
         ConfigError: If nothing can be watched, or ``controls`` cannot be carried out.
@@ -99,18 +97,19 @@ class WatchedPart:
         name: str,
         on_verdict: Callable[[Verdict], None] | None = None,
         require_ranks: Callable[[], None] = lambda: None,
+        after: EarlierPart | None = None,
     ) -> None:
         self.id = id
         self.name = name
         self.on_records: Callable[[int, Sequence[StepRecord]], None] | None = None
-        self.on_gone: Callable[[Sequence[StepRecord]], None] | None = None
+        self.on_gone: Callable[[EarlierPart], None] | None = None
         self._model = model
         self._optimizers = optimizers
         self._hub = hub
         self._guard = guard
         require_own_gradients(model)
-        self._held = HeldParams(model, optimizers)
-        layers = self._held.find_layers()
+        self.held = HeldParams(model, optimizers)
+        layers = self.held.find_layers()
         self._environment = find_environment(layers.params[0].device)
         self._possible = PartCapabilities(model, optimizers, layers.params)
         needs_all_ranks = any(map(is_sharded, layers.params))
@@ -128,28 +127,28 @@ class WatchedPart:
         self.tap.guard = guard
         self._observe_loop(guard)
         self.tap.on_control_dropped = self._control_dropped
-        self.tap.on_capture = self._captured
+        self.tap.on_capture = cache(self._captured)  # to be said once
         self.is_loss_logged = False
-        self._has_said_captured = False
-        self.totals = Totals()
-        self._judged: tuple[LayerStats, LayerStats] | None = None  # as measured, and as it is known by hand
+        self.totals = Totals() if after is None else after.totals
+        self._as_known = WithoutUpdates() if self._is_by_hand else as_measured
         self._reporting = threading.RLock()  # several threads may train, and each may ask for all parts
         self._share_for_time = JUDGED_SHARE * watch_budget / 2
         self._through_time = self._make_time_probe()
         self._reporter = Reporter(hub, Judge(self.info()), self, part=id, on_verdict=on_verdict)
-        hub.notify(RunStarted(self.info()), part=id)
+        if after is None:
+            hub.notify(RunStarted(self.info()), part=id)
+        else:
+            self._go_on_from(after)
 
     def __del__(self) -> None:
-        """Hand over the steps that were kept back: the optimizer is gone, and the part goes with it.
+        """Leave behind what later parts need: the optimizer is gone, and the part goes with it.
 
-        They are not reported here: this runs at any moment, perhaps inside a call of the hub.
+        Steps that were kept back are not reported here: this runs at any moment, perhaps inside a call of the
+        hub.
         """
         try:
-            records = self.tap.records(wait=True)
-            for record in records:
-                self.totals.observe(record)
-            if records and self.on_gone is not None:
-                self.on_gone(records)
+            if self.on_gone is not None:
+                self.on_gone(self.leave())
         except Exception:  # noqa: BLE001  # half made, or in a process that is ending: nothing is to be said
             return
 
@@ -193,7 +192,7 @@ class WatchedPart:
         layers = self.tap.layers
         return RunInfo(
             recipe=self.name,
-            description=f"{self._what_steps} in a training loop that is not vgrad's",
+            description=f"{what_steps(self._optimizers[0])} in a training loop that is not vgrad's",
             seed=None,
             device=str(layers.params[0].device),
             layers=layers.names,
@@ -214,17 +213,11 @@ class WatchedPart:
     def judged_at(self, step: int) -> tuple[LayerStats | None, TimeStats | None]:
         """What had been measured for the verdicts up to step number ``step``."""
         stats = self.tap.meter.judged_at(step)
-        if self._is_by_hand and stats is not None:
-            # One object for one measurement: the judge takes another object for a new measurement.
-            if self._judged is None or self._judged[0] is not stats:
-                self._judged = stats, without_updates(stats)
-            stats = self._judged[1]
-        return stats, self._through_time.stats_at(step)
+        return None if stats is None else self._as_known(stats), self._through_time.stats_at(step)
 
     def stats(self) -> LayerStats:
         """The expensive statistics of every layer."""
-        stats = self.tap.stats()
-        return without_updates(stats) if self._is_by_hand else stats
+        return self._as_known(self.tap.stats())
 
     def time_stats(self) -> TimeStats | None:
         """The gradient at the inputs of recurrent layers; None where there are none."""
@@ -273,9 +266,38 @@ class WatchedPart:
 
     def _captured(self) -> None:
         """CUDA records a step into a graph."""
-        if not self._has_said_captured:
-            self._has_said_captured = True
-            self._hub.notify(LoopNoted(self.step, _CAPTURED), part=self.id)
+        self._hub.notify(LoopNoted(self.step, CAPTURED), part=self.id)
+
+    def leave(self) -> EarlierPart:
+        """What another part needs to go on from this one, which steps no more. It leaves once."""
+        self.on_gone = None
+        records = self.tap.records(wait=True)
+        for record in records:
+            self.totals.observe(record)
+        return EarlierPart(
+            info=self.info(),
+            id=self.id,
+            step=self.step,
+            elapsed_s=self.tap.meter.elapsed_s,
+            totals=self.totals,
+            controls=self.controls,
+            judge=self._reporter.judge.capture(),
+            unjudged=records,
+            params=self.held.trained(),
+        )
+
+    def _go_on_from(self, earlier: EarlierPart) -> None:
+        self.tap.meter.go_on_from(earlier.step, earlier.elapsed_s)
+        before, now = earlier.info, self.info()
+        if (now.layers, now.layer_sizes) == (before.layers, before.layer_sizes):
+            judge = Judge(now)
+            judge.restore_(earlier.judge)
+            self._reporter.judge = judge
+            self._reporter.judge_all(earlier.unjudged)
+        else:
+            self._hub.notify(LayersChanged(self.step, now), part=self.id)
+        if now.description != before.description:
+            self._hub.notify(LoopNoted(self.step, f"from here on: {now.description}"), part=self.id)
 
     def take_off(self) -> None:
         """Take all hooks off again."""
@@ -299,9 +321,9 @@ class WatchedPart:
 
     def _follow_params(self) -> None:
         """Watch the parameters that the optimizer holds now, where some were added, replaced or unfrozen."""
-        if not self._held.have_changed:
+        if not self.held.have_changed:
             return
-        layers, before = self._held.find_layers(), self.tap.layers
+        layers, before = self.held.find_layers(), self.tap.layers
         self._environment = find_environment(layers.params[0].device)
         if list(map(id, layers.params)) == list(map(id, before.params)):
             return
@@ -335,10 +357,6 @@ class WatchedPart:
     @property
     def _is_by_hand(self) -> bool:
         return isinstance(self._optimizers[0], UpdatesByHand)
-
-    @property
-    def _what_steps(self) -> str:
-        return "parameters updated by hand" if self._is_by_hand else type(self._optimizers[0]).__name__
 
     def _step_by_hand(self) -> None:
         """A backward pass has ended: its gradients are read and steered before the loop uses them."""
@@ -378,8 +396,5 @@ class WatchedPart:
 
     def _control_dropped(self, control: str, reason: str) -> None:
         """The tap has switched off what it cannot carry out: it cannot be asked for again either."""
-        if why_not_dense(self.tap.layers.params) in reason:
-            self._possible.refuse_dense(self.tap.layers.params)
-        if reason == EVALUATED_AGAIN:
-            self._possible.refuse_accumulation()
+        self._possible.refuse_for(reason, self.tap.layers.params)
         self._reporter.control_dropped(control, reason)

@@ -57,6 +57,13 @@ class PartCapabilities:
             self.refuse_accumulation()
         self.known = self.known.without(*refusals_without_rate(optimizers))
 
+    def refuse_for(self, reason: str, params: Sequence[nn.Parameter]) -> None:
+        """Refuse from now on what ``reason`` forbids, for which a control could not be carried out."""
+        if why_not_dense(params) in reason:
+            self.refuse_dense(params)
+        if reason == EVALUATED_AGAIN:
+            self.refuse_accumulation()
+
     def refuse_dense(self, params: Sequence[nn.Parameter]) -> None:
         """Refuse from now on what needs all entries of the gradients of ``params``; twice is as once."""
         if not self._is_dense_refused:

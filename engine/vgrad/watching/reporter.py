@@ -88,6 +88,13 @@ class Reporter:
         if self.hub is not None:
             for block in blocks_of(records):
                 self.hub.put(block)
+        is_news = self.judge_all(records)
+        # What was published before a verdict changed must not outlive it.
+        if records and (is_news or time.perf_counter() - self._published_s > _PUBLISH_EVERY_S):
+            self.publish()
+
+    def judge_all(self, records: Sequence[StepRecord]) -> bool:
+        """Ask the judge about steps that the hub has; whether a verdict has changed."""
         is_news = False
         for record in records:
             stats, through_time = self._measured.judged_at(record.step)
@@ -97,9 +104,7 @@ class Reporter:
             if verdict is not None:
                 is_news = True
                 self._tell(record.step, verdict)
-        # What was published before a verdict changed must not outlive it.
-        if records and (is_news or time.perf_counter() - self._published_s > _PUBLISH_EVERY_S):
-            self.publish()
+        return is_news
 
     def control_dropped(self, name: str, reason: str) -> None:
         """Say that a control could not be carried out in the step under way and has been switched off."""

@@ -92,7 +92,7 @@ class Steering:
         """Carry out what waits whenever a step of ``part`` begins."""
         part.tap.on_boundary = partial(self._begin_step, part)
         part.on_records = self._observe
-        self._num_parts = part.id + 1
+        self._num_parts = max(self._num_parts, part.id + 1)
 
     def put(self, asked: Asked) -> str:
         """Carry out a command as the next step begins; from any thread. Returns its id."""

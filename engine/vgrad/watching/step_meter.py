@@ -85,6 +85,15 @@ class StepMeter:
         self._judged = JudgedStatsProbe(layers, self._judged_share)
         self._pending = PendingSteps(layers, self._probe, self._keep_s)
 
+    def go_on_from(self, step: int, elapsed_s: float) -> None:
+        """Count on from ``step`` steps, which took ``elapsed_s`` seconds."""
+        self.step, self._elapsed_s = step, elapsed_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that all steps so far took."""
+        return self._elapsed_s
+
     def begin(self) -> None:
         """Start the clock of the next step here, so that what came before it is not counted."""
         self.ended_s = time.perf_counter()

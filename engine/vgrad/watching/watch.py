@@ -21,6 +21,7 @@ from vgrad.events.step_block import blocks_of
 from vgrad.events.totals import Totals
 from vgrad.events.verdict import Verdict
 from vgrad.watching import at_exit
+from vgrad.watching.earlier_part import EarlierPart, EarlierParts
 from vgrad.watching.guard import Guard
 from vgrad.watching.hooks import run_deferred
 from vgrad.watching.logged_numbers import LoggedNumbers
@@ -92,10 +93,18 @@ class Watch:
         self._most_steps = 0  # of the parts that are watched no more
         self._totals: list[Totals] = []
         self._adding = threading.RLock()  # several threads may train
-        self._late: deque[Sequence[StepRecord]] = deque()  # steps of parts that are gone
+        self._late: deque[EarlierPart] = deque()  # parts that are gone, whose last steps no reader has yet
+        self._earlier = EarlierParts()
         at_exit.remember(self)
 
-    def add(self, model: nn.Module, optimizers: Sequence[Optimizer], *, is_kept: bool = True) -> WatchedPart:
+    def add(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        *,
+        is_kept: bool = True,
+        after: EarlierPart | None = None,
+    ) -> WatchedPart:
         """Watch one more optimizer, or several of one parameter each, as a part of the run.
 
         Args:
@@ -103,19 +112,20 @@ class Watch:
             optimizers: The optimizer; several only if each has a single parameter.
             is_kept: Whether the watch keeps model and optimizers in memory. Otherwise the part belongs to
                 its optimizers, and goes with them when nobody else holds them.
+            after: The part that it goes on from, see `take_earlier`.
 
         Raises:
             ConfigError: If it cannot be watched, or the controls cannot be used on it.
         """
         with self._adding:
-            number = len(self._totals)
+            number = len(self._totals) if after is None else after.id
             part = WatchedPart(
                 model,
                 optimizers,
                 self._hub,
                 self._guard,
                 loss=self._loss,
-                controls=self._controls_of_new_parts,
+                controls=self._controls_of_new_parts if after is None else after.controls,
                 watch_budget=self._watch_budget,
                 id=number,
                 name=self.name,
@@ -123,10 +133,12 @@ class Watch:
                 require_ranks=partial(
                     require_watched_ranks, f"{self._number}/{number}", joins_midway=self._joins_midway
                 ),
+                after=after,
             )
             self._steering.follow(part)
             part.on_gone = self._late.append
-            self._totals.append(part.totals)
+            if after is None:
+                self._totals.append(part.totals)
             self._parts = (*self._parts, (lambda: part) if is_kept else weakref.ref(part))
         return part
 
@@ -139,6 +151,11 @@ class Watch:
         with self._adding:
             self._most_steps = max(self._most_steps, part.step)
             self._parts = tuple(ref for ref in self._parts if ref() is not part)
+
+    def take_earlier(self, params: Sequence[Tensor]) -> EarlierPart | None:
+        """What a part that is gone has left behind for another optimizer of ``params``; None if nothing."""
+        self._report_late()
+        return self._earlier.take(params)
 
     def on_close(self, function: Callable[[], None]) -> None:
         """Call ``function`` when watching has ended and everything has been reported."""
@@ -174,10 +191,10 @@ class Watch:
 
     @property
     def verdict(self) -> Verdict:
-        """The newest verdict; of several parts, the most serious one."""
+        """The newest verdict: of several parts the most serious one, where none is left that of the last."""
         if self.is_of_this_thread:
             self._report(wait=True)
-        verdicts = [part.verdict for part in self.parts]
+        verdicts = [part.verdict for part in self.parts] or self._earlier.last_verdict()
         return worst(verdicts) if verdicts else Verdict("starting", "")
 
     @property
@@ -315,8 +332,14 @@ class Watch:
     def _report(self, *, wait: bool = False) -> None:
         for part in self.parts:
             self._guard.call(partial(part.report, wait=wait))  # a device that has failed gives no numbers
+        self._report_late()
+
+    def _report_late(self) -> None:
         while self._late:
-            for block in blocks_of(self._late.popleft()):
+            part = self._late.popleft()
+            self._most_steps = max(self._most_steps, part.step)
+            self._earlier.add(part)
+            for block in blocks_of(part.unjudged):
                 self._hub.put(block)
 
     def _meant(self, part: int | None) -> tuple[int, ...] | None:

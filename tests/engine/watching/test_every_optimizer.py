@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim.optimizer import Optimizer
 
 from vgrad.controls.controls import Set
+from vgrad.events.notices import LoopNoted
 from vgrad.watching import discover, every_optimizer
 from vgrad.watching.every_optimizer import EveryOptimizer
 from vgrad.watching.watch import Watch
@@ -317,3 +318,87 @@ def test_tensors_that_no_module_holds_are_watched_by_the_names_of_their_variable
     process.start()
     process.join(120)
     assert process.exitcode == 0
+
+
+def fit(model: nn.Module, kind: type[torch.optim.Optimizer] = torch.optim.SGD, steps: int = 5) -> None:
+    """Train with an optimizer of its own, as a function that is called once per epoch does."""
+    train(model, kind(model.parameters(), lr=0.01), steps)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_a_new_optimizer_of_the_same_parameters_goes_on_with_their_part(
+    watch: Watch, is_collected: bool
+) -> None:
+    model = make_model()
+    for _ in range(6):
+        fit(model)
+        if is_collected:
+            gc.collect()
+    records = watch.records()
+    assert [(record.part, record.step) for record in records] == [(0, step) for step in range(1, 31)]
+    assert watch.step == 30
+    assert watch.verdict.kind != "starting"
+
+
+def test_it_goes_on_with_one_of_another_kind_and_says_so(watch: Watch) -> None:
+    model = make_model()
+    first = torch.optim.SGD(model.parameters(), lr=0.01)  # which the script keeps
+    train(model, first)
+    cursor = watch.cursor()
+    watch.apply(Set("clip", "norm:0.5"))
+    fit(model, torch.optim.Adam)
+    [part] = watch.parts
+    assert part.controls.clip is not None and part.step == 10
+    assert [type(each) for each in part.optimizers] == [torch.optim.Adam]
+    said = [notice.body.text for notice in cursor.take().notices if isinstance(notice.body, LoopNoted)]
+    assert said == ["from here on: Adam in a training loop that is not vgrad's"]
+    assert not first._optimizer_step_pre_hooks
+
+
+def test_weights_that_are_written_between_begin_a_training_of_their_own(watch: Watch) -> None:
+    model = make_model()
+    fit(model)
+    for module in model:
+        if isinstance(module, nn.Linear):
+            module.reset_parameters()
+    fit(model, steps=3)
+    assert [(record.part, record.step) for record in watch.records()] == [
+        *((0, step) for step in range(1, 6)), *((1, step) for step in range(1, 4))
+    ]  # fmt: skip
+
+
+def test_optimizers_that_step_in_turns_are_parts_of_their_own(watch: Watch) -> None:
+    model = make_model()
+    outer = torch.optim.SGD(model.parameters(), lr=0.01)
+    train(model, outer, 2)
+    for _ in range(3):
+        fit(model, torch.optim.Adam, 4)
+        train(model, outer, 1)
+    train(model, outer, 2)
+    records = watch.records()
+    assert len(records) == 2 + 3 * (4 + 1) + 2
+    for part in {record.part for record in records}:
+        steps = [record.step for record in records if record.part == part]
+        assert steps == list(range(1, len(steps) + 1))
+    assert len(watch.parts) <= 4
+
+
+def test_any_number_of_optimizers_may_go_on_with_one_part(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(every_optimizer, "_MOST_PARTS", 2)
+    model = make_model()
+    for _ in range(9):
+        fit(model, steps=1)
+    assert [record.step for record in watch.records()] == list(range(1, 10))
+
+
+def test_what_a_part_leaves_behind_keeps_no_model_in_memory(watch: Watch) -> None:
+    model = make_model()
+    fit(model)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    fit(make_model(), steps=2)
+    assert [(record.part, record.step) for record in watch.records()][-2:] == [(1, 1), (1, 2)]
