@@ -25,5 +25,5 @@ controls and its verdict. The other modules, by what they are about:
   tracebacks, `outside_dynamo` our hooks out of what is compiled, `outside_modes` what we
   compute out of what the loop's modes see, `other_threads` looks at what else runs,
   `at_exit` reports the last steps.
-- **Small values:** `held_params`, `part_capabilities`, `logged_numbers`.
+- **Small values:** `held_params`, `part_capabilities`, `logged_numbers`; `frame_variables` reads variables.
 """

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import sys
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
+from vgrad.watching.frame_variables import variables_of_callers
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from types import FrameType
 
 _MOST_ENTRIES = 1_000  # of a list or dict that may hold models
 
@@ -61,13 +61,8 @@ def find_model_of_this_thread(params: Iterable[Tensor]) -> nn.Module | None:
         The module; None where no variable names one that holds all of them.
     """
     modules: dict[int, nn.Module] = {}
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        variables = frame.f_locals
-        modules.update((id(module), module) for module in _modules_in(variables.values()))
-        if type(variables) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-            variables.clear()  # a copy that would keep what a function's variables held (before Python 3.13)
-        frame = frame.f_back
+    for _, variables in variables_of_callers(sys._getframe(1)):
+        modules.update((id(module), module) for module in _modules_in([value for _, value in variables]))
     return _Holdings(list(modules.values()), {id(param) for param in params}).whole()
 
 

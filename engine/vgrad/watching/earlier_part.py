@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vgrad.controls.controls import Controls
     from vgrad.events.run_info import RunInfo
@@ -68,6 +68,7 @@ class EarlierPart:
         judge: What its judge had seen, from `Judge.capture`.
         unjudged: Steps that the judge had not seen.
         params: What it trained.
+        model: Returns the module that was given with them; None where it is gone.
     """
 
     info: RunInfo
@@ -79,6 +80,7 @@ class EarlierPart:
     judge: Mapping[str, Any]
     unjudged: Sequence[StepRecord]
     params: TrainedParams
+    model: Callable[[], nn.Module | None]
 
 
 class EarlierParts:

@@ -286,7 +286,7 @@ class EveryOptimizer:
         earlier = self._earlier(params, optimizers)
         if self._num_parts >= _MOST_PARTS and earlier is None:
             return
-        model = model or self._model_nearby(params)
+        model = model or (earlier and earlier.model()) or self._model_nearby(params)
         models = find_models(params) if model is None else (model,)
         if not models and "deepspeed" in sys.modules:  # they are its flat partitions
             _log.warning("%s is not watched: %s", type(optimizers[0]).__name__, DEEPSPEED)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from vgrad.watching.frame_variables import variables_of_callers
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Iterator, Sequence
 
 _KINDS = (Tensor, nn.Parameter)  # a subclass may run code of its own when it is looked at
 _MOST_ENTRIES = 10_000  # of a list that may hold parameters: a longer one is data
@@ -32,23 +33,23 @@ def module_of(tensors: Sequence[Tensor]) -> nn.Module:
     """
     unnamed = {id(tensor): tensor for tensor in tensors}
     module = nn.Module()
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and unnamed:
+    for frame, variables in variables_of_callers(sys._getframe(1)):
         is_ours = str(frame.f_globals.get("__name__")).startswith("vgrad.")
-        for name, value in () if is_ours else _named(frame.f_locals):
+        for name, value in () if is_ours else _named(variables):
             tensor = unnamed.pop(id(value), None)
             if tensor is not None and name not in module._parameters:
                 module._parameters[name] = tensor  # type: ignore[assignment]
-        frame = frame.f_back
+        if not unnamed:
+            break
     return module
 
 
-def _named(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _named(variables: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, object]]:
     """What variables hold, themselves or in a list, tuple or dict, in the order in which they were made.
 
     So the variable of a loop over the tensors names none of them.
     """
-    for name, value in list(variables.items()):
+    for name, value in variables:
         if type(value) in _KINDS:
             yield name, value
         elif type(value) is dict and len(value) <= _MOST_ENTRIES:

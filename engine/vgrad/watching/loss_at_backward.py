@@ -203,7 +203,13 @@ class LossAtBackward:
 
     def _state(self) -> list[int]:
         """Changes whenever a gradient that is looked at is another one or is written to; zeros for None."""
-        return [
-            0 if (grad := param.grad) is None else (id(grad) << 32) + num_writes(grad)
-            for param in self._looked_at
-        ]
+        try:
+            return [
+                0 if (grad := param.grad) is None else (id(grad) << 32) + grad._version
+                for param in self._looked_at
+            ]
+        except RuntimeError:  # one was made in inference mode
+            return [
+                0 if (grad := param.grad) is None else (id(grad) << 32) + num_writes(grad)
+                for param in self._looked_at
+            ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -143,14 +145,11 @@ class WatchedPart:
     def __del__(self) -> None:
         """Leave behind what later parts need: the optimizer is gone, and the part goes with it.
 
-        Steps that were kept back are not reported here: this runs at any moment, perhaps inside a call of the
-        hub.
+        Steps that were kept back are not reported here: this runs at any moment, perhaps within the hub.
         """
-        try:
+        with suppress(Exception):  # half made, or in a process that is ending: nothing is to be said
             if self.on_gone is not None:
                 self.on_gone(self.leave())
-        except Exception:  # noqa: BLE001  # half made, or in a process that is ending: nothing is to be said
-            return
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -275,7 +274,7 @@ class WatchedPart:
         for record in records:
             self.totals.observe(record)
         return EarlierPart(
-            info=self.info(),
+            self.info(),
             id=self.id,
             step=self.step,
             elapsed_s=self.tap.meter.elapsed_s,
@@ -284,6 +283,7 @@ class WatchedPart:
             judge=self._reporter.judge.capture(),
             unjudged=records,
             params=self.held.trained(),
+            model=weakref.ref(self._model),
         )
 
     def _go_on_from(self, earlier: EarlierPart) -> None:

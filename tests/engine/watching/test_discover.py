@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vgrad.watching.discover import find_model_of_this_thread, find_models
+from vgrad.watching.loose_tensors import module_of
 
 
 class Pair(nn.Module):
@@ -88,31 +89,68 @@ def test_objects_that_lie_about_their_class_are_not_asked() -> None:
     assert len(liars) == 3
 
 
+# Pytest writes a call of `locals` into each function that asserts: before Python 3.13 it is left out.
+
+
+def find_what_is_held(
+    hold: Callable[[nn.Module], object],
+) -> tuple[nn.Module | None, list[nn.Parameter], object]:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    params, held = list(model.parameters()), hold(model)
+    outermost = nn.ModuleDict({"model": model}) if held is model else None
+    del model
+    return find_model_of_this_thread(params), params, outermost or held
+
+
 @pytest.mark.parametrize(
     "hold", [lambda m: m, lambda m: [m], lambda m: {"m": m}, lambda m: SimpleNamespace(m=m)]
 )
 def test_a_model_that_a_variable_holds_is_found_by_the_frames_of_the_thread(
     hold: Callable[[nn.Module], object],
 ) -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
-    params, held = list(model.parameters()), hold(model)
-    outermost = nn.ModuleDict({"model": model}) if held is model else None
-    del model
-    found = find_model_of_this_thread(params)
+    found, params, held = find_what_is_held(hold)
     assert found is not None
-    assert outermost is None or found is outermost
+    assert found is held or not isinstance(held, nn.Module)
     assert set(map(id, found.parameters())) == set(map(id, params))
-    assert held is not None
 
 
-def test_looking_through_variables_keeps_nothing_that_they_held() -> None:
+def look_and_drop() -> tuple[object, weakref.ref[nn.Module]]:
     model = nn.Linear(3, 4)
-    assert find_model_of_this_thread(model.parameters()) is model
+    found = find_model_of_this_thread(model.parameters()) is model
     ref = weakref.ref(model)
     del model
     gc.collect()
-    assert ref() is None
+    return found, ref
+
+
+def test_looking_through_variables_keeps_nothing_that_they_held() -> None:
+    found, ref = look_and_drop()
+    assert found and ref() is None
 
 
 def test_no_model_is_found_where_no_variable_names_one() -> None:
     assert find_model_of_this_thread([torch.zeros(3, requires_grad=True)]) is None
+
+
+def test_looking_through_variables_leaves_the_dict_of_locals_as_it_is() -> None:
+    def settings(lr: float, steps: int) -> dict[str, object]:
+        found = locals()
+        model = nn.Linear(3, 4)
+        find_model_of_this_thread(model.parameters())
+        module_of([torch.zeros(2, requires_grad=True), *model.parameters()])
+        return found
+
+    assert settings(0.1, 5) == {"lr": 0.1, "steps": 5}
+
+
+def name_and_drop() -> tuple[list[str], bool]:
+    weight, other = torch.zeros(2, requires_grad=True), nn.Linear(2, 2)
+    names = list(dict(module_of([weight]).named_parameters()))
+    ref = weakref.ref(other)
+    del other
+    gc.collect()
+    return names, ref() is None
+
+
+def test_naming_tensors_by_variables_keeps_nothing_that_they_held() -> None:
+    assert name_and_drop() == (["weight"], True)
