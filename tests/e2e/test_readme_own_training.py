@@ -23,6 +23,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 SCRIPT = """
 import pathlib, time, torch
+torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 step = 0
