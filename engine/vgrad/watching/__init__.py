@@ -24,6 +24,6 @@ controls and its verdict. The other modules, by what they are about:
 - **Never in the way:** `guard` keeps errors of ours out of the loop, `tracebacks` our frames out of its
   tracebacks, `outside_dynamo` our hooks out of what is compiled, `outside_modes` what we
   compute out of what the loop's modes see, `other_threads` looks at what else runs,
-  `at_exit` reports the last steps.
+  `signals_later` keeps a Ctrl-C from being lost, `at_exit` reports the last steps.
 - **Small values:** `held_params`, `part_capabilities`, `logged_numbers`; `frame_variables` reads variables.
 """

@@ -37,6 +37,7 @@ from vgrad.watching.loose_tensors import loose_tensors, module_of
 from vgrad.watching.optimizer_tap import OptimizerTap
 from vgrad.watching.outside_dynamo import outside_dynamo
 from vgrad.watching.sharded_part import DEEPSPEED
+from vgrad.watching.signals_later import signals_later
 from vgrad.watching.stepped_in_backward import parts_of
 from vgrad.watching.tracebacks import leave_out_this_frame
 from vgrad.watching.unused_parts import UnusedParts
@@ -254,7 +255,8 @@ class EveryOptimizer:
     def _watch_by_hand(self) -> None:
         if is_in_backward():  # another thread is: torch writes gradients without the GIL
             return
-        gc.collect()  # models that nothing refers to any more do not count
+        with signals_later():
+            gc.collect()  # models that nothing refers to any more do not count
         self.notice_existing()
         if self._new:
             self._watch_new()
