@@ -266,9 +266,8 @@ class Session:
         """The last checkpoint and the last validation; where Python exits, nobody waits for them."""
         if self._is_at_exit:
             return
-        self._checkpointing.save(
-            trainer, "end"
-        )  # first: the person who ended the run may not wait for the other
+        # First the checkpoint: the person who ended the run may not wait for the validation.
+        self._checkpointing.save(trainer, "end")
         if self.rewound_to is None and self._totals.validated_step < trainer.step:
             self._validate(trainer)
 
